@@ -1,0 +1,120 @@
+//! Every number the lab measures: its name, unit and direction, once. A new metric is one variant and one row here,
+//! and is emitted where it is computed; charts and leaderboards need nothing.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Which way is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Smaller is better.
+    Lower,
+    /// Larger is better.
+    Higher,
+    /// Neither: it describes.
+    Neutral,
+}
+
+/// A measured quantity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// Mean negative log-likelihood of the training targets of one optimizer step.
+    Loss,
+    /// The same on held-out examples that are fixed for a corpus.
+    ValidationLoss,
+    /// exp(validation loss).
+    Perplexity,
+    /// Validation loss spread over the UTF-8 bytes of the targets.
+    BitsPerByte,
+    /// Entropy of the validation targets under their own unigram distribution: what a model without context reaches.
+    TargetEntropy,
+    /// Global L2 norm of the gradient before clipping.
+    GradNorm,
+    /// Learning rate of the step.
+    LearningRate,
+    /// Training speed over all positions, encoder and decoder.
+    TokensPerSecond,
+}
+
+/// What a metric is called and how it is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// The field's word, as stored.
+    pub name: &'static str,
+    /// A short heading for tables.
+    pub heading: &'static str,
+    /// Its unit; empty if it has none.
+    pub unit: &'static str,
+    /// Which way is better.
+    pub direction: Direction,
+    /// Digits after the point in tables.
+    pub decimals: usize,
+}
+
+/// Measured values at one step.
+pub type Metrics = BTreeMap<Metric, f64>;
+
+impl Metric {
+    /// All metrics, in the order in which tables show them.
+    pub const ALL: [Self; 8] = [
+        Self::Loss,
+        Self::ValidationLoss,
+        Self::Perplexity,
+        Self::BitsPerByte,
+        Self::TargetEntropy,
+        Self::GradNorm,
+        Self::LearningRate,
+        Self::TokensPerSecond,
+    ];
+
+    /// Name, unit and direction.
+    #[must_use]
+    pub const fn definition(self) -> Definition {
+        let (name, heading, unit, direction, decimals) = match self {
+            Self::Loss => ("loss", "loss", "nats/token", Direction::Lower, 4),
+            Self::ValidationLoss => ("validation_loss", "val loss", "nats/token", Direction::Lower, 4),
+            Self::Perplexity => ("perplexity", "perplexity", "", Direction::Lower, 2),
+            Self::BitsPerByte => ("bits_per_byte", "bits/byte", "bits", Direction::Lower, 4),
+            Self::TargetEntropy => ("target_entropy", "unigram", "nats/token", Direction::Neutral, 4),
+            Self::GradNorm => ("grad_norm", "grad norm", "", Direction::Neutral, 3),
+            Self::LearningRate => ("learning_rate", "lr", "", Direction::Neutral, 6),
+            Self::TokensPerSecond => ("tokens_per_second", "tokens/s", "1/s", Direction::Higher, 0),
+        };
+        Definition { name, heading, unit, direction, decimals }
+    }
+
+    /// The field's word, as stored and typed.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.definition().name
+    }
+
+    /// The metric of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.name() == name)
+    }
+}
+
+impl fmt::Display for Metric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_names_are_the_defined_names() {
+        for metric in Metric::ALL {
+            assert_eq!(serde_json::to_value(metric).unwrap(), metric.name());
+            assert_eq!(Metric::from_name(metric.name()), Some(metric));
+        }
+    }
+}

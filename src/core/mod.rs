@@ -1,0 +1,26 @@
+//! The words of the lab: ids, specs, events, statuses, metrics, seeds, costs and the values that screens show.
+//! Promises: no input or output, no clock, no global state; every type here means the same in every module.
+//! Must not know: files, sockets, tensors, terminals.
+
+pub mod control;
+pub mod cost;
+pub mod event;
+pub mod id;
+pub mod legal;
+pub mod metric;
+pub mod rows;
+pub mod seed;
+pub mod spec;
+pub mod status;
+pub mod study;
+pub mod summary;
+
+pub use control::{Control, ControlSource};
+pub use event::{EventSink, RunEvent, SinkError, StampedEvent};
+pub use id::{RunId, StudyId};
+pub use metric::{Direction, Metric, Metrics};
+pub use spec::{
+    Architecture, Device, ExecutionSpec, LearningRateSchedule, ModelSpec, Objective, ObjectiveSpec, OptimizerSpec,
+    ProbeSpec, RunSpec, TrainingSpec,
+};
+pub use status::RunStatus;

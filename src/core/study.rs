@@ -1,0 +1,264 @@
+//! What a person asks for: fixed settings plus axes. A study file lies over the config's defaults; every key of both
+//! is here. An axis is one value or a list of values; the grid is their product.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::id::StudyId;
+use super::spec::{Architecture, Device, LearningRateSchedule, Objective};
+
+/// One value or a list; never empty.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Axis<T>(pub Vec<T>);
+
+impl<T> Axis<T> {
+    /// The values, in the order given.
+    pub fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.0.iter()
+    }
+}
+
+impl<T> From<T> for Axis<T> {
+    fn from(value: T) -> Self {
+        Self(vec![value])
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Axis<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
+            type Value = Axis<T>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a value or a list of values")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Axis<T>, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = seq.next_element()? {
+                    values.push(value);
+                }
+                if values.is_empty() {
+                    Err(de::Error::custom("an axis needs at least one value"))
+                } else {
+                    Ok(Axis(values))
+                }
+            }
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Axis<T>, E> {
+                T::deserialize(de::value::I64Deserializer::new(value)).map(Axis::from)
+            }
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Axis<T>, E> {
+                T::deserialize(de::value::U64Deserializer::new(value)).map(Axis::from)
+            }
+            fn visit_f64<E: de::Error>(self, value: f64) -> Result<Axis<T>, E> {
+                T::deserialize(de::value::F64Deserializer::new(value)).map(Axis::from)
+            }
+            fn visit_str<E: de::Error>(self, value: &str) -> Result<Axis<T>, E> {
+                T::deserialize(de::value::StrDeserializer::new(value)).map(Axis::from)
+            }
+        }
+        deserializer.deserialize_any(OneOrMany(std::marker::PhantomData))
+    }
+}
+
+/// How text becomes tokens: `bytes`, `chars`, `bpe:4096` or the path of a `tokenizer.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum TokenizerSpec {
+    /// One token per UTF-8 byte.
+    Bytes,
+    /// One token per character of the training text; others become an unknown mark.
+    Chars,
+    /// Byte-level BPE trained on the training text, with that many entries.
+    Bpe(usize),
+    /// An existing Hugging Face tokenizer.
+    File(PathBuf),
+}
+
+impl FromStr for TokenizerSpec {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            _ if text == "bytes" => Ok(Self::Bytes),
+            _ if text == "chars" => Ok(Self::Chars),
+            Some(("bpe", size)) => match size.parse::<usize>() {
+                Ok(size) if (257..=1_000_000).contains(&size) => Ok(Self::Bpe(size)),
+                _ => Err(format!("`{text}`: a byte-level BPE needs between 257 and 1000000 entries, as in `bpe:1024`")),
+            },
+            _ if text.ends_with(".json") => Ok(Self::File(PathBuf::from(text))),
+            _ => Err(format!("unknown tokenizer `{text}`; use `bytes`, `chars`, `bpe:SIZE` or a path ending in .json")),
+        }
+    }
+}
+
+impl TryFrom<String> for TokenizerSpec {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<TokenizerSpec> for String {
+    fn from(spec: TokenizerSpec) -> Self {
+        spec.to_string()
+    }
+}
+
+impl fmt::Display for TokenizerSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bytes => f.write_str("bytes"),
+            Self::Chars => f.write_str("chars"),
+            Self::Bpe(size) => write!(f, "bpe:{size}"),
+            Self::File(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// Texts, split and tokenizer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorpusSettings {
+    /// Files or folders (`.txt`, `.jsonl`), or `shipped:NAME`.
+    pub paths: Vec<String>,
+    /// The field of a `.jsonl` line that holds the text.
+    pub field: String,
+    /// Explicit validation files or folders; empty means: split the texts.
+    pub validation: Vec<String>,
+    /// Share held out when there are no validation files.
+    pub validation_fraction: f64,
+    /// Tokenizer.
+    pub tokenizer: TokenizerSpec,
+}
+
+/// Axes that have no other room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GridSettings {
+    /// `CD`, `ND`, `ED`.
+    pub architecture: Axis<Architecture>,
+    /// `FLM`, `PLM`, `MLM`.
+    pub objective: Axis<Objective>,
+    /// Seeds.
+    pub seed: Axis<u64>,
+}
+
+/// Shape of the models.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSettings {
+    /// Axis.
+    pub d_model: Axis<usize>,
+    /// Axis.
+    pub num_layers: Axis<usize>,
+    /// Axis.
+    pub num_heads: Axis<usize>,
+    /// Axis; absent means `d_model / num_heads`.
+    pub head_dim: Option<Axis<usize>>,
+    /// Axis; absent means 4 × `d_model`.
+    pub d_ff: Option<Axis<usize>>,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// Added to the mean square in RMSNorm.
+    pub norm_epsilon: f64,
+}
+
+/// Settings of the objectives.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectiveSettings {
+    /// Share of tokens that span corruption removes.
+    pub noise_density: f64,
+    /// Mean length of a removed span.
+    pub mean_noise_span_length: f64,
+    /// Whether decoders also learn from their inputs.
+    pub loss_on_inputs: bool,
+}
+
+/// Data per step and optimizer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainingSettings {
+    /// Axis: positions of one example.
+    pub seq_len: Axis<usize>,
+    /// Examples per optimizer step.
+    pub batch_size: usize,
+    /// Examples per forward pass; absent means `batch_size`.
+    pub micro_batch_size: Option<usize>,
+    /// Axis: peak learning rate.
+    pub learning_rate: Axis<f64>,
+    /// Shape after warm-up.
+    pub schedule: LearningRateSchedule,
+    /// Steps of linear warm-up.
+    pub warmup_steps: u64,
+    /// Share of the peak at the end of the cosine.
+    pub final_fraction: f64,
+    /// AdamW.
+    pub beta1: f64,
+    /// AdamW.
+    pub beta2: f64,
+    /// AdamW.
+    pub epsilon: f64,
+    /// AdamW.
+    pub weight_decay: f64,
+    /// Largest global gradient norm; 0 switches clipping off.
+    pub grad_clip_norm: f64,
+    /// A loss above this multiple of ln(vocab_size) is a divergence.
+    pub divergence_factor: f64,
+}
+
+/// Length of a run; exactly one of the three.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Budget {
+    /// Optimizer steps.
+    Steps(u64),
+    /// Training positions, encoder and decoder.
+    Tokens(u64),
+    /// Training FLOPs.
+    Flops(f64),
+}
+
+/// Measurements on the way; see `ProbeSpec`.
+pub type ProbeSettings = super::spec::ProbeSpec;
+
+/// How runs are executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExecutionSettings {
+    /// `cpu`, `cuda`, `metal`.
+    pub device: Device,
+    /// Threads of one worker.
+    pub threads: usize,
+}
+
+/// A study: the config's defaults with the study file on top.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudySpec {
+    /// Name; also its folder.
+    pub name: StudyId,
+    /// What it asks, in a sentence or two.
+    #[serde(default)]
+    pub description: String,
+    /// Architecture × objective × seed.
+    pub grid: GridSettings,
+    /// Texts.
+    pub corpus: CorpusSettings,
+    /// Models.
+    pub model: ModelSettings,
+    /// Objectives.
+    pub objective: ObjectiveSettings,
+    /// Training.
+    pub training: TrainingSettings,
+    /// Length.
+    pub budget: Budget,
+    /// Measurements.
+    pub probes: ProbeSettings,
+    /// Execution.
+    pub execution: ExecutionSettings,
+}
