@@ -4,4 +4,5 @@
 
 pub mod core;
 pub mod config;
+pub mod runlog;
 pub mod wire;

@@ -1,0 +1,111 @@
+//! `control.json`: the server's wish for a run, replaced by rename; the worker looks between steps.
+//! Promises: looking costs one `stat` while nothing changed; a wish that cannot be read is `Run`.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::core::{Control, ControlSource};
+
+use super::error::RunLogError;
+use super::layout::write_atomic;
+
+/// Version of `control.json`.
+const CONTROL_FORMAT: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Wish {
+    format: u32,
+    control: Control,
+}
+
+/// Replace the wish.
+pub(super) fn write(path: &Path, control: Control) -> Result<(), RunLogError> {
+    let mut bytes = serde_json::to_vec(&Wish { format: CONTROL_FORMAT, control })
+        .map_err(|source| RunLogError::Json { path: path.to_owned(), source })?;
+    bytes.push(b'\n');
+    write_atomic(path, &bytes)
+}
+
+/// The wish; `Run` if none was written yet.
+pub(super) fn read(path: &Path) -> Result<Control, RunLogError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Control::Run),
+        Err(error) => return Err(RunLogError::io("read", path)(error)),
+    };
+    let wish: Wish = serde_json::from_slice(&bytes)
+        .map_err(|error| RunLogError::Content { path: path.to_owned(), reason: error.to_string() })?;
+    if wish.format == CONTROL_FORMAT {
+        Ok(wish.control)
+    } else {
+        Err(RunLogError::Format { path: path.to_owned(), found: u64::from(wish.format), known: CONTROL_FORMAT })
+    }
+}
+
+/// What tells one version of a file from the next: a rename brings a new inode even within one tick of the clock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    seconds: i64,
+    nanoseconds: i64,
+    length: u64,
+}
+
+/// The worker's view of the wish.
+pub struct ControlFile {
+    path: PathBuf,
+    seen: Option<Stamp>,
+    wish: Control,
+}
+
+impl ControlFile {
+    /// Reads `path` when it is asked.
+    #[must_use]
+    pub const fn new(path: PathBuf) -> Self {
+        Self { path, seen: None, wish: Control::Run }
+    }
+}
+
+impl ControlSource for ControlFile {
+    fn control(&mut self) -> Control {
+        let stamp = fs::metadata(&self.path).ok().map(|data| Stamp {
+            inode: data.ino(),
+            seconds: data.mtime(),
+            nanoseconds: data.mtime_nsec(),
+            length: data.len(),
+        });
+        if stamp.is_none() || stamp != self.seen {
+            self.wish = read(&self.path).unwrap_or_default();
+            self.seen = stamp;
+        }
+        self.wish
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes_arrive() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.json");
+        let mut source = ControlFile::new(path.clone());
+        assert_eq!(source.control(), Control::Run);
+        for wish in [Control::Pause, Control::Stop, Control::Run, Control::Stop, Control::Pause] {
+            write(&path, wish).unwrap();
+            assert_eq!(source.control(), wish);
+            assert_eq!(source.control(), wish, "asked twice");
+            assert_eq!(read(&path).unwrap(), wish);
+        }
+        fs::write(&path, "{").unwrap();
+        assert_eq!(source.control(), Control::Run, "a wish that cannot be read");
+        assert!(read(&path).unwrap_err().to_string().contains("control.json"));
+        fs::write(&path, r#"{"format":9,"control":"stop"}"#).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("format 9"));
+    }
+}

@@ -1,0 +1,315 @@
+//! One run's directory: the spec, the wish, the lock, the attempts and the checkpoints, by name.
+//! Promises: `spec.json` is written once; whoever holds [`RunLock`] is the only worker of the run, and the lock is
+//! gone with the process that held it, however that ended.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::core::spec::SPEC_FORMAT;
+use crate::core::{Control, RunId, RunSpec};
+
+use super::control::{self, ControlFile};
+use super::error::RunLogError;
+use super::layout::{create_private_dir, names_in, write_atomic};
+
+/// The directory of a run; a cheap value that touches nothing until it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+    id: RunId,
+}
+
+/// Proof that this process is the only worker of a run; dropped, or the process gone, the run is free.
+#[derive(Debug)]
+pub struct RunLock {
+    _file: File,
+}
+
+/// One try to train a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// 1 for the first.
+    pub number: u32,
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+impl Attempt {
+    /// The event log; the worker makes it, exclusively.
+    #[must_use]
+    pub fn events_path(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
+    /// What the worker printed; the launcher makes it.
+    #[must_use]
+    pub fn output_path(&self) -> PathBuf {
+        self.path.join("output.log")
+    }
+}
+
+impl RunFolder {
+    pub(super) const fn at(path: PathBuf, id: RunId) -> Self {
+        Self { path, id }
+    }
+
+    /// The run in `path`, whose last part is the run's id: how a worker finds its run.
+    ///
+    /// # Errors
+    /// The folder is not called like a run.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, RunLogError> {
+        let path = path.into();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        match name.parse() {
+            Ok(id) => Ok(Self { path, id }),
+            Err(error) => Err(RunLogError::Content { reason: format!("{error}"), path }),
+        }
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The run.
+    #[must_use]
+    pub const fn id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// Where the spec lies.
+    #[must_use]
+    pub fn spec_path(&self) -> PathBuf {
+        self.path.join("spec.json")
+    }
+
+    /// Write the spec, complete and once. `false` if the run was there already: its first spec stays.
+    ///
+    /// # Errors
+    /// The folder holds another run, or cannot be written.
+    pub fn create(&self, spec: &RunSpec) -> Result<bool, RunLogError> {
+        if spec.id != self.id {
+            return Err(RunLogError::Differs { path: self.path.clone(), found: spec.id.to_string() });
+        }
+        if self.spec_path().exists() {
+            let content = |spec: &RunSpec| {
+                spec.content_id().map_err(|source| RunLogError::Json { path: self.spec_path(), source })
+            };
+            let present = content(&self.spec()?)?;
+            return if present == content(spec)? {
+                Ok(false)
+            } else {
+                Err(RunLogError::Differs { path: self.path.clone(), found: present.to_string() })
+            };
+        }
+        let mut bytes =
+            serde_json::to_vec_pretty(spec).map_err(|source| RunLogError::Json { path: self.spec_path(), source })?;
+        bytes.push(b'\n');
+        write_atomic(&self.spec_path(), &bytes)?;
+        Ok(true)
+    }
+
+    /// What the run was asked to be.
+    ///
+    /// # Errors
+    /// The file is missing, damaged, or of another format.
+    pub fn spec(&self) -> Result<RunSpec, RunLogError> {
+        let path = self.spec_path();
+        let bytes = fs::read(&path).map_err(RunLogError::io("read", &path))?;
+        let damaged = |error: serde_json::Error| RunLogError::Content { path: path.clone(), reason: error.to_string() };
+        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
+        match value.get("format").and_then(serde_json::Value::as_u64) {
+            Some(format) if format == u64::from(SPEC_FORMAT) => {}
+            Some(found) => return Err(RunLogError::Format { path, found, known: SPEC_FORMAT }),
+            None => return Err(RunLogError::Content { path, reason: "it names no format".to_owned() }),
+        }
+        let spec: RunSpec = serde_json::from_value(value).map_err(damaged)?;
+        if spec.id == self.id {
+            Ok(spec)
+        } else {
+            Err(RunLogError::Content { path, reason: format!("it is the spec of run {}", spec.id) })
+        }
+    }
+
+    /// Where the wish lies.
+    #[must_use]
+    pub fn control_path(&self) -> PathBuf {
+        self.path.join("control.json")
+    }
+
+    /// Tell the worker, present or next, what is wished; the server's.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_control(&self, wish: Control) -> Result<(), RunLogError> {
+        control::write(&self.control_path(), wish)
+    }
+
+    /// The wish as written; `Run` if there is none.
+    ///
+    /// # Errors
+    /// The file is damaged or of another format.
+    pub fn control(&self) -> Result<Control, RunLogError> {
+        control::read(&self.control_path())
+    }
+
+    /// The wish as the training loop looks at it.
+    #[must_use]
+    pub fn control_source(&self) -> ControlFile {
+        ControlFile::new(self.control_path())
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    /// Become the worker of this run. Someone who asks [`RunFolder::is_locked`] holds the lock for an instant, so a
+    /// worker tries a few times before it believes [`RunLogError::Locked`].
+    ///
+    /// # Errors
+    /// Another worker holds it, or the file cannot be locked.
+    pub fn lock(&self) -> Result<RunLock, RunLogError> {
+        let path = self.lock_path();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(RunLogError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(RunLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(RunLogError::Locked { path }),
+            Err(TryLockError::Error(source)) => Err(RunLogError::Io { action: "lock", path, source }),
+        }
+    }
+
+    /// Whether a worker is alive: the only test of life that survives restarts and never mistakes one process for
+    /// another.
+    ///
+    /// # Errors
+    /// The lock cannot be tried.
+    pub fn is_locked(&self) -> Result<bool, RunLogError> {
+        let path = self.lock_path();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(RunLogError::io("open", &path)(error)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(RunLogError::Io { action: "lock", path, source }),
+        }
+    }
+
+    /// The attempt of that number, whether it exists or not.
+    #[must_use]
+    pub fn attempt(&self, number: u32) -> Attempt {
+        Attempt { number, path: self.path.join(format!("attempt-{number:04}")) }
+    }
+
+    /// The attempts there are, in order.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn attempts(&self) -> Result<Vec<u32>, RunLogError> {
+        let mut numbers: Vec<u32> = names_in(&self.path)?
+            .iter()
+            .filter_map(|name| name.strip_prefix("attempt-")?.parse().ok())
+            .filter(|number| *number > 0)
+            .collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Make the folder of the next attempt: the launcher does, so that output has a place before the worker starts,
+    /// and so that a worker that dies before its first word leaves a trace.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn reserve_attempt(&self) -> Result<Attempt, RunLogError> {
+        create_private_dir(&self.path)?;
+        loop {
+            let last = self.attempts()?.last().copied().unwrap_or(0);
+            let attempt = self.attempt(last.saturating_add(1));
+            match DirBuilder::new().mode(0o700).create(&attempt.path) {
+                Ok(()) => return Ok(attempt),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && last < u32::MAX => {}
+                Err(error) => return Err(RunLogError::io("create the folder", &attempt.path)(error)),
+            }
+        }
+    }
+
+    /// The attempt of a worker that holds the lock: the newest one if it was reserved and has no log yet, else a new one.
+    ///
+    /// # Errors
+    /// The folder cannot be listed or made.
+    pub fn new_attempt(&self) -> Result<Attempt, RunLogError> {
+        if let Some(number) = self.attempts()?.last() {
+            let attempt = self.attempt(*number);
+            if !attempt.events_path().exists() {
+                return Ok(attempt);
+            }
+        }
+        self.reserve_attempt()
+    }
+
+    /// What the worker of an attempt printed.
+    #[must_use]
+    pub fn output_log(&self, attempt: u32) -> PathBuf {
+        self.attempt(attempt).output_path()
+    }
+
+    /// At most the last `limit` bytes that the worker of an attempt printed; empty if it printed nothing.
+    ///
+    /// # Errors
+    /// The file is there and cannot be read.
+    pub fn output_tail(&self, attempt: u32, limit: u64) -> Result<String, RunLogError> {
+        let path = self.output_log(attempt);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+            Err(error) => return Err(RunLogError::io("read", &path)(error)),
+        };
+        let mut read = || -> io::Result<Vec<u8>> {
+            let length = file.metadata()?.len();
+            file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
+            let mut bytes = Vec::new();
+            file.by_ref().take(limit).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        Ok(String::from_utf8_lossy(&read().map_err(RunLogError::io("read", &path))?).into_owned())
+    }
+
+    /// Where checkpoints lie.
+    #[must_use]
+    pub fn checkpoints_dir(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// The checkpoint of a step, whether it exists or not.
+    #[must_use]
+    pub fn checkpoint_dir(&self, step: u64) -> PathBuf {
+        self.checkpoints_dir().join(format!("step-{step:08}"))
+    }
+
+    /// Steps of the complete checkpoints, in order. They are renamed into place, so what is listed is whole.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn checkpoint_steps(&self) -> Result<Vec<u64>, RunLogError> {
+        let mut steps: Vec<u64> = names_in(&self.checkpoints_dir())?
+            .iter()
+            .filter_map(|name| name.strip_prefix("step-"))
+            .filter(|digits| digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit()))
+            .filter_map(|digits| digits.parse().ok())
+            .collect();
+        steps.sort_unstable();
+        Ok(steps)
+    }
+}

@@ -1,0 +1,217 @@
+//! Where the files of a lab lie, and the one way in which a file is replaced: written beside, synced, renamed.
+//! Everything is private to the user: folders 0700, files 0600.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::core::{RunId, StudyId};
+
+use super::error::RunLogError;
+use super::folder::RunFolder;
+
+/// The folder of a lab.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    root: PathBuf,
+}
+
+impl Home {
+    /// The lab in `root`; touches nothing.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// Make the folders that are always there.
+    ///
+    /// # Errors
+    /// A folder cannot be made.
+    pub fn create(&self) -> Result<(), RunLogError> {
+        for folder in [self.root.clone(), self.studies_dir(), self.corpora_dir(), self.runs_dir()] {
+            create_private_dir(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Submitted studies.
+    #[must_use]
+    pub fn studies_dir(&self) -> PathBuf {
+        self.root.join("studies")
+    }
+
+    /// A study as it was submitted, with the ids of its runs.
+    #[must_use]
+    pub fn study_file(&self, study: &StudyId) -> PathBuf {
+        self.studies_dir().join(study.as_str()).join("study.toml")
+    }
+
+    /// Order, priorities and holds.
+    #[must_use]
+    pub fn queue_file(&self) -> PathBuf {
+        self.root.join("queue.json")
+    }
+
+    /// Tags, notes and archive flags.
+    #[must_use]
+    pub fn labels_file(&self) -> PathBuf {
+        self.root.join("labels.json")
+    }
+
+    /// Prepared corpora, one folder per fingerprint.
+    #[must_use]
+    pub fn corpora_dir(&self) -> PathBuf {
+        self.root.join("corpora")
+    }
+
+    /// The derived index.
+    #[must_use]
+    pub fn index_dir(&self) -> PathBuf {
+        self.root.join("index")
+    }
+
+    /// All runs.
+    #[must_use]
+    pub fn runs_dir(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    /// One run; touches nothing.
+    #[must_use]
+    pub fn run(&self, run: &RunId) -> RunFolder {
+        RunFolder::at(self.runs_dir().join(run.as_str()), run.clone())
+    }
+
+    /// What the server says.
+    #[must_use]
+    pub fn server_log(&self) -> PathBuf {
+        self.root.join("server.log")
+    }
+
+    /// Held by the server of this lab.
+    #[must_use]
+    pub fn server_lock(&self) -> PathBuf {
+        self.root.join("server.lock")
+    }
+
+    /// Every run that has a `spec.json`, by id.
+    ///
+    /// # Errors
+    /// The folder of runs exists and cannot be listed.
+    pub fn list_runs(&self) -> Result<Vec<RunId>, RunLogError> {
+        let mut runs: Vec<RunId> =
+            names_in(&self.runs_dir())?.iter().filter_map(|name| name.parse::<RunId>().ok()).collect();
+        runs.retain(|run| self.run(run).spec_path().is_file());
+        runs.sort();
+        Ok(runs)
+    }
+
+    /// Every study that has a `study.toml`, by name.
+    ///
+    /// # Errors
+    /// The folder of studies exists and cannot be listed.
+    pub fn list_studies(&self) -> Result<Vec<StudyId>, RunLogError> {
+        let mut studies: Vec<StudyId> =
+            names_in(&self.studies_dir())?.iter().filter_map(|name| name.parse::<StudyId>().ok()).collect();
+        studies.retain(|study| self.study_file(study).is_file());
+        studies.sort();
+        Ok(studies)
+    }
+}
+
+/// The names in a folder; none if it does not exist.
+pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, RunLogError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(RunLogError::io("list", folder)(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(RunLogError::io("list", folder))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
+/// Make a folder and its parents for the user alone; one that exists is left as it is.
+///
+/// # Errors
+/// It cannot be made.
+pub fn create_private_dir(path: &Path) -> Result<(), RunLogError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(RunLogError::io("create the folder", path))
+}
+
+/// Open a file for appending, made for the user alone if it is not there: logs of servers and workers.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_append(path: &Path) -> Result<File, RunLogError> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(RunLogError::io("open", path))
+}
+
+/// Replace a file so that a reader sees the old or the new content and never a part, also after a power cut. Missing
+/// folders are made. A file has one writer: two at once would share the sibling that is written first.
+///
+/// # Errors
+/// The file cannot be written, for instance because the disk is full; the old content is untouched then.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunLogError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    create_private_dir(folder)?;
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".new");
+    let beside = folder.join(name);
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(RunLogError::io("write", &beside))?;
+    fs::rename(&beside, path).map_err(RunLogError::io("replace", path))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(RunLogError::io("sync the folder", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn files_are_replaced_whole_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("lab"));
+        home.create().unwrap();
+        let file = home.study_file(&"first".parse().unwrap());
+        write_atomic(&file, b"one").unwrap();
+        write_atomic(&file, b"two").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"two");
+        assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "the sibling is gone");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&file), 0o600);
+        assert_eq!(mode(home.root()), 0o700);
+        assert_eq!(mode(file.parent().unwrap()), 0o700);
+        assert_eq!(home.list_studies().unwrap(), vec!["first".parse::<StudyId>().unwrap()]);
+    }
+
+    #[test]
+    fn a_home_that_is_not_there_has_no_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Home::new(folder.path().join("nothing")).list_runs().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_failed_replacement_names_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("taken")).unwrap();
+        let error = write_atomic(&folder.path().join("taken"), b"x").unwrap_err().to_string();
+        assert!(error.starts_with("replace ") && error.contains("taken"), "{error}");
+    }
+}

@@ -1,0 +1,18 @@
+//! The home folder and the run directory: where every file lies, how it is written, and how it is read back.
+//! Promises: each file has one writer, is append-only or replaced by rename, and begins with a format version; a
+//! process killed at any instant leaves at most one unfinished line, which readers ignore.
+//! Must not know: what trains, who asks, what is stored where in the index.
+
+pub mod error;
+pub mod layout;
+pub mod folder;
+pub mod control;
+pub mod log;
+pub mod read;
+
+pub use control::ControlFile;
+pub use error::RunLogError;
+pub use folder::{Attempt, RunFolder, RunLock};
+pub use layout::{Home, write_atomic};
+pub use log::EventLog;
+pub use read::{LogChunk, LogHeader, read_from};

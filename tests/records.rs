@@ -1,0 +1,261 @@
+//! The run log and the store from outside: what is written comes back, whatever is cut, repeated or lost.
+#![expect(clippy::unwrap_used, reason = "a broken test stops")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use trilab::core::spec::{DataSpec, SPEC_FORMAT};
+use trilab::core::{
+    Architecture, Control, ControlSource, Device, EventSink, ExecutionSpec, LearningRateSchedule, Metric, Metrics,
+    ModelSpec, Objective, ObjectiveSpec, OptimizerSpec, ProbeSpec, RunEvent, RunSpec, TrainingSpec,
+};
+use trilab::runlog::{EventLog, Home, RunFolder, RunLogError, read_from};
+
+fn spec(seed: u64) -> RunSpec {
+    let mut spec = RunSpec {
+        format: SPEC_FORMAT,
+        id: "000000000000".parse().unwrap(),
+        study: "records".parse().unwrap(),
+        seed,
+        model: ModelSpec {
+            architecture: Architecture::CausalDecoder,
+            vocab_size: 256,
+            d_model: 32,
+            d_ff: 128,
+            num_layers: 2,
+            num_heads: 2,
+            head_dim: 16,
+            rope_theta: 10_000.0,
+            norm_epsilon: 1e-6,
+        },
+        objective: ObjectiveSpec {
+            objective: Objective::FullLm,
+            noise_density: 0.15,
+            mean_noise_span_length: 3.0,
+            loss_on_inputs: false,
+        },
+        optimizer: OptimizerSpec {
+            learning_rate: 1e-3,
+            schedule: LearningRateSchedule::Constant,
+            warmup_steps: 0,
+            final_fraction: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            grad_clip_norm: 1.0,
+        },
+        training: TrainingSpec { batch_size: 4, micro_batch_size: 4, seq_len: 32, steps: 200, divergence_factor: 3.0 },
+        data: DataSpec { fingerprint: "f00d".to_owned(), name: "world".to_owned(), directory: PathBuf::from("c") },
+        parent: None,
+        probes: ProbeSpec {
+            log_every: 1,
+            validation_every: 10,
+            validation_examples: 8,
+            sample_every: 0,
+            sample_tokens: 8,
+            checkpoint_every: 50,
+            keep_checkpoints: 2,
+        },
+        execution: ExecutionSpec { device: Device::Cpu, threads: 1, program_version: "0.1.0".to_owned() },
+    };
+    spec.id = spec.content_id().unwrap();
+    spec
+}
+
+fn new_run(home: &Home, seed: u64) -> RunFolder {
+    let spec = spec(seed);
+    let run = home.run(&spec.id);
+    assert!(run.create(&spec).unwrap());
+    run
+}
+
+fn step(step: u64, loss: f64) -> RunEvent {
+    RunEvent::StepLogged {
+        step,
+        tokens: step * 128,
+        elapsed_s: 0.1 * f64::from(u32::try_from(step).unwrap()),
+        metrics: Metrics::from([(Metric::Loss, loss), (Metric::LearningRate, 1e-3)]),
+    }
+}
+
+/// Write an attempt with a clock that ticks once per event.
+fn write_attempt(run: &RunFolder, events: &[RunEvent]) -> PathBuf {
+    let attempt = run.new_attempt().unwrap();
+    let mut now = u64::from(attempt.number) * 1_000_000;
+    let mut log = EventLog::create(&attempt.events_path(), run.id(), attempt.number, move || {
+        now += 1;
+        now
+    })
+    .unwrap();
+    for event in events {
+        log.record(event.clone()).unwrap();
+    }
+    attempt.events_path()
+}
+
+#[test]
+fn a_log_cut_at_any_byte_gives_the_exact_prefix() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let run = new_run(&home, 1);
+    let events = vec![
+        RunEvent::Resumed { step: 0 },
+        step(1, 5.25),
+        RunEvent::SampleGenerated { step: 1, prompt: "a\nb".to_owned(), text: "ü → \u{1F980}".to_owned() },
+        step(2, 1.0 / 3.0),
+        RunEvent::Finished { step: 2 },
+    ];
+    let whole = fs::read(write_attempt(&run, &events)).unwrap();
+    let ends: Vec<usize> = whole.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1).collect();
+    assert_eq!(ends.len(), events.len() + 1, "one line each");
+    let cut = folder.path().join("cut.jsonl");
+    for length in 0..=whole.len() {
+        fs::write(&cut, &whole[..length]).unwrap();
+        let lines = ends.iter().filter(|end| **end <= length).count();
+        let chunk = read_from(&cut, 0).unwrap();
+        let read: Vec<RunEvent> = chunk.events.iter().map(|event| event.event.clone()).collect();
+        assert_eq!(read, events[..lines.saturating_sub(1)], "cut at byte {length}");
+        assert_eq!(chunk.next_offset, lines.checked_sub(1).map_or(0, |last| ends[last] as u64));
+        assert_eq!(chunk.header.is_some(), lines > 0);
+        assert!(chunk.notices.is_empty());
+        // Going on after the cut gives exactly the rest.
+        fs::write(&cut, &whole).unwrap();
+        let rest = read_from(&cut, chunk.next_offset).unwrap();
+        assert_eq!(read.len() + rest.events.len(), events.len());
+        assert_eq!(rest.next_offset, whole.len() as u64);
+    }
+}
+
+#[test]
+fn losses_come_back_bit_for_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(&Home::new(folder.path()), 1);
+    let values = [0.1 + 0.2, f64::MIN_POSITIVE, 1e300, -0.0, 5.0, 2.0_f64.sqrt()];
+    let path = write_attempt(&run, &values.iter().map(|value| step(1, *value)).collect::<Vec<_>>());
+    for (event, value) in read_from(&path, 0).unwrap().events.iter().zip(values) {
+        assert_eq!(event.event, step(1, value));
+        if let RunEvent::StepLogged { metrics, .. } = &event.event {
+            assert_eq!(metrics[&Metric::Loss].to_bits(), value.to_bits());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_line_costs_itself_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(&Home::new(folder.path()), 1);
+    let path = write_attempt(&run, &[step(1, 5.0), step(2, 4.0), step(3, 3.0)]);
+    let text = fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines[2] = "{\"time_ms\":1,\"event\":{\"event\":\"from_the_future\"}}";
+    fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let chunk = read_from(&path, 0).unwrap();
+    assert_eq!(chunk.events.iter().map(|event| event.event.clone()).collect::<Vec<_>>(), [step(1, 5.0), step(3, 3.0)]);
+    assert_eq!(chunk.notices.len(), 1);
+    assert!(chunk.notices[0].contains("events.jsonl") && chunk.notices[0].contains("from_the_future"));
+}
+
+#[test]
+fn foreign_and_shortened_logs_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.jsonl");
+    fs::write(&path, "{\"format\":7,\"run\":\"0123456789ab\",\"attempt\":1}\n").unwrap();
+    assert!(matches!(read_from(&path, 0), Err(RunLogError::Format { found: 7, .. })));
+    fs::write(&path, "hello\n").unwrap();
+    assert!(matches!(read_from(&path, 0), Err(RunLogError::Content { .. })));
+    assert!(matches!(read_from(&path, 100), Err(RunLogError::Shrunk { offset: 100, length: 6, .. })));
+}
+
+#[test]
+fn a_long_log_is_read_in_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(&Home::new(folder.path()), 1);
+    let text = "x".repeat(5 << 20);
+    let long = RunEvent::Warned { message: text };
+    let path = write_attempt(&run, &[long.clone(), step(1, 5.0), long, step(2, 4.0)]);
+    let (mut offset, mut events, mut parts) = (0, Vec::new(), 0);
+    loop {
+        let chunk = read_from(&path, offset).unwrap();
+        if chunk.next_offset == offset {
+            break;
+        }
+        offset = chunk.next_offset;
+        parts += 1;
+        events.extend(chunk.events);
+    }
+    assert_eq!(events.len(), 4);
+    assert!(parts > 1, "{parts} parts");
+}
+
+#[test]
+fn a_spec_is_written_once_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let first = spec(1);
+    let run = new_run(&home, 1);
+    let mut again = first.clone();
+    again.execution.threads = 9;
+    assert!(!run.create(&again).unwrap(), "the same content is there already");
+    assert_eq!(run.spec().unwrap(), first, "and the first spec stays");
+    assert!(matches!(run.create(&spec(2)), Err(RunLogError::Differs { .. })));
+    let mut forged = spec(2);
+    forged.id = first.id.clone();
+    assert!(matches!(run.create(&forged), Err(RunLogError::Differs { .. })), "another content under the same id");
+    assert_eq!(home.list_runs().unwrap(), vec![first.id.clone()]);
+    assert_eq!(RunFolder::open(run.path()).unwrap(), run);
+    assert!(RunFolder::open(folder.path()).is_err());
+
+    let text = fs::read_to_string(run.spec_path()).unwrap();
+    fs::write(run.spec_path(), text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+    let error = run.spec().unwrap_err().to_string();
+    assert!(error.contains("spec.json") && error.contains("format 2") && error.contains("knows format 1"), "{error}");
+    fs::write(run.spec_path(), text.replace("\"seed\"", "\"sead\"")).unwrap();
+    assert!(run.spec().unwrap_err().to_string().contains("sead"));
+}
+
+#[test]
+fn the_lock_is_the_proof_of_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(&Home::new(folder.path()), 1);
+    assert!(!run.is_locked().unwrap(), "never locked");
+    let lock = run.lock().unwrap();
+    assert!(run.is_locked().unwrap());
+    assert!(matches!(run.lock(), Err(RunLogError::Locked { .. })));
+    drop(lock);
+    assert!(!run.is_locked().unwrap());
+    drop(run.lock().unwrap());
+}
+
+#[test]
+fn attempts_are_numbered_and_reserved_ones_are_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(&Home::new(folder.path()), 1);
+    assert!(run.attempts().unwrap().is_empty());
+    let reserved = run.reserve_attempt().unwrap();
+    fs::write(reserved.output_path(), "could not start: no memory\n").unwrap();
+    assert_eq!(run.new_attempt().unwrap(), reserved, "the worker takes what the launcher reserved");
+    write_attempt(&run, &[]);
+    assert_eq!(run.new_attempt().unwrap().number, 2, "an attempt with a log is taken");
+    assert_eq!(run.reserve_attempt().unwrap().number, 3, "a launcher never shares");
+    assert_eq!(run.attempts().unwrap(), vec![1, 2, 3]);
+    assert_eq!(run.output_tail(1, 10).unwrap(), "no memory\n");
+    assert_eq!(run.output_tail(2, 10).unwrap(), "");
+    assert!(run.checkpoint_steps().unwrap().is_empty());
+    for name in ["step-00000200", "step-00000100", ".step-00000300.new", "step-00000400.tmp", "step-1", "notes"] {
+        fs::create_dir_all(run.checkpoints_dir().join(name)).unwrap();
+    }
+    assert_eq!(run.checkpoint_steps().unwrap(), vec![100, 200]);
+    assert_eq!(run.checkpoint_dir(200), run.checkpoints_dir().join("step-00000200"));
+}
+
+#[test]
+fn wishes_reach_the_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(&Home::new(folder.path()), 1);
+    let mut source = run.control_source();
+    assert_eq!(source.control(), Control::Run);
+    run.write_control(Control::Pause).unwrap();
+    assert_eq!((source.control(), run.control().unwrap()), (Control::Pause, Control::Pause));
+    assert!(!Path::new(&run.path().join(".control.json.new")).exists());
+}
