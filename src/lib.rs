@@ -4,4 +4,6 @@
 
 pub mod core;
 pub mod config;
+pub mod corpus;
+pub mod objective;
 pub mod wire;
