@@ -4,5 +4,7 @@
 
 pub mod core;
 pub mod config;
+pub mod corpus;
+pub mod objective;
 pub mod runlog;
 pub mod wire;
