@@ -4,5 +4,8 @@
 
 pub mod core;
 pub mod config;
+pub mod stats;
 pub mod runlog;
+pub mod store;
+pub mod schedule;
 pub mod wire;
