@@ -1,0 +1,17 @@
+//! From a study to runs, from the queue to launches, from what is found on disk to what a run is now.
+//! Promises: planning, queue and adoption are pure; only `launch` touches the system, behind a trait.
+//! Must not know: sockets, sessions, screens.
+
+pub mod plan;
+pub mod check;
+pub mod report;
+pub mod queue;
+pub mod adopt;
+pub mod launch;
+
+pub use adopt::{Action, Found, Standing, standing};
+pub use check::PlanError;
+pub use launch::{LaunchError, Launched, Launcher, LocalLauncher};
+pub use plan::{CorpusFacts, Plan, plan};
+pub use queue::{Entry, Queue, QueueError, launches};
+pub use report::{Workload, planned_run, report};

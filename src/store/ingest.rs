@@ -1,0 +1,183 @@
+//! From logs into the index. Reading files and applying lines are apart, so that slow files never hold the store.
+//! Promises: events and the new offset are applied in one batch; lines that were applied already change nothing.
+
+use std::io;
+
+use crate::core::summary::Sample;
+use crate::core::{RunEvent, RunId, StampedEvent};
+use crate::runlog::{Home, RunFolder, RunLogError, read_from};
+
+use super::error::StoreError;
+use super::facts::{LogFacts, fold};
+use super::open::Store;
+use super::tables::{self, Kind};
+
+/// Lines of one attempt that the index does not have yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewLines {
+    /// Of which attempt.
+    pub attempt: u32,
+    /// Where they begin.
+    pub offset_before: u64,
+    /// What they say.
+    pub events: Vec<StampedEvent>,
+    /// Where they end.
+    pub offset_after: u64,
+    /// Damaged lines among them, in words.
+    pub notices: Vec<String>,
+}
+
+/// What became of some lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingested {
+    /// They are in the index now.
+    Applied,
+    /// Nothing was done, because the index has read up to another place.
+    Elsewhere {
+        /// Up to here.
+        offset: u64,
+    },
+}
+
+/// What a look at a run's logs brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Synced {
+    /// New events that were applied, in order.
+    pub events: Vec<StampedEvent>,
+    /// Damaged lines, in words.
+    pub notices: Vec<String>,
+}
+
+/// The next unread lines of a run, some megabytes at most, given what the index knows of it; `None` if there are none.
+/// An attempt is read to its end before the next one begins.
+///
+/// # Errors
+/// A log cannot be read, was shortened, or belongs to another run.
+pub fn next_lines(run: &RunFolder, facts: Option<&LogFacts>) -> Result<Option<NewLines>, RunLogError> {
+    let newest = facts.map_or(0, |facts| facts.attempt);
+    for attempt in run.attempts()?.into_iter().filter(|attempt| *attempt >= newest) {
+        let path = run.attempt(attempt).events_path();
+        let offset_before = facts.map_or(0, |facts| facts.offset(attempt));
+        let chunk = match read_from(&path, offset_before) {
+            Ok(chunk) => chunk,
+            Err(RunLogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if let Some(header) = &chunk.header
+            && (&header.run, header.attempt) != (run.id(), attempt)
+        {
+            let reason = format!("it is the log of attempt {} of run {}", header.attempt, header.run);
+            return Err(RunLogError::Content { path, reason });
+        }
+        if chunk.next_offset > offset_before {
+            return Ok(Some(NewLines {
+                attempt,
+                offset_before,
+                events: chunk.events,
+                offset_after: chunk.next_offset,
+                notices: chunk.notices,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// Read whatever is new in a run's logs into the index.
+///
+/// # Errors
+/// A log cannot be read or the index cannot be written.
+pub fn sync(store: &Store, run: &RunFolder) -> Result<Synced, StoreError> {
+    let mut synced = Synced::default();
+    while let Some(lines) = next_lines(run, store.facts(run.id())?.as_ref())? {
+        store.ingest(run.id(), &lines)?;
+        synced.events.extend(lines.events);
+        synced.notices.extend(lines.notices);
+    }
+    Ok(synced)
+}
+
+/// Forget the index and read every log of the lab again. A log that cannot be read is a notice; the others go on.
+///
+/// # Errors
+/// The runs cannot be listed or the index cannot be written.
+pub fn reindex(store: &mut Store, home: &Home) -> Result<Vec<String>, StoreError> {
+    store.reset()?;
+    let mut notices = Vec::new();
+    for run in home.list_runs()? {
+        match sync(store, &home.run(&run)) {
+            Ok(synced) => notices.extend(synced.notices),
+            Err(StoreError::Files(error)) => notices.push(format!("could not {error}")),
+            Err(error) => return Err(error),
+        }
+        store.flush()?;
+    }
+    Ok(notices)
+}
+
+impl Store {
+    /// Apply lines and their offset in one batch, if the index has read exactly up to where they begin.
+    ///
+    /// # Errors
+    /// The index cannot be read or written.
+    pub fn ingest(&self, run: &RunId, lines: &NewLines) -> Result<Ingested, StoreError> {
+        let mut facts = self.facts(run)?.unwrap_or_default();
+        let offset = facts.offset(lines.attempt);
+        if offset != lines.offset_before {
+            return Ok(Ingested::Elsewhere { offset });
+        }
+        let mut batch = sled::Batch::default();
+        for event in &lines.events {
+            fold(&mut facts, lines.attempt, event);
+            let place = facts.entry(lines.attempt).events;
+            if let Some((key, value)) = row(run, &facts, lines.attempt, place, event)? {
+                batch.insert(key, value);
+            }
+        }
+        facts.entry(lines.attempt).offset = lines.offset_after;
+        batch.insert(tables::prefix(Kind::Facts, run), json(&facts)?);
+        self.records()?.apply_batch(batch)?;
+        Ok(Ingested::Applied)
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|error| StoreError::Row(error.to_string()))
+}
+
+/// A key and its value.
+type Row = (Vec<u8>, Vec<u8>);
+
+/// The row of an event, if it has one beside the facts. `facts` are those after the event.
+fn row(
+    run: &RunId,
+    facts: &LogFacts,
+    attempt: u32,
+    place: u64,
+    event: &StampedEvent,
+) -> Result<Option<Row>, StoreError> {
+    let row = match &event.event {
+        RunEvent::StepLogged { step, tokens, elapsed_s, metrics } => {
+            (tables::point_key(Kind::Training, run, *step), tables::encode_point(*tokens, *elapsed_s, metrics))
+        }
+        RunEvent::Validated { step, metrics, .. } => {
+            let tokens = step.saturating_mul(facts.step_tokens);
+            let value = tables::encode_point(tokens, facts.elapsed_s, metrics);
+            (tables::point_key(Kind::Validation, run, *step), value)
+        }
+        RunEvent::SampleGenerated { step, prompt, text } => {
+            let sample = Sample { step: *step, prompt: prompt.clone(), text: text.clone() };
+            (tables::sample_key(run, *step, prompt), json(&sample)?)
+        }
+        RunEvent::Heartbeat { .. } => return Ok(None),
+        RunEvent::Started { .. }
+        | RunEvent::Resumed { .. }
+        | RunEvent::CheckpointSaved { .. }
+        | RunEvent::Paused { .. }
+        | RunEvent::Diverged { .. }
+        | RunEvent::Warned { .. }
+        | RunEvent::Stopped { .. }
+        | RunEvent::Finished { .. }
+        | RunEvent::Failed { .. } => (tables::event_key(run, attempt, place), json(event)?),
+    };
+    Ok(Some(row))
+}

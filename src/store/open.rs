@@ -1,0 +1,171 @@
+//! Opens the index, makes a fresh one where it is bad, and owns the database.
+//! Promises: an index that cannot be opened or has another layout is renamed, never deleted, and one line says so; an
+//! index that another process uses is left alone.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use crate::runlog::Home;
+use crate::runlog::layout::create_private_dir;
+
+use super::error::StoreError;
+use super::tables;
+
+/// Entries of a leaf: a step of a live run rewrites one leaf, so leaves are smaller than sled's default.
+const LEAF_FANOUT: usize = 256;
+
+/// Memory for leaves; the default of 512 MiB belongs to the models.
+const CACHE_BYTES: usize = 24 << 20;
+
+/// sled's own flusher kills the process when the disk is full, and without one every dropped iterator flushes. So it
+/// exists and never wakes by itself: the store's thread flushes.
+const NEVER_MS: usize = 1000 * 60 * 60 * 24 * 365;
+
+pub(super) type Tree = sled::Tree<LEAF_FANOUT>;
+
+struct Database {
+    records: Tree,
+    db: sled::Db<LEAF_FANOUT>,
+}
+
+/// The index. One owner at a time; see [`super::StoreHandle`] for the server's way to it.
+pub struct Store {
+    folder: PathBuf,
+    database: Option<Database>,
+}
+
+/// An open index.
+pub struct Opened {
+    /// The index.
+    pub store: Store,
+    /// What happened to an earlier one, for the log and the screen; then every run must be read again.
+    pub notice: Option<String>,
+}
+
+impl Store {
+    /// Open the index of a lab, or make one.
+    ///
+    /// # Errors
+    /// Another process has it open, or a fresh one cannot be made either.
+    pub fn open(home: &Home) -> Result<Opened, StoreError> {
+        let folder = home.index_dir();
+        if let Some(database) = existing(&folder)? {
+            match database {
+                Ok(database) => return Ok(Opened { store: Self { folder, database: Some(database) }, notice: None }),
+                Err(reason) => {
+                    let aside = set_aside(&folder)?;
+                    let notice = format!(
+                        "the index was rebuilt, because {reason}; the old one is in {}, which can be deleted",
+                        aside.display()
+                    );
+                    let database = Some(fresh(&folder)?);
+                    return Ok(Opened { store: Self { folder, database }, notice: Some(notice) });
+                }
+            }
+        }
+        let database = Some(fresh(&folder)?);
+        Ok(Opened { store: Self { folder, database }, notice: None })
+    }
+
+    pub(super) fn records(&self) -> Result<&Tree, StoreError> {
+        self.database.as_ref().map(|database| &database.records).ok_or(StoreError::Ended)
+    }
+
+    /// Make everything written so far survive a power cut.
+    ///
+    /// # Errors
+    /// The disk refuses. On a full disk a second call may never return: ask only through the store's thread.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        if let Some(database) = &self.database {
+            database.db.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Forget everything: the first half of rebuilding.
+    ///
+    /// # Errors
+    /// The folder cannot be replaced; then the store has ended.
+    pub fn reset(&mut self) -> Result<(), StoreError> {
+        drop(self.database.take());
+        fs::remove_dir_all(&self.folder).or_else(missing_is_fine)?;
+        self.database = Some(fresh(&self.folder)?);
+        Ok(())
+    }
+}
+
+fn missing_is_fine(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+/// The index in `folder`: `None` if there is none, the inner error in words if it is bad.
+fn existing(folder: &Path) -> Result<Option<Result<Database, String>>, StoreError> {
+    let empty = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Ok(Some(Err("it is no folder".to_owned())));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if empty {
+        return Ok(None);
+    }
+    // sled locks the folder. An index in use must never be taken for a bad one, so this is asked first.
+    match File::open(folder)?.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.to_owned())),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    let found = open_database(folder).and_then(|database| match stored_layout(&database.db) {
+        Ok(Some(layout)) if layout == tables::layout() => Ok(database),
+        Ok(Some(layout)) => Err(format!("it has the layout `{layout}` of another version")),
+        Ok(None) => Err("it does not say its layout".to_owned()),
+        Err(error) => Err(format!("its layout cannot be read: {error}")),
+    });
+    Ok(Some(found))
+}
+
+fn open_database(folder: &Path) -> Result<Database, String> {
+    let config = sled::Config::new().path(folder).cache_capacity_bytes(CACHE_BYTES).flush_every_ms(Some(NEVER_MS));
+    // A damaged index makes this alpha of sled panic in places; here that is an error like any other.
+    let opened = catch_unwind(AssertUnwindSafe(|| -> io::Result<Database> {
+        let db: sled::Db<LEAF_FANOUT> = config.open()?;
+        let records = db.open_tree(tables::RECORDS)?;
+        Ok(Database { records, db })
+    }));
+    match opened {
+        Ok(Ok(database)) => Ok(database),
+        Ok(Err(error)) => Err(format!("it cannot be opened: {error}")),
+        Err(_) => Err("opening it failed inside the database".to_owned()),
+    }
+}
+
+fn stored_layout(db: &sled::Db<LEAF_FANOUT>) -> io::Result<Option<String>> {
+    let value = db.open_tree(tables::META)?.get(tables::LAYOUT_KEY)?;
+    Ok(value.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+fn fresh(folder: &Path) -> Result<Database, StoreError> {
+    create_private_dir(folder)?;
+    let database = open_database(folder).map_err(|reason| StoreError::Database(io::Error::other(reason)))?;
+    let meta = database.db.open_tree(tables::META)?;
+    meta.insert(tables::LAYOUT_KEY, tables::layout().into_bytes())?;
+    database.db.flush()?;
+    Ok(database)
+}
+
+/// Rename a bad index to the first free `index-broken-N` beside it.
+fn set_aside(folder: &Path) -> Result<PathBuf, StoreError> {
+    let mut number: u32 = 1;
+    loop {
+        let aside = folder.with_file_name(format!("index-broken-{number}"));
+        if !aside.exists() {
+            fs::rename(folder, &aside)?;
+            return Ok(aside);
+        }
+        number += 1;
+    }
+}

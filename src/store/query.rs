@@ -1,0 +1,131 @@
+//! Questions to the index: facts, curves, samples, events. Every answer is a value of `core`.
+
+use serde::de::DeserializeOwned;
+
+use crate::core::summary::{Curve, Point, Sample};
+use crate::core::{Metric, RunId, StampedEvent};
+
+use super::error::StoreError;
+use super::facts::LogFacts;
+use super::open::{Store, Tree};
+use super::tables::{self, Kind};
+use super::thin::thin;
+
+/// Values of a sparkline.
+const SPARKLINE: usize = 32;
+
+type Rows<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + 'a>;
+
+/// The rows whose keys begin with `prefix`, in order. Not sled's `scan_prefix`: that one, asked for more than there
+/// is, walks on to the end of the tree.
+fn ascending<'a>(tree: &Tree, prefix: Vec<u8>) -> Rows<'a> {
+    Box::new(within(tree.range(prefix.clone()..), prefix))
+}
+
+/// The same from the end.
+fn descending<'a>(tree: &Tree, prefix: Vec<u8>) -> Rows<'a> {
+    let mut end = prefix.clone();
+    end.extend_from_slice(&[u8::MAX; 16]);
+    Box::new(within(tree.range(..end).rev(), prefix))
+}
+
+fn within<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    rows: impl Iterator<Item = std::io::Result<(K, V)>>,
+    prefix: Vec<u8>,
+) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> {
+    rows.map(|row| row.map(|(key, value)| (key.as_ref().to_vec(), value.as_ref().to_vec())).map_err(StoreError::from))
+        .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
+}
+
+fn parse<T: DeserializeOwned>(value: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(value).map_err(|error| StoreError::Row(error.to_string()))
+}
+
+impl Store {
+    /// What the logs of a run say; `None` if none was read yet.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn facts(&self, run: &RunId) -> Result<Option<LogFacts>, StoreError> {
+        let value = self.records()?.get(tables::prefix(Kind::Facts, run))?;
+        value.map(|value| parse(&value)).transpose()
+    }
+
+    /// The facts of every run that has a log, by id.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn all_facts(&self) -> Result<Vec<(RunId, LogFacts)>, StoreError> {
+        let rows = ascending(self.records()?, tables::kind_prefix(Kind::Facts).to_vec());
+        rows.map(|row| {
+            let (key, value) = row?;
+            let run = tables::run_of(&key).ok_or_else(|| StoreError::Row("a key names no run".to_owned()))?;
+            Ok((run, parse(&value)?))
+        })
+        .collect()
+    }
+
+    fn points(&self, kind: Kind, run: &RunId, metric: Metric) -> Result<Vec<Point>, StoreError> {
+        let mut points = Vec::new();
+        for row in ascending(self.records()?, tables::prefix(kind, run)) {
+            let (key, value) = row?;
+            points.extend(tables::decode_point(&key, &value, metric).map_err(StoreError::Row)?);
+        }
+        Ok(points)
+    }
+
+    /// A metric over training, thinned to `width` points if one is given. A metric is measured at validations or at
+    /// steps; where both have it, the validations are shown.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn curve(&self, run: &RunId, metric: Metric, width: Option<usize>) -> Result<Curve, StoreError> {
+        let mut points = self.points(Kind::Validation, run, metric)?;
+        if points.is_empty() {
+            points = self.points(Kind::Training, run, metric)?;
+        }
+        let stored = points.len();
+        let points = match width {
+            Some(width) => thin(points, width),
+            None => points,
+        };
+        Ok(Curve { run: run.clone(), metric, points, stored })
+    }
+
+    /// The training loss in at most 32 values, oldest first.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn sparkline(&self, run: &RunId) -> Result<Vec<f64>, StoreError> {
+        let points = self.points(Kind::Training, run, Metric::Loss)?;
+        Ok(thin(points, SPARKLINE).into_iter().map(|point| point.value).collect())
+    }
+
+    /// The newest `limit` events that are neither steps, validations, samples nor heartbeats, newest last.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn events(&self, run: &RunId, limit: usize) -> Result<Vec<StampedEvent>, StoreError> {
+        let rows = descending(self.records()?, tables::prefix(Kind::Event, run)).take(limit);
+        let mut events = rows.map(|row| parse(&row?.1)).collect::<Result<Vec<StampedEvent>, StoreError>>()?;
+        events.reverse();
+        Ok(events)
+    }
+
+    /// The newest `limit` samples, newest first.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn samples(&self, run: &RunId, limit: usize) -> Result<Vec<Sample>, StoreError> {
+        let rows = descending(self.records()?, tables::prefix(Kind::Sample, run)).take(limit);
+        rows.map(|row| parse(&row?.1)).collect()
+    }
+
+    /// Every stored row, to compare two indexes.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn dump(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        ascending(self.records()?, Vec::new()).collect()
+    }
+}
