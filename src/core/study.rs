@@ -135,6 +135,33 @@ pub struct CorpusSettings {
     pub tokenizer: TokenizerSpec,
 }
 
+/// An architecture with an objective, written `CD:PLM`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CellName {
+    /// Wiring.
+    pub architecture: Architecture,
+    /// Objective.
+    pub objective: Objective,
+}
+
+impl TryFrom<String> for CellName {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        let (left, right) = text.split_once(':').unwrap_or((&text, ""));
+        let architecture = Architecture::ALL.into_iter().find(|known| known.label() == left);
+        let objective = Objective::ALL.into_iter().find(|known| known.label() == right);
+        let cell = architecture.zip(objective).map(|(architecture, objective)| Self { architecture, objective });
+        cell.ok_or_else(|| format!("`{text}` is no cell; write it like `CD:PLM`, from CD, ND, ED and FLM, PLM, MLM"))
+    }
+}
+
+impl From<CellName> for String {
+    fn from(cell: CellName) -> Self {
+        format!("{}:{}", cell.architecture, cell.objective)
+    }
+}
+
 /// Axes that have no other room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -145,6 +172,8 @@ pub struct GridSettings {
     pub objective: Axis<Objective>,
     /// Seeds.
     pub seed: Axis<u64>,
+    /// Cells of the product that are not wanted.
+    pub exclude: Vec<CellName>,
 }
 
 /// Shape of the models.

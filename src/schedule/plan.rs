@@ -134,7 +134,9 @@ fn cells(study: &StudySpec) -> Vec<Cell> {
     let cells = product(cells, &training.seq_len.0, |cell, value| cell.seq_len = value);
     let cells = product(cells, &training.learning_rate.0, |cell, value| cell.learning_rate = value);
     let cells = product(cells, &grid.architecture.0, |cell, value| cell.architecture = value);
-    product(cells, &grid.objective.0, |cell, value| cell.objective = value)
+    let mut cells = product(cells, &grid.objective.0, |cell, value| cell.objective = value);
+    cells.retain(|cell| !grid.exclude.iter().any(|e| e.architecture == cell.architecture && e.objective == cell.objective));
+    cells
 }
 
 /// The id of a spec whose content is not complete yet.

@@ -1,0 +1,66 @@
+//! `trilab corpus`: texts into shards, ahead of the first study that needs them.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::arguments::CorpusCommand;
+use super::lab::Lab;
+use super::output::{print, print_json};
+use crate::config::ConfigError;
+use crate::core::study::CorpusSettings;
+use crate::corpus::{Manifest, Progress, prepare};
+
+pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
+    let CorpusCommand::Prepare { paths, tokenizer, field, validation, validation_fraction, json } = command;
+    let defaults = lab.config.corpus.clone();
+    let usage = |message: String| ConfigError { place: "--tokenizer".to_owned(), message };
+    let settings = CorpusSettings {
+        paths: absolute(paths)?,
+        field: field.unwrap_or(defaults.field),
+        validation: absolute(validation)?,
+        validation_fraction: validation_fraction.unwrap_or(defaults.validation_fraction),
+        tokenizer: tokenizer.map_or(Ok(defaults.tokenizer), |text| text.parse().map_err(usage))?,
+    };
+    let bar = ProgressBar::new(0).with_style(style()?);
+    let mut phase = "";
+    let manifest = prepare(&settings, &lab.home.corpora_dir(), &mut |progress: Progress| {
+        if phase != progress.phase {
+            phase = progress.phase;
+            bar.set_message(phase);
+        }
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+    });
+    bar.finish_and_clear();
+    let manifest = manifest?;
+    if json { print_json(&manifest) } else { print(&text(lab, &manifest)) }
+}
+
+fn text(lab: &Lab, manifest: &Manifest) -> String {
+    let folder = lab.home.corpora_dir().join(&manifest.fingerprint);
+    let part = |name, size: &crate::corpus::TextSize, tokens| {
+        format!("{name:<12} {} documents, {} bytes, {tokens} tokens\n", size.documents, size.bytes)
+    };
+    let train = part("train", &manifest.train, manifest.train_tokens);
+    let validation = part("validation", &manifest.validation, manifest.validation_tokens);
+    let (name, vocabulary) = (&manifest.name, manifest.vocab_size);
+    format!("corpus       {name}\nvocabulary   {vocabulary}\n{train}{validation}folder       {}\n", folder.display())
+}
+
+fn style() -> Result<ProgressStyle> {
+    let template = "{msg:>10} {wide_bar} {bytes}/{total_bytes} {eta}";
+    ProgressStyle::with_template(template).context("could not draw a progress bar")
+}
+
+fn absolute(paths: Vec<String>) -> Result<Vec<String>> {
+    let one = |path: String| {
+        if path.starts_with("shipped:") {
+            return Ok(path);
+        }
+        let whole = std::path::absolute(Path::new(&path)).with_context(|| format!("could not find {path}"))?;
+        Ok(whole.to_string_lossy().into_owned())
+    };
+    paths.into_iter().map(one).collect()
+}
