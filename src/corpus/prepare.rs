@@ -275,3 +275,128 @@ fn install(partial: &Path, folder: &Path) -> Result<(), CorpusError> {
         moved => moved.map_err(CorpusError::io("create", folder)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::reader::Corpus;
+    use super::*;
+    use crate::core::study::TokenizerSpec;
+
+    fn settings(path: &Path, tokenizer: TokenizerSpec) -> CorpusSettings {
+        CorpusSettings {
+            paths: vec![path.display().to_string()],
+            field: "text".to_owned(),
+            validation: Vec::new(),
+            validation_fraction: 0.34,
+            tokenizer,
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn documents_are_closed_by_end_and_split_whole() {
+        let home = tempfile::tempdir().unwrap();
+        let texts = home.path().join("t.jsonl");
+        fs::write(&texts, "{\"text\":\"one\"}\n{\"text\":\"two\"}\n{\"text\":\"three\"}\n").unwrap();
+        let corpora = home.path().join("corpora");
+        let mut phases = Vec::new();
+        let manifest = prepare(&settings(&texts, TokenizerSpec::Bytes), &corpora, &mut |p| phases.push(p)).unwrap();
+        assert_eq!((manifest.train.documents, manifest.validation.documents), (2, 1));
+        assert_eq!(manifest.train_tokens + manifest.validation_tokens, 11 + 3);
+        let last = phases.last().unwrap();
+        assert_eq!((last.phase, last.done, last.total), ("encoding", 11, 11));
+        let corpus = Corpus::open(&corpora.join(&manifest.fingerprint)).unwrap();
+        assert_eq!(corpus.manifest(), &manifest);
+        let text = |stream: &super::super::TokenStream| {
+            corpus.tokenizer().decode(&stream.window(0, stream.len() as usize).unwrap())
+        };
+        let mut all: Vec<String> = format!("{}{}", text(corpus.train()), text(corpus.validation()))
+            .split_terminator("</s>")
+            .map(str::to_owned)
+            .collect();
+        all.sort();
+        assert_eq!(all, ["one", "three", "two"]);
+    }
+
+    #[test]
+    fn every_tokenizer_prepares_the_shipped_text_and_gives_it_back() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("foreign.json");
+        for tokenizer in
+            [TokenizerSpec::Bytes, TokenizerSpec::Chars, TokenizerSpec::Bpe(512), TokenizerSpec::File(file.clone())]
+        {
+            let settings = settings(Path::new("shipped:harbour"), tokenizer.clone());
+            let manifest = prepare(&settings, home.path(), &mut |_| {}).unwrap();
+            let corpus = Corpus::open(&home.path().join(&manifest.fingerprint)).unwrap();
+            assert_eq!(corpus.vocabulary().size() as usize, manifest.vocab_size);
+            let ids = |stream: &super::super::TokenStream| stream.window(0, stream.len() as usize).unwrap();
+            let (train, validation) = (ids(corpus.train()), ids(corpus.validation()));
+            let bytes = |ids: &[u32]| ids.iter().map(|id| u64::from(corpus.tokenizer().byte_length(*id))).sum::<u64>();
+            assert_eq!(bytes(&train), manifest.train.bytes);
+            let text = corpus.tokenizer().decode(&[train, validation].concat()).replace("</s>", "");
+            assert_eq!(text, include_str!("../../data/corpora/harbour.txt"));
+            if let (Tokenizer::Subwords(subwords), TokenizerSpec::Bpe(_)) = (corpus.tokenizer(), tokenizer) {
+                fs::write(&file, subwords.to_json().unwrap()).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_preparation_does_nothing_and_a_damaged_folder_is_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let settings = settings(Path::new("shipped:harbour"), TokenizerSpec::Bytes);
+        let first = prepare(&settings, home.path(), &mut |_| {}).unwrap();
+        let mut encoded = false;
+        assert_eq!(prepare(&settings, home.path(), &mut |p| encoded |= p.phase == "encoding").unwrap(), first);
+        assert!(!encoded);
+        let folder = home.path().join(&first.fingerprint);
+        fs::write(folder.join(MANIFEST), "{\"format\":1,").unwrap();
+        assert!(Corpus::open(&folder).unwrap_err().to_string().contains("trilab corpus prepare"));
+        assert_eq!(prepare(&settings, home.path(), &mut |_| {}).unwrap(), first);
+        Corpus::open(&folder).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_preparation_left_is_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let settings = settings(Path::new("shipped:harbour"), TokenizerSpec::Bytes);
+        let fingerprint = super::super::survey(&settings).unwrap().fingerprint;
+        let left = home.path().join(format!(".{fingerprint}.partial-0"));
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("train.tokens"), "half").unwrap();
+        prepare(&settings, home.path(), &mut |_| {}).unwrap();
+        assert_eq!(names(home.path()), [format!(".{fingerprint}.lock"), fingerprint]);
+    }
+
+    #[test]
+    fn preparations_at_once_all_end_well() {
+        let home = tempfile::tempdir().unwrap();
+        let settings = settings(Path::new("shipped:harbour"), TokenizerSpec::Bpe(300));
+        let manifests: Vec<Manifest> = std::thread::scope(|scope| {
+            let started: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| prepare(&settings, home.path(), &mut |_| {}).unwrap())).collect();
+            started.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(manifests.windows(2).all(|pair| pair[0] == pair[1]));
+        assert_eq!(names(home.path()).len(), 2);
+        Corpus::open(&home.path().join(&manifests[0].fingerprint)).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("corpora");
+        fs::write(&file, "in the way").unwrap();
+        let settings = settings(Path::new("shipped:harbour"), TokenizerSpec::Bytes);
+        let said = prepare(&settings, &file, &mut |_| {}).unwrap_err().to_string();
+        assert!(said.starts_with("create") && said.contains("corpora"), "{said}");
+        let full = CorpusError::io("write", &file)(io::ErrorKind::StorageFull.into()).to_string();
+        assert!(full.contains("corpora") && full.contains("free some space"), "{full}");
+    }
+}
