@@ -4,8 +4,16 @@
 
 pub mod core;
 pub mod config;
+pub mod corpus;
+pub mod objective;
+pub mod kernel;
+pub mod model;
+pub mod optim;
 pub mod stats;
+pub mod train;
 pub mod runlog;
+pub mod worker;
 pub mod store;
 pub mod schedule;
 pub mod wire;
+pub mod report;

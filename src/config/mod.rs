@@ -1,11 +1,22 @@
 //! `config.toml`: the shipped default and the manual in one, embedded in the binary; a file in the working directory
-//! or `--config` lies over it.
+//! or `--config` lies over it, and a study file over its sections from `[grid]` on.
 //! Promises: unknown keys and wrong types are refused with file, line and the nearest known key.
 //! Must not know: what the settings do.
+
+mod layers;
+mod load;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+
+use crate::core::study::{
+    Budget, CorpusSettings, ExecutionSettings, GridSettings, ModelSettings, ObjectiveSettings, ProbeSettings,
+    TrainingSettings,
+};
+
+pub use layers::{ConfigError, Layer};
+pub use load::{Override, SHIPPED_CONFIG, load_config, load_study, parse_override, save_study};
 
 /// How the lab runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,4 +54,30 @@ pub struct ScreenConfig {
     pub braille: bool,
     /// Most redraws per second, 1 to 30.
     pub frames_per_second: u32,
+}
+
+/// Everything in `config.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How the lab runs.
+    pub lab: LabConfig,
+    /// How the dashboard looks.
+    pub screen: ScreenConfig,
+    /// Defaults of studies.
+    pub grid: GridSettings,
+    /// Defaults of studies.
+    pub corpus: CorpusSettings,
+    /// Defaults of studies.
+    pub model: ModelSettings,
+    /// Defaults of studies.
+    pub objective: ObjectiveSettings,
+    /// Defaults of studies.
+    pub training: TrainingSettings,
+    /// Defaults of studies.
+    pub budget: Budget,
+    /// Defaults of studies.
+    pub probes: ProbeSettings,
+    /// Defaults of studies.
+    pub execution: ExecutionSettings,
 }

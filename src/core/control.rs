@@ -13,6 +13,8 @@ pub enum Control {
     Pause,
     /// Save a checkpoint, say `Stopped`, and leave for good (a retry continues from the checkpoint).
     Stop,
+    /// Save a checkpoint and leave because the machine asks (TERM, a shutdown); the run stays in the queue.
+    Yield,
 }
 
 /// Where the training loop learns what is wished of it; one of the three inversions of the house.

@@ -93,7 +93,7 @@ fn not_started(found: &Found) -> Standing {
         Control::Stop => Standing::just(RunStatus::Stopped),
         Control::Pause => Standing::just(RunStatus::Paused),
         // Its spec was written, but not the queue.
-        Control::Run => Standing { status: waiting(found), action: Action::Requeue },
+        Control::Run | Control::Yield => Standing { status: waiting(found), action: Action::Requeue },
     }
 }
 
@@ -116,7 +116,7 @@ fn died(found: &Found) -> Standing {
         // It was asked to leave and died on the way: what a person wished stands.
         Control::Stop => return Standing::just(RunStatus::Stopped),
         Control::Pause => return Standing::just(RunStatus::Paused),
-        Control::Run => {}
+        Control::Run | Control::Yield => {}
     }
     let fruitless = fruitless_deaths(&found.attempts);
     if fruitless < FRUITLESS_ATTEMPTS {

@@ -1,0 +1,144 @@
+//! TOML texts laid over one another and read as one value. An error names the text, the line and the key it came from.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::de::DeTable;
+use toml::{Table, Value};
+
+/// A setting could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct ConfigError {
+    /// File and line, or the option of the command line.
+    pub place: String,
+    /// What is wrong and the nearest right thing.
+    pub message: String,
+}
+
+/// One TOML text and where it came from.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    name: String,
+    text: String,
+    table: Table,
+}
+
+/// Tables of which exactly one key holds: a later layer replaces them whole.
+const ONE_OF: [&str; 1] = ["budget"];
+
+impl Layer {
+    /// Parses `text`, which came from `name`.
+    ///
+    /// # Errors
+    /// It is not TOML; the error names the line.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
+        let table = toml::from_str(text).map_err(|error: toml::de::Error| ConfigError {
+            place: place(name, text, error.span().map(|span| span.start)),
+            message: error.message().trim().replace('\n', "; "),
+        })?;
+        Ok(Self { name: name.to_owned(), text: text.to_owned(), table })
+    }
+
+    /// Leaves out top-level keys that are meant for someone else.
+    pub fn without(mut self, keys: &[&str]) -> Self {
+        self.table.retain(|key, _| !keys.contains(&key));
+        self
+    }
+
+    /// Makes relative paths of the corpus section start at `folder`, because a file names its neighbours.
+    pub fn anchored(mut self, folder: &Path) -> Self {
+        let anchor = |value: &mut Value| {
+            if let Value::String(text) = value
+                && !text.starts_with("shipped:")
+            {
+                *text = folder.join(&*text).to_string_lossy().into_owned();
+            }
+        };
+        if let Some(corpus) = self.table.get_mut("corpus").and_then(Value::as_table_mut) {
+            for key in ["paths", "validation"] {
+                corpus.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten().for_each(anchor);
+            }
+            let is_file = |value: &&mut Value| value.as_str().is_some_and(|text| text.ends_with(".json"));
+            corpus.get_mut("tokenizer").filter(is_file).into_iter().for_each(anchor);
+        }
+        self
+    }
+
+    /// Byte offset of the key at `path`, if this layer has it.
+    fn offset_of(&self, path: &[String]) -> Option<usize> {
+        let root = DeTable::parse(&self.text).ok()?;
+        let mut table = root.get_ref();
+        for (depth, segment) in path.iter().enumerate() {
+            let (key, value) = table.iter().find(|(key, _)| key.get_ref() == segment)?;
+            match value.get_ref().as_table() {
+                Some(inner) if depth + 1 < path.len() => table = inner,
+                _ => return Some(key.span().start),
+            }
+        }
+        None
+    }
+}
+
+fn place(name: &str, text: &str, offset: Option<usize>) -> String {
+    let before = offset.and_then(|offset| text.get(..offset));
+    before.map_or_else(|| name.to_owned(), |before| format!("{name}:{}", before.matches('\n').count() + 1))
+}
+
+fn lay_over(base: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (base.get_mut(key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) if !ONE_OF.contains(&key.as_str()) => {
+                lay_over(below, above)
+            }
+            _ => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// Reads the layers, later ones over earlier ones, as one value.
+pub(super) fn read<T: DeserializeOwned>(layers: &[Layer]) -> Result<T, ConfigError> {
+    let mut merged = Table::new();
+    for layer in layers {
+        lay_over(&mut merged, &layer.table);
+    }
+    serde_path_to_error::deserialize(merged).map_err(|error| {
+        let path: Vec<String> = error
+            .path()
+            .iter()
+            .filter_map(|segment| match segment {
+                serde_path_to_error::Segment::Map { key } => Some(key.clone()),
+                serde_path_to_error::Segment::Enum { variant } => Some(variant.clone()),
+                serde_path_to_error::Segment::Seq { .. } | serde_path_to_error::Segment::Unknown => None,
+            })
+            .collect();
+        explain(layers, &path, error.inner().message())
+    })
+}
+
+fn explain(layers: &[Layer], path: &[String], message: &str) -> ConfigError {
+    let message = message.trim();
+    let named = message.split('`').collect::<Vec<_>>();
+    let unknown = message.starts_with("unknown field").then(|| named.get(1).copied()).flatten();
+    let mut path = path.to_vec();
+    if let Some(field) = unknown
+        && path.last().map(String::as_str) != Some(field)
+    {
+        path.push(field.to_owned());
+    }
+    let key = path.join(".");
+    let found = layers.iter().rev().find_map(|layer| layer.offset_of(&path).map(|offset| (layer, offset)));
+    let place = found.map_or_else(
+        || layers.last().map_or_else(String::new, |layer| layer.name.clone()),
+        |(layer, offset)| place(&layer.name, &layer.text, Some(offset)),
+    );
+    let Some(field) = unknown else {
+        return ConfigError { place, message: format!("key `{key}`: {message}") };
+    };
+    let known = named.iter().skip(3).step_by(2).copied();
+    let nearest = known.max_by(|a, b| strsim::jaro_winkler(a, field).total_cmp(&strsim::jaro_winkler(b, field)));
+    let hint = nearest.map_or_else(String::new, |nearest| format!("; the nearest known key is `{nearest}`"));
+    ConfigError { place, message: format!("unknown key `{key}`{hint}") }
+}

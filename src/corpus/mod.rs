@@ -1,0 +1,30 @@
+//! Text → tokens → windows: sources, split, tokenizers, token shards on disk and the seeded order of examples.
+//! Promises: the same texts, split and tokenizer have the same fingerprint and the same tokens on every machine; a
+//! prepared corpus is complete or absent. Must not know: objectives, models, tensors.
+
+mod bpe;
+mod characters;
+mod error;
+mod order;
+mod prepare;
+mod reader;
+mod shard;
+mod source;
+mod split;
+mod subword;
+mod survey;
+mod tokenizer;
+mod vocabulary;
+
+pub use error::CorpusError;
+pub use order::{DataOrder, OrderError, validation_start};
+pub use prepare::{Progress, prepare};
+pub use reader::{Corpus, Manifest};
+pub use shard::TokenStream;
+pub use source::shipped_names;
+pub use survey::{Survey, TextSize, survey};
+pub use tokenizer::Tokenizer;
+pub use vocabulary::{SENTINELS, Vocabulary};
+
+/// Version of the corpus folder: shards, tokenizer and manifest. Part of the fingerprint.
+pub const CORPUS_FORMAT: u32 = 1;

@@ -1,0 +1,277 @@
+//! Writes a corpus folder: tokenizer, shards, manifest, beside its place, then renamed into it.
+//! Promises: a folder under its fingerprint is whole or absent whatever is killed when; of two preparations at once, one
+//! works and both end well. Must not know: who waits for it.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::CORPUS_FORMAT;
+use super::bpe::BpeTrainer;
+use super::error::CorpusError;
+use super::reader::{MANIFEST, Manifest, shard_path};
+use super::shard::{ShardWriter, width_for};
+use super::split::{Part, Texts};
+use super::subword::Subwords;
+use super::survey::{Learned, Studied, study};
+use super::tokenizer::Tokenizer;
+use crate::core::study::CorpusSettings;
+
+/// Text that is encoded at once, in bytes: enough to keep all cores busy, little enough to hold.
+const BATCH: usize = 4 << 20;
+
+/// Text that a BPE is trained on at most, in bytes; from longer texts pieces are taken evenly.
+const BPE_SAMPLE: u64 = 64 << 20;
+
+/// Pieces in which text is offered to the BPE sample.
+const SAMPLE_PIECE: usize = 1 << 16;
+
+/// How far a preparation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being done.
+    pub phase: &'static str,
+    /// Bytes of text done in this phase.
+    pub done: u64,
+    /// Bytes of text of this phase; 0 while unknown.
+    pub total: u64,
+}
+
+/// Prepares the corpus below `corpora_dir`, in a folder named by its fingerprint; does nothing if it is there already.
+///
+/// # Errors
+/// A text, the tokenizer or the disk refuses; path and cure are named. Nothing half-made is left under the fingerprint.
+pub fn prepare(
+    settings: &CorpusSettings,
+    corpora_dir: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Manifest, CorpusError> {
+    let studied = study(settings, &mut |done, total| progress(Progress { phase: "reading", done, total }))?;
+    let folder = corpora_dir.join(&studied.survey.fingerprint);
+    if let Ok(Some(manifest)) = Manifest::find(&folder) {
+        return Ok(manifest);
+    }
+    fs::create_dir_all(corpora_dir).map_err(CorpusError::io("create", corpora_dir))?;
+    let lock = Lock::take(corpora_dir, &studied.survey.fingerprint, progress)?;
+    if let Ok(Some(manifest)) = Manifest::find(&folder) {
+        return Ok(manifest);
+    }
+    let partial = lock.partial_folder()?;
+    let written = write_all(settings, studied, &partial, progress).and_then(|manifest| {
+        install(&partial, &folder)?;
+        Ok(manifest)
+    });
+    if written.is_err() {
+        // The error that matters is the one in hand; a leftover is removed by the next preparation.
+        _ = fs::remove_dir_all(&partial);
+    }
+    written
+}
+
+fn write_all(
+    settings: &CorpusSettings,
+    studied: Studied,
+    folder: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Manifest, CorpusError> {
+    let Studied { survey, texts, tokenizer } = studied;
+    let tokenizer = match tokenizer {
+        Learned::Known(tokenizer) => tokenizer,
+        Learned::Untrained(text_size) => train_bpe(&texts, text_size, survey.train.bytes, progress)?,
+    };
+    tokenizer.save(folder)?;
+    let total = survey.train.bytes + survey.validation.bytes;
+    let mut encoder = Encoder::new(&tokenizer, folder, total, progress)?;
+    texts.visit(&mut |part, document| encoder.document(part, document))?;
+    let (train_tokens, validation_tokens, done) = encoder.finish()?;
+    let again = Texts::scan(settings, &mut |_, _| {})?;
+    if done != total || again.content != texts.content {
+        return Err(CorpusError::Changed);
+    }
+    let manifest = Manifest {
+        format: CORPUS_FORMAT,
+        fingerprint: survey.fingerprint,
+        name: survey.name,
+        vocab_size: survey.vocab_size,
+        train: survey.train,
+        validation: survey.validation,
+        train_tokens,
+        validation_tokens,
+        settings: settings.clone(),
+    };
+    let path = folder.join(MANIFEST);
+    let text = serde_json::to_string_pretty(&manifest).map_err(|e| CorpusError::damaged(&path, e.to_string()))?;
+    fs::write(&path, text).map_err(CorpusError::io("write", &path))?;
+    File::open(&path).and_then(|file| file.sync_all()).map_err(CorpusError::io("write", &path))?;
+    Ok(manifest)
+}
+
+/// Trains on all of the training text, or on pieces spread evenly over it if it is longer than [`BPE_SAMPLE`].
+fn train_bpe(
+    texts: &Texts,
+    text_size: u32,
+    total: u64,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Tokenizer, CorpusError> {
+    let mut trainer = BpeTrainer::default();
+    let (mut seen, mut taken) = (0u64, 0u64);
+    texts.visit(&mut |part, document| {
+        if part == Part::Validation {
+            return Ok(());
+        }
+        let mut rest = document;
+        while let Some((piece, tail)) = rest.split_at_checked(rest.floor_char_boundary(SAMPLE_PIECE)) {
+            if piece.is_empty() {
+                break;
+            }
+            rest = tail;
+            if u128::from(taken) * u128::from(total) <= u128::from(seen) * u128::from(BPE_SAMPLE) || total <= BPE_SAMPLE
+            {
+                trainer.feed(piece)?;
+                taken += piece.len() as u64;
+            }
+            seen += piece.len() as u64;
+            progress(Progress { phase: "training the tokenizer", done: seen, total });
+        }
+        Ok(())
+    })?;
+    let inner = trainer.train(text_size as usize)?;
+    Ok(Tokenizer::Subwords(Box::new(Subwords::trained(inner, text_size)?)))
+}
+
+/// Encodes documents in batches and writes their tokens.
+struct Encoder<'e> {
+    tokenizer: &'e Tokenizer,
+    train: ShardWriter,
+    validation: ShardWriter,
+    pending: Vec<Pending>,
+    pending_bytes: usize,
+    done: u64,
+    total: u64,
+    progress: &'e mut dyn FnMut(Progress),
+}
+
+/// A piece of a document that waits to be encoded.
+struct Pending {
+    part: Part,
+    text: String,
+    closes: bool,
+}
+
+impl<'e> Encoder<'e> {
+    fn new(
+        tokenizer: &'e Tokenizer,
+        folder: &Path,
+        total: u64,
+        progress: &'e mut dyn FnMut(Progress),
+    ) -> Result<Self, CorpusError> {
+        let width = width_for(tokenizer.vocabulary().size());
+        Ok(Self {
+            tokenizer,
+            train: ShardWriter::create(shard_path(folder, Part::Train), width)?,
+            validation: ShardWriter::create(shard_path(folder, Part::Validation), width)?,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            done: 0,
+            total,
+            progress,
+        })
+    }
+
+    fn document(&mut self, part: Part, document: &str) -> Result<(), CorpusError> {
+        let pieces = self.tokenizer.pieces(document);
+        let last = pieces.len().saturating_sub(1);
+        for (place, piece) in pieces.into_iter().enumerate() {
+            self.pending.push(Pending { part, text: piece.to_owned(), closes: place == last });
+            self.pending_bytes += piece.len();
+            if self.pending_bytes >= BATCH {
+                self.flush()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), CorpusError> {
+        let texts: Vec<&str> = self.pending.iter().map(|pending| pending.text.as_str()).collect();
+        let encoded = self.tokenizer.encode_all(&texts)?;
+        let end = [self.tokenizer.vocabulary().end()];
+        for (pending, tokens) in self.pending.iter().zip(encoded) {
+            let shard = match pending.part {
+                Part::Train => &mut self.train,
+                Part::Validation => &mut self.validation,
+            };
+            shard.push(&tokens)?;
+            if pending.closes {
+                shard.push(&end)?;
+            }
+        }
+        self.done += self.pending_bytes as u64;
+        self.pending.clear();
+        self.pending_bytes = 0;
+        (self.progress)(Progress { phase: "encoding", done: self.done, total: self.total });
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<(u64, u64, u64), CorpusError> {
+        self.flush()?;
+        Ok((self.train.finish()?, self.validation.finish()?, self.done))
+    }
+}
+
+/// The right to prepare one corpus. The operating system returns it when the process ends, however it ends.
+struct Lock {
+    corpora_dir: PathBuf,
+    fingerprint: String,
+    held: Option<File>,
+}
+
+impl Lock {
+    /// Waits for the lock. A file system without locks gives none: then the rename decides between two preparations.
+    fn take(corpora_dir: &Path, fingerprint: &str, progress: &mut dyn FnMut(Progress)) -> Result<Self, CorpusError> {
+        let path = corpora_dir.join(format!(".{fingerprint}.lock"));
+        let file = File::create(&path).map_err(CorpusError::io("create", &path))?;
+        let held = match file.try_lock() {
+            Ok(()) => Some(file),
+            Err(TryLockError::WouldBlock) => {
+                progress(Progress { phase: "waiting for another preparation", done: 0, total: 0 });
+                file.lock().map_err(CorpusError::io("lock", &path))?;
+                Some(file)
+            }
+            Err(TryLockError::Error(_)) => None,
+        };
+        Ok(Self { corpora_dir: corpora_dir.to_path_buf(), fingerprint: fingerprint.to_owned(), held })
+    }
+
+    /// A fresh folder to write in; what killed preparations left is removed if the lock says that nobody writes there.
+    fn partial_folder(&self) -> Result<PathBuf, CorpusError> {
+        let mut number = 0u32;
+        loop {
+            let path = self.corpora_dir.join(format!(".{}.partial-{number}", self.fingerprint));
+            if self.held.is_some() && path.exists() {
+                fs::remove_dir_all(&path).map_err(CorpusError::io("remove", &path))?;
+            }
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(CorpusError::io("create", &path)(error)),
+            }
+        }
+    }
+}
+
+/// Puts the finished folder into its place. What stands there without a valid manifest is damaged and makes room; with
+/// one, another preparation was faster and made the same.
+fn install(partial: &Path, folder: &Path) -> Result<(), CorpusError> {
+    if folder.exists() {
+        if matches!(Manifest::find(folder), Ok(Some(_))) {
+            return fs::remove_dir_all(partial).map_err(CorpusError::io("remove", partial));
+        }
+        fs::remove_dir_all(folder).map_err(CorpusError::io("remove", folder))?;
+    }
+    match fs::rename(partial, folder) {
+        Err(_) if matches!(Manifest::find(folder), Ok(Some(_))) => {
+            fs::remove_dir_all(partial).map_err(CorpusError::io("remove", partial))
+        }
+        moved => moved.map_err(CorpusError::io("create", folder)),
+    }
+}

@@ -1,0 +1,209 @@
+//! Which text trains and which validates: explicit files, whole documents chosen by their content, or the tail of the
+//! only document. Promises: no seed and no clock take part; both parts hold text.
+//! Must not know: tokens.
+
+use blake3::{Hash, Hasher};
+
+use super::CORPUS_FORMAT;
+use super::error::CorpusError;
+use super::source::{Sink, Source, sources};
+use crate::core::study::CorpusSettings;
+
+/// The two parts of a corpus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Train,
+    Validation,
+}
+
+impl Part {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+        }
+    }
+}
+
+/// How the texts are divided.
+#[derive(Clone, Debug, PartialEq)]
+enum Rule {
+    /// The settings list the validation texts.
+    Explicit,
+    /// One flag per document: true is validation.
+    Documents(Vec<bool>),
+    /// The last share of the only document.
+    Tail(f64),
+}
+
+/// The texts of a corpus, read once: what they are and how they are divided.
+#[derive(Debug)]
+pub(super) struct Texts {
+    train: Vec<Source>,
+    validation: Vec<Source>,
+    field: String,
+    rule: Rule,
+    /// Hash of every document and of the split, not of paths and times.
+    pub(super) content: Hash,
+}
+
+/// Hash of a document's text and its length, in reading order.
+struct Digest {
+    order: u64,
+    content: [u8; 32],
+}
+
+impl Texts {
+    /// Reads everything once to know contents and split. `progress` receives the bytes of text read and the bytes of all
+    /// files.
+    pub(super) fn scan(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64)) -> Result<Self, CorpusError> {
+        let train = sources(&settings.paths)?;
+        let validation = sources(&settings.validation)?;
+        if let Some(both) = train.iter().find(|source| validation.iter().any(|other| other.place() == source.place())) {
+            return Err(CorpusError::InBothParts(both.place()));
+        }
+        let total = train.iter().chain(&validation).map(Source::size).sum();
+        let mut read = 0;
+        let mut hasher = Hasher::new();
+        hasher.update(&CORPUS_FORMAT.to_le_bytes());
+        let mut digests = Vec::new();
+        for source in &train {
+            source.read(&settings.field, &mut |document| {
+                read += document.len() as u64;
+                progress(read, total);
+                let content = blake3::hash(document.as_bytes());
+                digests.push(Digest { order: digests.len() as u64, content: *content.as_bytes() });
+                hasher.update(content.as_bytes());
+                Ok(())
+            })?;
+        }
+        let empty = |part| CorpusError::Empty { part, paths: listed(settings) };
+        if digests.is_empty() {
+            return Err(empty("training"));
+        }
+        let rule = if validation.is_empty() {
+            hasher.update(b"fraction").update(&settings.validation_fraction.to_le_bytes());
+            divide(digests, settings.validation_fraction)?
+        } else {
+            hasher.update(b"explicit");
+            Rule::Explicit
+        };
+        let mut documents = 0u64;
+        for source in &validation {
+            source.read(&settings.field, &mut |document| {
+                read += document.len() as u64;
+                progress(read, total);
+                documents += 1;
+                hasher.update(blake3::hash(document.as_bytes()).as_bytes());
+                Ok(())
+            })?;
+        }
+        if rule == Rule::Explicit && documents == 0 {
+            return Err(empty("validation"));
+        }
+        Ok(Self { train, validation, field: settings.field.clone(), rule, content: hasher.finalize() })
+    }
+
+    /// Gives every document of both parts to `sink`, training texts in order, validation texts in order.
+    pub(super) fn visit(&self, sink: &mut dyn FnMut(Part, &str) -> Result<(), CorpusError>) -> Result<(), CorpusError> {
+        let mut order = 0usize;
+        self.each(&self.train, &mut |document| {
+            let place = order;
+            order += 1;
+            match &self.rule {
+                Rule::Explicit => sink(Part::Train, document),
+                Rule::Documents(held_out) => match held_out.get(place) {
+                    Some(true) => sink(Part::Validation, document),
+                    Some(false) => sink(Part::Train, document),
+                    None => Err(CorpusError::Changed),
+                },
+                Rule::Tail(fraction) => {
+                    let (head, tail) = tail_split(document, *fraction)?;
+                    sink(Part::Train, head)?;
+                    sink(Part::Validation, tail)
+                }
+            }
+        })?;
+        self.each(&self.validation, &mut |document| sink(Part::Validation, document))
+    }
+
+    fn each(&self, sources: &[Source], sink: &mut Sink) -> Result<(), CorpusError> {
+        sources.iter().try_for_each(|source| source.read(&self.field, sink))
+    }
+}
+
+fn listed(settings: &CorpusSettings) -> String {
+    let paths: Vec<String> =
+        settings.paths.iter().chain(&settings.validation).map(|path| format!("`{path}`")).collect();
+    if paths.is_empty() { "the settings (`corpus.paths` is empty)".to_owned() } else { paths.join(", ") }
+}
+
+/// The documents with the lowest hashes validate: which they are depends on their contents, their number on the share.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "document counts are far below 2^52"
+)]
+fn divide(mut digests: Vec<Digest>, fraction: f64) -> Result<Rule, CorpusError> {
+    if !(fraction > 0.0 && fraction < 1.0) {
+        return Err(CorpusError::Fraction(fraction));
+    }
+    if digests.len() == 1 {
+        return Ok(Rule::Tail(fraction));
+    }
+    let count = ((digests.len() as f64 * fraction).round() as usize).clamp(1, digests.len() - 1);
+    let mut held_out = vec![false; digests.len()];
+    digests.sort_unstable_by_key(|digest| (digest.content, digest.order));
+    for digest in digests.iter().take(count) {
+        if let Some(flag) = held_out.get_mut(digest.order as usize) {
+            *flag = true;
+        }
+    }
+    Ok(Rule::Documents(held_out))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "text lengths are far below 2^52"
+)]
+fn tail_split(text: &str, fraction: f64) -> Result<(&str, &str), CorpusError> {
+    let tail = ((text.len() as f64 * fraction).round() as usize).max(1);
+    let at = text.floor_char_boundary(text.len().saturating_sub(tail));
+    match text.split_at_checked(at) {
+        Some((head, tail)) if !head.is_empty() && !tail.is_empty() => Ok((head, tail)),
+        _ => {
+            Err(CorpusError::Empty { part: "training and validation together", paths: "the only document".to_owned() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digests(count: u64) -> Vec<Digest> {
+        (0..count).map(|order| Digest { order, content: *blake3::hash(&order.to_le_bytes()).as_bytes() }).collect()
+    }
+
+    #[test]
+    fn at_least_one_document_on_each_side() {
+        for (count, fraction, expected) in [(2, 0.01, 1), (2, 0.99, 1), (10, 0.1, 1), (100, 0.05, 5), (3, 0.9, 2)] {
+            let Rule::Documents(flags) = divide(digests(count), fraction).unwrap() else { panic!("one document") };
+            assert_eq!(flags.iter().filter(|held| **held).count(), expected);
+        }
+        assert_eq!(divide(digests(1), 0.1).unwrap(), Rule::Tail(0.1));
+        for bad in [0.0, 1.0, -0.1, f64::NAN] {
+            assert!(divide(digests(4), bad).unwrap_err().to_string().contains("corpus.validation_fraction"));
+        }
+    }
+
+    #[test]
+    fn the_tail_is_cut_between_characters() {
+        assert_eq!(tail_split("0123456789", 0.2).unwrap(), ("01234567", "89"));
+        assert_eq!(tail_split("aé", 0.1).unwrap(), ("a", "é"));
+        assert!(tail_split("a", 0.5).is_err());
+    }
+}

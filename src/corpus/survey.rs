@@ -1,0 +1,182 @@
+//! What a corpus is before it is prepared: fingerprint, name, vocabulary and sizes. The planner asks this to name runs.
+//! Promises: the fingerprint covers contents, split, tokenizer and format, and neither paths nor times.
+//! Must not know: shards.
+
+use std::fs;
+
+use blake3::Hasher;
+use serde::{Deserialize, Serialize};
+
+use super::characters::CharacterSet;
+use super::error::CorpusError;
+use super::source::title;
+use super::split::{Part, Texts};
+use super::subword::Subwords;
+use super::tokenizer::Tokenizer;
+use super::vocabulary::Vocabulary;
+use crate::core::study::{CorpusSettings, TokenizerSpec};
+
+/// Hexadecimal digits of a fingerprint.
+const FINGERPRINT_LENGTH: usize = 24;
+
+/// Size of one part.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextSize {
+    /// Documents.
+    pub documents: u64,
+    /// UTF-8 bytes of text.
+    pub bytes: u64,
+}
+
+/// A corpus in numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Survey {
+    /// Content address of texts, split and tokenizer.
+    pub fingerprint: String,
+    /// What people call it: `tinyshakespeare/bytes`.
+    pub name: String,
+    /// Token ids, specials and sentinels included.
+    pub vocab_size: usize,
+    /// Training text.
+    pub train: TextSize,
+    /// Validation text.
+    pub validation: TextSize,
+}
+
+/// What a survey learns on the way and the preparation needs.
+pub(super) struct Studied {
+    pub(super) survey: Survey,
+    pub(super) texts: Texts,
+    pub(super) tokenizer: Learned,
+}
+
+/// A tokenizer that is known, or the size of one that is still to be trained.
+pub(super) enum Learned {
+    Known(Tokenizer),
+    Untrained(u32),
+}
+
+/// A tokenizer as far as it is known before the texts are read.
+enum Asked {
+    Known(Tokenizer),
+    Chars(CharacterSet),
+    Bpe(u32),
+}
+
+/// Reads the texts and says what the corpus is.
+///
+/// # Errors
+/// A text is missing, broken or empty, or the tokenizer's file cannot be read; file, line and cure are named.
+pub fn survey(settings: &CorpusSettings) -> Result<Survey, CorpusError> {
+    Ok(study(settings, &mut |_, _| {})?.survey)
+}
+
+pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64)) -> Result<Studied, CorpusError> {
+    let (label, seed_bytes, mut tokenizer) = asked(&settings.tokenizer)?;
+    let texts = Texts::scan(settings, progress)?;
+    let (mut train, mut validation) = (TextSize::default(), TextSize::default());
+    texts.visit(&mut |part, document| {
+        let size = match part {
+            Part::Train => {
+                if let Asked::Chars(characters) = &mut tokenizer {
+                    characters.add(document);
+                }
+                &mut train
+            }
+            Part::Validation => &mut validation,
+        };
+        size.documents += 1;
+        size.bytes += document.len() as u64;
+        Ok(())
+    })?;
+    let tokenizer = match tokenizer {
+        Asked::Known(tokenizer) => Learned::Known(tokenizer),
+        Asked::Chars(characters) => Learned::Known(Tokenizer::Chars(characters.into_characters())),
+        Asked::Bpe(text_size) => Learned::Untrained(text_size),
+    };
+    let vocabulary = match &tokenizer {
+        Learned::Known(tokenizer) => tokenizer.vocabulary(),
+        Learned::Untrained(text_size) => Vocabulary::new(*text_size),
+    };
+    let mut hasher = Hasher::new_derive_key("trilab 2026 corpus fingerprint");
+    hasher.update(texts.content.as_bytes()).update(&seed_bytes);
+    let survey = Survey {
+        fingerprint: hasher.finalize().to_hex().chars().take(FINGERPRINT_LENGTH).collect(),
+        name: format!("{}/{label}", title(&settings.paths)),
+        vocab_size: vocabulary.size() as usize,
+        train,
+        validation,
+    };
+    Ok(Studied { survey, texts, tokenizer })
+}
+
+/// Its name for people, the bytes that identify it, and what is known of it.
+fn asked(spec: &TokenizerSpec) -> Result<(String, Vec<u8>, Asked), CorpusError> {
+    let label = spec.to_string();
+    match spec {
+        TokenizerSpec::Bytes => Ok((label.clone(), label.into_bytes(), Asked::Known(Tokenizer::Bytes))),
+        TokenizerSpec::Chars => Ok((label.clone(), label.into_bytes(), Asked::Chars(CharacterSet::new()))),
+        TokenizerSpec::Bpe(size) => {
+            let text_size =
+                u32::try_from(*size).map_err(|_| CorpusError::tokenizer(label.as_str(), "too many entries"))?;
+            Ok((label.clone(), label.into_bytes(), Asked::Bpe(text_size)))
+        }
+        TokenizerSpec::File(path) => {
+            let json = fs::read(path).map_err(CorpusError::io("read", path))?;
+            let subwords = Subwords::from_json(&json, &path.display().to_string())?;
+            let stem = path.file_stem().map_or(label, |stem| stem.to_string_lossy().into_owned());
+            let mut identity = b"file".to_vec();
+            identity.extend_from_slice(blake3::hash(&json).as_bytes());
+            Ok((stem, identity, Asked::Known(Tokenizer::Subwords(Box::new(subwords)))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(paths: &[String], tokenizer: TokenizerSpec) -> CorpusSettings {
+        CorpusSettings {
+            paths: paths.to_vec(),
+            field: "text".to_owned(),
+            validation: Vec::new(),
+            validation_fraction: 0.1,
+            tokenizer,
+        }
+    }
+
+    #[test]
+    fn the_fingerprint_follows_content_and_settings_but_not_paths() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let [a, b, c] = [write("a.txt", "some text"), write("b.txt", "some text"), write("c.txt", "some texts")];
+        let of = |path: &String, spec| survey(&settings(std::slice::from_ref(path), spec)).unwrap();
+        let first = of(&a, TokenizerSpec::Bytes);
+        assert_eq!(first.fingerprint, of(&b, TokenizerSpec::Bytes).fingerprint);
+        assert_ne!(first.fingerprint, of(&c, TokenizerSpec::Bytes).fingerprint);
+        assert_ne!(first.fingerprint, of(&a, TokenizerSpec::Chars).fingerprint);
+        assert_ne!(of(&a, TokenizerSpec::Bpe(300)).fingerprint, of(&a, TokenizerSpec::Bpe(301)).fingerprint);
+        let other_share = CorpusSettings { validation_fraction: 0.2, ..settings(&[a], TokenizerSpec::Bytes) };
+        assert_ne!(first.fingerprint, survey(&other_share).unwrap().fingerprint);
+        assert!(first.fingerprint.len() >= 16);
+    }
+
+    #[test]
+    fn sizes_and_names() {
+        let shipped = ["shipped:harbour".to_owned()];
+        let found = survey(&settings(&shipped, TokenizerSpec::Bytes)).unwrap();
+        assert_eq!((found.name.as_str(), found.vocab_size), ("harbour/bytes", 387));
+        let total = found.train.bytes + found.validation.bytes;
+        assert!((45_000..=70_000).contains(&total), "{total} bytes");
+        assert!(found.validation.bytes.abs_diff(total / 10) <= 4);
+        let bpe = survey(&settings(&shipped, TokenizerSpec::Bpe(300))).unwrap();
+        assert_eq!((bpe.name.as_str(), bpe.vocab_size), ("harbour/bpe:300", 431));
+        let nothing = survey(&settings(&[], TokenizerSpec::Bytes)).unwrap_err().to_string();
+        assert!(nothing.contains("corpus.paths"), "{nothing}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Rotary position embedding (Su et al. 2021, arXiv 2104.09864, eq. 34), halves rotated against each other as in Llama.
+
+use candle_core::{D, Device, Result, Tensor};
+
+/// Cosines and sines of every position up to a length.
+#[derive(Clone, Debug)]
+pub struct RotaryTables {
+    cos: Tensor, // [N, K/2]
+    sin: Tensor, // [N, K/2]
+}
+
+/// The rotation of one batch.
+#[derive(Clone, Debug)]
+pub struct Rotation {
+    cos: Tensor, // [B, 1, T, K/2]
+    sin: Tensor, // [B, 1, T, K/2]
+}
+
+impl RotaryTables {
+    /// Tables for positions `0..length` and heads of `head_dim`.
+    ///
+    /// # Errors
+    /// The device fails.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "positions are small; f32 is the working type"
+    )]
+    pub fn new(length: usize, head_dim: usize, theta: f64, device: &Device) -> Result<Self> {
+        let half = head_dim / 2;
+        let angle = |position: usize, pair: usize| position as f64 * theta.powf(-((2 * pair) as f64) / head_dim as f64);
+        let table = |f: fn(f64) -> f64| {
+            let values: Vec<f32> = (0..length).flat_map(|t| (0..half).map(move |i| f(angle(t, i)) as f32)).collect();
+            Tensor::from_vec(values, (length, half), device)
+        };
+        Ok(Self { cos: table(f64::cos)?, sin: table(f64::sin)? })
+    }
+
+    /// The rotation for `positions [B, T]` (u32).
+    ///
+    /// # Errors
+    /// A position lies outside the tables, or the device fails.
+    pub fn at(&self, positions: &Tensor) -> Result<Rotation> {
+        let (batch, length) = positions.dims2()?;
+        let flat = positions.flatten_all()?;
+        let pick = |table: &Tensor| table.index_select(&flat, 0)?.reshape((batch, 1, length, table.dim(1)?));
+        Ok(Rotation { cos: pick(&self.cos)?, sin: pick(&self.sin)? })
+    }
+}
+
+impl Rotation {
+    /// Rotates `x [B, H, T, K]`.
+    ///
+    /// # Errors
+    /// Shapes do not fit, or the device fails.
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let half = x.dim(D::Minus1)? / 2;
+        let (a, b) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?); // [B, H, T, K/2] each
+        let first = (a.broadcast_mul(&self.cos)? - b.broadcast_mul(&self.sin)?)?;
+        let second = (b.broadcast_mul(&self.cos)? + a.broadcast_mul(&self.sin)?)?;
+        Tensor::cat(&[first, second], D::Minus1)
+    }
+}

@@ -1,0 +1,197 @@
+//! The block all layouts are made of: x + attention(norm(x)), optionally + cross-attention, + MLP(norm(x)).
+
+use candle_core::{Result, Tensor};
+
+use super::attention::Attention;
+use super::parameters::Parameters;
+use crate::core::ModelSpec;
+use crate::kernel::activation::swiglu;
+use crate::kernel::linear::linear;
+use crate::kernel::norm::rms_norm;
+use crate::kernel::rope::Rotation;
+
+/// Standard deviations of initial weights.
+#[derive(Clone, Copy, Debug)]
+pub struct Deviations {
+    /// Of matrices that read from the stream.
+    pub weight: f64,
+    /// Of matrices that write into it: smaller, so that depth does not blow it up (GPT-2, Radford et al. 2019, §2.3).
+    pub residual: f64,
+}
+
+impl Deviations {
+    /// 0.02, and 0.02 / √(2 L) for a stack of L blocks.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "layer counts are small")]
+    pub fn of_depth(num_layers: usize) -> Self {
+        Self { weight: 0.02, residual: 0.02 / ((2 * num_layers) as f64).sqrt() }
+    }
+}
+
+/// RMSNorm with its gain.
+#[derive(Clone, Debug)]
+pub struct Norm {
+    gain: Tensor, // [D]
+    epsilon: f64,
+}
+
+impl Norm {
+    /// Gains of one under `name`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str) -> Result<Self> {
+        let gain = parameters.ones(&format!("{name}.weight"), &[spec.d_model])?;
+        Ok(Self { gain, epsilon: spec.norm_epsilon })
+    }
+
+    /// `x [B, T, D]` to the same shape.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        rms_norm(x, &self.gain, self.epsilon)
+    }
+
+    fn detach(&self) -> Self {
+        Self { gain: self.gain.detach(), epsilon: self.epsilon }
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Mlp {
+    gate: Tensor, // [F, D]
+    up: Tensor,   // [F, D]
+    down: Tensor, // [D, F]
+}
+
+impl Mlp {
+    fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, deviations: Deviations) -> Result<Self> {
+        let mut weight = |part: &str, shape: [usize; 2], deviation| {
+            parameters.normal(&format!("{name}.{part}.weight"), &shape, deviation)
+        };
+        Ok(Self {
+            gate: weight("gate_proj", [spec.d_ff, spec.d_model], deviations.weight)?,
+            up: weight("up_proj", [spec.d_ff, spec.d_model], deviations.weight)?,
+            down: weight("down_proj", [spec.d_model, spec.d_ff], deviations.residual)?,
+        })
+    }
+
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        linear(&swiglu(&linear(x, &self.gate)?, &linear(x, &self.up)?)?, &self.down)
+    }
+
+    fn detach(&self) -> Self {
+        Self { gate: self.gate.detach(), up: self.up.detach(), down: self.down.detach() }
+    }
+}
+
+/// Where a decoder block looks besides itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory<'a> {
+    /// Encoder output `[B, S, D]`.
+    pub states: &'a Tensor,
+    /// Who sees it `[B or 1, 1, T, S]`.
+    pub mask: &'a Tensor,
+}
+
+/// One block.
+#[derive(Clone, Debug)]
+pub struct Block {
+    attention_norm: Norm,
+    attention: Attention,
+    cross: Option<(Norm, Attention)>,
+    mlp_norm: Norm,
+    mlp: Mlp,
+}
+
+impl Block {
+    /// Seeded weights under `name`, with cross-attention if `cross`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, cross: bool) -> Result<Self> {
+        let deviations = Deviations::of_depth(spec.num_layers);
+        let attention_norm = Norm::new(spec, parameters, &format!("{name}.attention_norm"))?;
+        let attention = Attention::new(spec, parameters, &format!("{name}.attention"), deviations)?;
+        let cross = if cross {
+            let norm = Norm::new(spec, parameters, &format!("{name}.cross_attention_norm"))?;
+            Some((norm, Attention::new(spec, parameters, &format!("{name}.cross_attention"), deviations)?))
+        } else {
+            None
+        };
+        let mlp_norm = Norm::new(spec, parameters, &format!("{name}.mlp_norm"))?;
+        let mlp = Mlp::new(spec, parameters, &format!("{name}.mlp"), deviations)?;
+        Ok(Self { attention_norm, attention, cross, mlp_norm, mlp })
+    }
+
+    /// `x [B, T, D]` to the same shape.
+    ///
+    /// # Errors
+    /// Shapes do not fit, a block with cross-attention has no memory, or the device fails.
+    pub fn forward(
+        &self,
+        x: &Tensor,
+        mask: &Tensor,
+        rotation: &Rotation,
+        memory: Option<Memory<'_>>,
+    ) -> Result<Tensor> {
+        let normed = self.attention_norm.forward(x)?;
+        let mut x = (x + self.attention.forward(&normed, &normed, mask, Some(rotation))?)?;
+        match (&self.cross, memory) {
+            (Some((norm, attention)), Some(memory)) => {
+                x = (&x + attention.forward(&norm.forward(&x)?, memory.states, memory.mask, None)?)?;
+            }
+            (None, None) => {}
+            (Some(_), None) => candle_core::bail!("a decoder block with cross-attention needs encoder states"),
+            (None, Some(_)) => candle_core::bail!("encoder states reach a block without cross-attention"),
+        }
+        &x + self.mlp.forward(&self.mlp_norm.forward(&x)?)?
+    }
+
+    /// The same weights as constants.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        Self {
+            attention_norm: self.attention_norm.detach(),
+            attention: self.attention.detach(),
+            cross: self.cross.as_ref().map(|(norm, attention)| (norm.detach(), attention.detach())),
+            mlp_norm: self.mlp_norm.detach(),
+            mlp: self.mlp.detach(),
+        }
+    }
+}
+
+/// Blocks and a final norm.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    blocks: Vec<Block>,
+    norm: Norm,
+}
+
+impl Stack {
+    /// `num_layers` blocks under `name`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, cross: bool) -> Result<Self> {
+        let block = |layer: usize| Block::new(spec, parameters, &format!("{name}.layers.{layer}"), cross);
+        let blocks = (0..spec.num_layers).map(block).collect::<Result<Vec<_>>>()?;
+        Ok(Self { blocks, norm: Norm::new(spec, parameters, &format!("{name}.norm"))? })
+    }
+
+    /// `x [B, T, D]` through all blocks and the final norm.
+    ///
+    /// # Errors
+    /// As [`Block::forward`].
+    pub fn forward(&self, x: Tensor, mask: &Tensor, rotation: &Rotation, memory: Option<Memory<'_>>) -> Result<Tensor> {
+        let states = self.blocks.iter().try_fold(x, |x, block| block.forward(&x, mask, rotation, memory))?;
+        self.norm.forward(&states)
+    }
+
+    /// The same weights as constants.
+    #[must_use]
+    pub fn detach(&self) -> Self {
+        Self { blocks: self.blocks.iter().map(Block::detach).collect(), norm: self.norm.detach() }
+    }
+}

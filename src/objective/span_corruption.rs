@@ -1,0 +1,96 @@
+//! MLM: spans are replaced by sentinels and restored (T5's random-span helper, arXiv 1910.10683 §3.1.4 and its code).
+//! Promises: lengths are those of `core::rows`; clean and noise runs alternate, starting clean, ending in noise; no
+//! closing sentinel, the end mark closes. Must not know: where windows come from.
+
+use rand::Rng;
+use rand::seq::index;
+
+use super::batch::{Batch, ObjectiveError};
+use crate::core::rows::{SpanLengths, span_lengths};
+use crate::core::{Architecture, ObjectiveSpec};
+use crate::corpus::Vocabulary;
+
+/// A window with spans removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corrupted {
+    /// Kept tokens with a sentinel for each removed span, then the end mark.
+    pub inputs: Vec<u32>,
+    /// Each sentinel followed by the tokens it stands for, then the end mark.
+    pub targets: Vec<u32>,
+}
+
+/// Removes random spans from `window`; `noise_density` and `mean_noise_span_length` fix how many and how much.
+///
+/// # Errors
+/// The window has fewer than two tokens, or there are more spans than sentinels.
+pub fn corrupt<R: Rng>(
+    spec: &ObjectiveSpec,
+    vocabulary: &Vocabulary,
+    window: &[u32],
+    draws: &mut R,
+) -> Result<Corrupted, ObjectiveError> {
+    let lengths = lengths(spec, window.len())?;
+    let noise = composition(lengths.noise, lengths.spans, draws);
+    let clean = composition(lengths.raw - lengths.noise, lengths.spans, draws);
+    let mut corrupted =
+        Corrupted { inputs: Vec::with_capacity(lengths.inputs), targets: Vec::with_capacity(lengths.targets) };
+    let mut rest = window;
+    for ((kept, dropped), span) in clean.into_iter().zip(noise).zip(0..) {
+        let sentinel = vocabulary.sentinel(span).ok_or(ObjectiveError::Spans(lengths.spans))?;
+        corrupted.inputs.extend(rest.iter().take(kept));
+        corrupted.inputs.push(sentinel);
+        corrupted.targets.push(sentinel);
+        corrupted.targets.extend(rest.iter().skip(kept).take(dropped));
+        rest = rest.get(kept + dropped..).unwrap_or_default();
+    }
+    corrupted.inputs.push(vocabulary.end());
+    corrupted.targets.push(vocabulary.end());
+    Ok(corrupted)
+}
+
+fn lengths(spec: &ObjectiveSpec, raw: usize) -> Result<SpanLengths, ObjectiveError> {
+    span_lengths(raw, spec.noise_density, spec.mean_noise_span_length)
+        .ok_or_else(|| ObjectiveError::Windows { found: raw.to_string(), least: 2 })
+}
+
+/// `total` as a sum of `parts` positive numbers, every such sum equally likely: the cuts are a random subset.
+fn composition<R: Rng>(total: usize, parts: usize, draws: &mut R) -> Vec<usize> {
+    let places = total.saturating_sub(1);
+    let mut cuts: Vec<usize> =
+        index::sample(draws, places, parts.saturating_sub(1).min(places)).into_iter().map(|cut| cut + 1).collect();
+    cuts.sort_unstable();
+    cuts.push(total);
+    cuts.iter().scan(0, |before, cut| Some(cut - std::mem::replace(before, *cut))).collect()
+}
+
+pub(super) fn batch<R: Rng>(
+    spec: &ObjectiveSpec,
+    architecture: Architecture,
+    vocabulary: &Vocabulary,
+    windows: &[Vec<u32>],
+    length: usize,
+    draw: &mut dyn FnMut(usize) -> R,
+) -> Result<Batch, ObjectiveError> {
+    let lengths = lengths(spec, length)?;
+    let mut batch = match architecture {
+        Architecture::CausalDecoder | Architecture::NonCausalDecoder => {
+            Batch::empty(lengths.inputs + lengths.targets, None)
+        }
+        Architecture::EncoderDecoder => Batch::empty(lengths.targets, Some(lengths.inputs)),
+    };
+    for (example, window) in windows.iter().enumerate() {
+        let Corrupted { inputs, targets } = corrupt(spec, vocabulary, window, &mut draw(example))?;
+        match &mut batch.encoder {
+            Some(encoder) => {
+                encoder.push(1, &inputs);
+                batch.push_shifted(vocabulary.start(), &targets, 0, 0);
+            }
+            None => {
+                let weight_from = if spec.loss_on_inputs { 0 } else { inputs.len() };
+                let prefix = if architecture == Architecture::NonCausalDecoder { inputs.len() + 1 } else { 0 };
+                batch.push_shifted(vocabulary.start(), &[inputs, targets].concat(), weight_from, prefix);
+            }
+        }
+    }
+    Ok(batch)
+}

@@ -1,0 +1,134 @@
+//! From a corpus to the batches of a step: which window, which draws. The n-th training example of a run is a pure
+//! function of (seed, n), so a data cursor is a count.
+
+use super::TrainError;
+use crate::core::rows::{BatchShape, batch_shape};
+use crate::core::seed::{Stream, generator};
+use crate::core::{Metric, Metrics, RunSpec};
+use crate::corpus::{Corpus, DataOrder, validation_start};
+use crate::objective::{Batch, UnigramCounts, batch};
+
+/// Seed of validation draws: the same examples for every run.
+const VALIDATION_SEED: u64 = 0;
+
+/// Batches of one run.
+#[derive(Debug)]
+pub struct Examples<'a> {
+    spec: &'a RunSpec,
+    corpus: &'a Corpus,
+    order: DataOrder,
+    window: usize,
+    micro_batch: usize,
+}
+
+/// Totals over the validation examples.
+#[derive(Clone, Copy, Debug)]
+pub struct ValidationTotals {
+    /// Weighted targets.
+    pub weight: f64,
+    /// UTF-8 bytes that those targets stand for; sentinels and end marks stand for none.
+    pub bytes: u64,
+    /// Entropy of the targets' unigram distribution, nats.
+    pub entropy: f64,
+}
+
+impl<'a> Examples<'a> {
+    /// The examples of `spec` in `corpus`.
+    ///
+    /// # Errors
+    /// An example does not fit the sequence length or the corpus, or the corpus has another vocabulary than the spec.
+    pub fn new(spec: &'a RunSpec, corpus: &'a Corpus) -> Result<Self, TrainError> {
+        let (found, needed) = (corpus.vocabulary().size() as usize, spec.model.vocab_size);
+        if found != needed {
+            return Err(TrainError::Spec(format!("vocab_size is {needed}, the corpus has {found} tokens")));
+        }
+        let shape = shape(spec, spec.training.micro_batch_size)?;
+        let order = DataOrder::new(spec.seed, corpus.train().len(), shape.window)?;
+        Ok(Self { spec, corpus, order, window: shape.window, micro_batch: spec.training.micro_batch_size })
+    }
+
+    /// The micro-batches of the step whose first example is number `cursor`.
+    ///
+    /// # Errors
+    /// The corpus cannot be read.
+    pub fn step(&self, cursor: u64) -> Result<Vec<Batch>, TrainError> {
+        let examples: Vec<u64> = (cursor..cursor + self.spec.training.batch_size as u64).collect();
+        examples.chunks(self.micro_batch).map(|chunk| self.training_batch(chunk)).collect()
+    }
+
+    fn training_batch(&self, examples: &[u64]) -> Result<Batch, TrainError> {
+        let window = |example: &u64| self.corpus.train().window(self.order.start_of(*example), self.window);
+        let windows = examples.iter().map(window).collect::<Result<Vec<_>, _>>()?;
+        let first = examples.first().copied().unwrap_or(0);
+        self.batch(&windows, self.spec.seed, Stream::Objective, first)
+    }
+
+    fn batch(&self, windows: &[Vec<u32>], seed: u64, stream: Stream, first: u64) -> Result<Batch, TrainError> {
+        let mut draw = |example: usize| generator(seed, stream, first + example as u64);
+        let architecture = self.spec.model.architecture;
+        Ok(batch(&self.spec.objective, architecture, &self.corpus.vocabulary(), windows, &mut draw)?)
+    }
+
+    /// The validation batches: fixed windows and fixed draws.
+    ///
+    /// # Errors
+    /// The corpus cannot be read or is too short.
+    pub fn validation(&self) -> Result<Vec<Batch>, TrainError> {
+        let stream = self.corpus.validation();
+        let count = self.spec.probes.validation_examples.next_multiple_of(2) as u64;
+        let examples: Vec<u64> = (0..count).collect();
+        let chunk = self.micro_batch.next_multiple_of(2);
+        let make = |chunk: &[u64]| {
+            let window = |example: &u64| {
+                let start = validation_start(stream.len(), self.window, *example, count)?;
+                Ok(stream.window(start, self.window)?)
+            };
+            let windows = chunk.iter().map(window).collect::<Result<Vec<_>, TrainError>>()?;
+            self.batch(&windows, VALIDATION_SEED, Stream::Validation, chunk.first().copied().unwrap_or(0))
+        };
+        examples.chunks(chunk).map(make).collect()
+    }
+
+    /// Totals over validation batches.
+    #[must_use]
+    pub fn totals(&self, batches: &[Batch]) -> ValidationTotals {
+        let mut counts = UnigramCounts::default();
+        let (mut weight, mut bytes) = (0.0, 0);
+        for batch in batches {
+            counts.add(batch);
+            weight += batch.weight();
+            let carrying = batch.targets.iter().zip(&batch.loss_weights).filter(|(_, weight)| **weight != 0.0);
+            bytes += carrying.map(|(target, _)| u64::from(self.corpus.tokenizer().byte_length(*target))).sum::<u64>();
+        }
+        ValidationTotals { weight, bytes, entropy: counts.entropy() }
+    }
+}
+
+impl ValidationTotals {
+    /// The metrics of a summed negative log-likelihood over these targets.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "byte counts are far below 2^52")]
+    pub fn metrics(&self, summed: f64) -> Metrics {
+        let loss = summed / self.weight;
+        let mut metrics = Metrics::from([
+            (Metric::ValidationLoss, loss),
+            (Metric::Perplexity, loss.exp()),
+            (Metric::TargetEntropy, self.entropy),
+        ]);
+        if self.bytes > 0 {
+            metrics.insert(Metric::BitsPerByte, summed / std::f64::consts::LN_2 / self.bytes as f64);
+        }
+        metrics
+    }
+}
+
+/// The shape of `examples` examples of `spec`.
+///
+/// # Errors
+/// They have none; the text says which key to change.
+pub fn shape(spec: &RunSpec, examples: usize) -> Result<BatchShape, TrainError> {
+    batch_shape(spec.model.architecture, &spec.objective, examples, spec.training.seq_len).ok_or_else(|| {
+        let (cell, seq_len) = (spec.cell(), spec.training.seq_len);
+        TrainError::Spec(format!("{cell}: {examples} examples of seq_len {seq_len} have no shape; use a longer seq_len, and even batch sizes for ED:PLM"))
+    })
+}

@@ -1,0 +1,62 @@
+//! The training loop, in the order one would say it aloud, with its checkpoints, validation and samples.
+//! Promises: the same spec and corpus give the same losses bit for bit on a processor, interrupted or not.
+//! Must not know: where events go, who asks for a pause, what else runs.
+
+pub mod bench;
+pub mod checkpoint;
+pub mod examples;
+pub mod run;
+pub mod sample;
+pub mod trainer;
+
+use std::path::PathBuf;
+
+use crate::core::SinkError;
+
+pub use run::{Outcome, Surroundings, train};
+pub use trainer::{StepReport, Trainer};
+
+/// Why training ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// The device of the spec is not in this build or machine.
+    #[error("device `{device}` is not available: {cure}")]
+    Device {
+        /// As in the spec.
+        device: &'static str,
+        /// What to do.
+        cure: String,
+    },
+    /// The spec cannot be trained.
+    #[error("spec cannot be trained: {0}")]
+    Spec(String),
+    /// The loss or gradient is not finite, or the loss ran away.
+    #[error("diverged: {0}")]
+    Diverged(String),
+    /// A parameter has no gradient.
+    #[error(transparent)]
+    Gradient(#[from] crate::optim::GradientError),
+    /// A tensor operation failed.
+    #[error("tensor operation failed: {0}")]
+    Tensor(#[from] candle_core::Error),
+    /// The corpus could not be read.
+    #[error(transparent)]
+    Corpus(#[from] crate::corpus::CorpusError),
+    /// An example is longer than the text.
+    #[error(transparent)]
+    Order(#[from] crate::corpus::OrderError),
+    /// A batch could not be made.
+    #[error(transparent)]
+    Objective(#[from] crate::objective::ObjectiveError),
+    /// A checkpoint could not be written or read.
+    #[error("checkpoint {path}: {reason}")]
+    Checkpoint {
+        /// Which.
+        path: PathBuf,
+        /// Why, and the cure.
+        reason: String,
+    },
+    /// An event could not be recorded.
+    #[error("event not recorded: {0}")]
+    Sink(#[from] SinkError),
+}

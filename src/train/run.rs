@@ -1,0 +1,212 @@
+//! A whole run: restore, then step, log, validate, sample, save, until the budget is spent or someone asks to leave.
+
+use std::path::Path;
+
+use super::checkpoint::{self, State};
+use super::examples::{Examples, ValidationTotals};
+use super::sample::sample;
+use super::{StepReport, TrainError, Trainer};
+use crate::core::cost::step_tokens;
+use crate::core::{Control, ControlSource, EventSink, Metric, Metrics, RunEvent, RunSpec};
+use crate::corpus::Corpus;
+use crate::objective::Batch;
+
+/// Seconds without another event after which a heartbeat is sent.
+const HEARTBEAT_S: f64 = 5.0;
+
+/// What the loop needs from outside.
+pub struct Surroundings<'a> {
+    /// Where events go.
+    pub sink: &'a mut dyn EventSink,
+    /// What is wished.
+    pub control: &'a mut dyn ControlSource,
+    /// Seconds on a clock that never goes back.
+    pub clock: &'a dyn Fn() -> f64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All steps are made.
+    Finished,
+    /// Paused; its checkpoint exists.
+    Paused,
+    /// Stopped; its checkpoint exists.
+    Stopped,
+    /// Left because the machine asked; its checkpoint exists.
+    Yielded,
+    /// The loss or gradient was not finite, or the loss ran away.
+    Diverged,
+}
+
+struct Run<'a, 'b> {
+    spec: &'a RunSpec,
+    corpus: &'a Corpus,
+    checkpoints: &'a Path,
+    outside: Surroundings<'b>,
+    trainer: Trainer,
+    examples: Examples<'a>,
+    validation: Vec<Batch>,
+    totals: ValidationTotals,
+    state: State,
+    saved: Option<u64>,
+    spoke: f64,
+}
+
+/// Trains `spec` on `corpus` from its newest checkpoint in `checkpoints` to its end.
+///
+/// # Errors
+/// The spec does not fit the corpus or the build, the disk fails, or an event cannot be recorded.
+/// A divergence is an outcome and not an error.
+pub fn train(
+    spec: &RunSpec,
+    corpus: &Corpus,
+    checkpoints: &Path,
+    outside: Surroundings<'_>,
+) -> Result<Outcome, TrainError> {
+    let mut trainer = Trainer::new(spec)?;
+    let examples = Examples::new(spec, corpus)?;
+    checkpoint::sweep(checkpoints)?;
+    let mut warnings = Vec::new();
+    let restored = checkpoint::restore(checkpoints, &mut trainer, &mut |warning| warnings.push(warning))?;
+    let validation = examples.validation()?;
+    let totals = examples.totals(&validation);
+    let saved = restored.as_ref().map(|state| state.step);
+    let state = restored.unwrap_or_else(|| State::start(spec.id.clone(), spec.seed));
+    let spoke = (outside.clock)();
+    let mut run =
+        Run { spec, corpus, checkpoints, outside, trainer, examples, validation, totals, state, saved, spoke };
+    for message in warnings {
+        run.tell(RunEvent::Warned { message })?;
+    }
+    if saved.is_some() {
+        let step = run.state.step;
+        run.tell(RunEvent::Resumed { step })?;
+    }
+    run.go()
+}
+
+impl Run<'_, '_> {
+    fn tell(&mut self, event: RunEvent) -> Result<(), TrainError> {
+        self.spoke = (self.outside.clock)();
+        Ok(self.outside.sink.record(event)?)
+    }
+
+    fn go(&mut self) -> Result<Outcome, TrainError> {
+        while self.state.step < self.spec.training.steps {
+            match self.outside.control.control() {
+                Control::Run => {}
+                Control::Pause => return self.leave(Outcome::Paused),
+                Control::Stop => return self.leave(Outcome::Stopped),
+                Control::Yield => return self.leave(Outcome::Yielded),
+            }
+            let began = (self.outside.clock)();
+            let micro_batches = self.examples.step(self.state.cursor)?;
+            let report = match self.trainer.step(&micro_batches) {
+                Ok(report) => report,
+                Err(TrainError::Diverged(reason)) => {
+                    let step = self.state.step + 1;
+                    self.tell(RunEvent::Diverged { step, reason })?;
+                    return Ok(Outcome::Diverged);
+                }
+                Err(error) => return Err(error),
+            };
+            self.advance(&report, (self.outside.clock)() - began)?;
+            self.probe()?;
+        }
+        self.leave(Outcome::Finished)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
+    fn advance(&mut self, report: &StepReport, seconds: f64) -> Result<(), TrainError> {
+        let tokens = step_tokens(self.spec);
+        self.state.step += 1;
+        self.state.cursor += self.spec.training.batch_size as u64;
+        self.state.tokens += tokens;
+        self.state.elapsed_s += seconds;
+        let last = self.state.step == self.spec.training.steps;
+        if last || due(self.state.step, self.spec.probes.log_every) {
+            let metrics = Metrics::from([
+                (Metric::Loss, report.loss),
+                (Metric::GradNorm, report.grad_norm),
+                (Metric::LearningRate, report.learning_rate),
+                (Metric::TokensPerSecond, tokens as f64 / seconds.max(1e-9)),
+            ]);
+            let (step, tokens, elapsed_s) = (self.state.step, self.state.tokens, self.state.elapsed_s);
+            self.tell(RunEvent::StepLogged { step, tokens, elapsed_s, metrics })?;
+        }
+        Ok(())
+    }
+
+    /// Validation, sample and checkpoint, in this order, so that nothing is missing before a checkpoint.
+    fn probe(&mut self) -> Result<(), TrainError> {
+        let step = self.state.step;
+        let last = step == self.spec.training.steps;
+        if last || due(step, self.spec.probes.validation_every) {
+            self.validate()?;
+        }
+        if self.spec.probes.sample_every > 0 && (last || due(step, self.spec.probes.sample_every)) {
+            let (prompt, text) = sample(&self.trainer, self.corpus, self.spec.probes.sample_tokens)?;
+            self.tell(RunEvent::SampleGenerated { step, prompt, text })?;
+        }
+        if last || due(step, self.spec.probes.checkpoint_every) {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    fn validate(&mut self) -> Result<(), TrainError> {
+        let (step, began) = (self.state.step, (self.outside.clock)());
+        let mut summed = 0.0;
+        for place in 0..self.validation.len() {
+            if let Some(batch) = self.validation.get(place) {
+                summed += self.trainer.score(batch)?;
+            }
+            if (self.outside.clock)() - self.spoke > HEARTBEAT_S {
+                self.tell(RunEvent::Heartbeat { step })?;
+            }
+        }
+        let metrics = self.totals.metrics(summed);
+        if metrics.values().any(|value| !value.is_finite()) {
+            return self
+                .tell(RunEvent::Warned { message: format!("validation at step {step} is not finite: {metrics:?}") });
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of targets")]
+        let targets = self.totals.weight as u64;
+        let seconds = (self.outside.clock)() - began;
+        self.tell(RunEvent::Validated { step, metrics, targets, seconds })
+    }
+
+    fn save(&mut self) -> Result<(), TrainError> {
+        if self.saved == Some(self.state.step) {
+            return Ok(());
+        }
+        let began = (self.outside.clock)();
+        let bytes = checkpoint::save(self.checkpoints, &self.state, &self.trainer, self.spec.probes.keep_checkpoints)?;
+        self.saved = Some(self.state.step);
+        let (step, seconds) = (self.state.step, (self.outside.clock)() - began);
+        self.tell(RunEvent::CheckpointSaved { step, bytes, seconds })
+    }
+
+    fn leave(&mut self, outcome: Outcome) -> Result<Outcome, TrainError> {
+        let step = self.state.step;
+        self.save()?;
+        match outcome {
+            Outcome::Finished => self.tell(RunEvent::Finished { step })?,
+            Outcome::Paused => self.tell(RunEvent::Paused { step })?,
+            Outcome::Stopped => self.tell(RunEvent::Stopped { step })?,
+            Outcome::Yielded => {
+                let message = format!(
+                    "asked to leave by the system; checkpoint of step {step} saved, the run goes on when a slot is free"
+                );
+                self.tell(RunEvent::Warned { message })?;
+            }
+            Outcome::Diverged => {}
+        }
+        Ok(outcome)
+    }
+}
+
+const fn due(step: u64, every: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}
