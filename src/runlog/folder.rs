@@ -201,7 +201,8 @@ impl RunFolder {
             Err(error) => return Err(RunLogError::io("open", &path)(error)),
         };
         match file.try_lock_shared() {
-            Ok(()) => Ok(false),
+            // Let go by word: a child that is being started at this instant still has the file open.
+            Ok(()) => file.unlock().map(|()| false).map_err(RunLogError::io("unlock", &path)),
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(source)) => Err(RunLogError::Io { action: "lock", path, source }),
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::runlog::{Home, RunFolder};
 
 use super::error::StoreError;
-use super::ingest::{Synced, next_lines};
+use super::ingest::{EVENTS_PER_FLUSH, Ingested, Synced, next_lines};
 use super::open::{Opened, Store};
 
 /// A pause of the questions that is long enough to flush in.
@@ -93,10 +93,12 @@ impl StoreHandle {
             let id = run.id().clone();
             let facts = self.call("facts", move |store| store.facts(&id))?;
             let Some(lines) = next_lines(run, facts.as_ref())? else { return Ok(synced) };
-            synced.events.extend(lines.events.iter().cloned());
-            synced.notices.extend(lines.notices.iter().cloned());
             let id = run.id().clone();
-            self.call("ingest", move |store| store.ingest(&id, &lines))?;
+            let (ingested, lines) =
+                self.call("ingest", move |store| store.ingest(&id, &lines).map(|ingested| (ingested, lines)))?;
+            if ingested == Ingested::Applied {
+                synced.add(lines);
+            }
         }
     }
 
@@ -107,12 +109,19 @@ impl StoreHandle {
     /// The runs cannot be listed, or the store cannot be written or hangs.
     pub fn reindex(&self, home: &Home) -> Result<Vec<String>, StoreError> {
         self.call("reset", Store::reset)?;
-        let mut notices = Vec::new();
+        let (mut notices, mut unflushed) = (Vec::new(), 0);
         for run in home.list_runs()? {
             match self.sync(&home.run(&run)) {
-                Ok(synced) => notices.extend(synced.notices),
+                Ok(synced) => {
+                    unflushed += synced.events.len();
+                    notices.extend(synced.notices);
+                }
                 Err(StoreError::Files(error)) => notices.push(format!("could not {error}")),
                 Err(error) => return Err(error),
+            }
+            if unflushed > EVENTS_PER_FLUSH {
+                self.flush()?;
+                unflushed = 0;
             }
         }
         self.flush()?;

@@ -10,7 +10,7 @@ use crate::runlog::{Home, RunFolder, RunLogError, read_from};
 use super::error::StoreError;
 use super::facts::{LogFacts, fold};
 use super::open::Store;
-use super::tables::{self, Kind};
+use super::tables::{self, Kind, Row};
 
 /// Lines of one attempt that the index does not have yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,16 @@ pub struct Synced {
     /// Damaged lines, in words.
     pub notices: Vec<String>,
 }
+
+impl Synced {
+    pub(super) fn add(&mut self, lines: NewLines) {
+        self.events.extend(lines.events);
+        self.notices.extend(lines.notices);
+    }
+}
+
+/// Events after which rebuilding flushes: what is not on disk cannot leave memory.
+pub(super) const EVENTS_PER_FLUSH: usize = 100_000;
 
 /// The next unread lines of a run, some megabytes at most, given what the index knows of it; `None` if there are none.
 /// An attempt is read to its end before the next one begins.
@@ -89,9 +99,9 @@ pub fn next_lines(run: &RunFolder, facts: Option<&LogFacts>) -> Result<Option<Ne
 pub fn sync(store: &Store, run: &RunFolder) -> Result<Synced, StoreError> {
     let mut synced = Synced::default();
     while let Some(lines) = next_lines(run, store.facts(run.id())?.as_ref())? {
-        store.ingest(run.id(), &lines)?;
-        synced.events.extend(lines.events);
-        synced.notices.extend(lines.notices);
+        if store.ingest(run.id(), &lines)? == Ingested::Applied {
+            synced.add(lines);
+        }
     }
     Ok(synced)
 }
@@ -102,15 +112,22 @@ pub fn sync(store: &Store, run: &RunFolder) -> Result<Synced, StoreError> {
 /// The runs cannot be listed or the index cannot be written.
 pub fn reindex(store: &mut Store, home: &Home) -> Result<Vec<String>, StoreError> {
     store.reset()?;
-    let mut notices = Vec::new();
+    let (mut notices, mut unflushed) = (Vec::new(), 0);
     for run in home.list_runs()? {
         match sync(store, &home.run(&run)) {
-            Ok(synced) => notices.extend(synced.notices),
+            Ok(synced) => {
+                unflushed += synced.events.len();
+                notices.extend(synced.notices);
+            }
             Err(StoreError::Files(error)) => notices.push(format!("could not {error}")),
             Err(error) => return Err(error),
         }
-        store.flush()?;
+        if unflushed > EVENTS_PER_FLUSH {
+            store.flush()?;
+            unflushed = 0;
+        }
     }
+    store.flush()?;
     Ok(notices)
 }
 
@@ -143,9 +160,6 @@ impl Store {
 fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|error| StoreError::Row(error.to_string()))
 }
-
-/// A key and its value.
-type Row = (Vec<u8>, Vec<u8>);
 
 /// The row of an event, if it has one beside the facts. `facts` are those after the event.
 fn row(

@@ -8,13 +8,13 @@ use crate::core::{Metric, RunId, StampedEvent};
 use super::error::StoreError;
 use super::facts::LogFacts;
 use super::open::{Store, Tree};
-use super::tables::{self, Kind};
+use super::tables::{self, Kind, Row};
 use super::thin::thin;
 
 /// Values of a sparkline.
 const SPARKLINE: usize = 32;
 
-type Rows<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> + 'a>;
+type Rows<'a> = Box<dyn Iterator<Item = Result<Row, StoreError>> + 'a>;
 
 /// The rows whose keys begin with `prefix`, in order. Not sled's `scan_prefix`: that one, asked for more than there
 /// is, walks on to the end of the tree.
@@ -32,7 +32,7 @@ fn descending<'a>(tree: &Tree, prefix: Vec<u8>) -> Rows<'a> {
 fn within<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     rows: impl Iterator<Item = std::io::Result<(K, V)>>,
     prefix: Vec<u8>,
-) -> impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>> {
+) -> impl Iterator<Item = Result<Row, StoreError>> {
     rows.map(|row| row.map(|(key, value)| (key.as_ref().to_vec(), value.as_ref().to_vec())).map_err(StoreError::from))
         .take_while(move |row| row.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)))
 }
@@ -125,7 +125,7 @@ impl Store {
     ///
     /// # Errors
     /// The index cannot be read.
-    pub fn dump(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn dump(&self) -> Result<Vec<Row>, StoreError> {
         ascending(self.records()?, Vec::new()).collect()
     }
 }

@@ -18,6 +18,9 @@
 use crate::core::summary::Point;
 use crate::core::{Metric, Metrics, RunId};
 
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// Name of the tree that says how the others are laid out.
 pub(super) const META: &str = "meta-1";
 /// Name of the tree of all rows.

@@ -1,98 +1,12 @@
-//! The run log and the store from outside: what is written comes back, whatever is cut, repeated or lost.
-#![expect(clippy::unwrap_used, reason = "a broken test stops")]
+//! The run directory: cut logs, damaged lines, locks, attempts, wishes.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use trilab::core::spec::{DataSpec, SPEC_FORMAT};
-use trilab::core::{
-    Architecture, Control, ControlSource, Device, EventSink, ExecutionSpec, LearningRateSchedule, Metric, Metrics,
-    ModelSpec, Objective, ObjectiveSpec, OptimizerSpec, ProbeSpec, RunEvent, RunSpec, TrainingSpec,
-};
-use trilab::runlog::{EventLog, Home, RunFolder, RunLogError, read_from};
+use trilab::core::{Control, ControlSource, Metric, RunEvent};
+use trilab::runlog::{Home, RunFolder, RunLogError, read_from};
 
-fn spec(seed: u64) -> RunSpec {
-    let mut spec = RunSpec {
-        format: SPEC_FORMAT,
-        id: "000000000000".parse().unwrap(),
-        study: "records".parse().unwrap(),
-        seed,
-        model: ModelSpec {
-            architecture: Architecture::CausalDecoder,
-            vocab_size: 256,
-            d_model: 32,
-            d_ff: 128,
-            num_layers: 2,
-            num_heads: 2,
-            head_dim: 16,
-            rope_theta: 10_000.0,
-            norm_epsilon: 1e-6,
-        },
-        objective: ObjectiveSpec {
-            objective: Objective::FullLm,
-            noise_density: 0.15,
-            mean_noise_span_length: 3.0,
-            loss_on_inputs: false,
-        },
-        optimizer: OptimizerSpec {
-            learning_rate: 1e-3,
-            schedule: LearningRateSchedule::Constant,
-            warmup_steps: 0,
-            final_fraction: 0.1,
-            beta1: 0.9,
-            beta2: 0.99,
-            epsilon: 1e-8,
-            weight_decay: 0.1,
-            grad_clip_norm: 1.0,
-        },
-        training: TrainingSpec { batch_size: 4, micro_batch_size: 4, seq_len: 32, steps: 200, divergence_factor: 3.0 },
-        data: DataSpec { fingerprint: "f00d".to_owned(), name: "world".to_owned(), directory: PathBuf::from("c") },
-        parent: None,
-        probes: ProbeSpec {
-            log_every: 1,
-            validation_every: 10,
-            validation_examples: 8,
-            sample_every: 0,
-            sample_tokens: 8,
-            checkpoint_every: 50,
-            keep_checkpoints: 2,
-        },
-        execution: ExecutionSpec { device: Device::Cpu, threads: 1, program_version: "0.1.0".to_owned() },
-    };
-    spec.id = spec.content_id().unwrap();
-    spec
-}
-
-fn new_run(home: &Home, seed: u64) -> RunFolder {
-    let spec = spec(seed);
-    let run = home.run(&spec.id);
-    assert!(run.create(&spec).unwrap());
-    run
-}
-
-fn step(step: u64, loss: f64) -> RunEvent {
-    RunEvent::StepLogged {
-        step,
-        tokens: step * 128,
-        elapsed_s: 0.1 * f64::from(u32::try_from(step).unwrap()),
-        metrics: Metrics::from([(Metric::Loss, loss), (Metric::LearningRate, 1e-3)]),
-    }
-}
-
-/// Write an attempt with a clock that ticks once per event.
-fn write_attempt(run: &RunFolder, events: &[RunEvent]) -> PathBuf {
-    let attempt = run.new_attempt().unwrap();
-    let mut now = u64::from(attempt.number) * 1_000_000;
-    let mut log = EventLog::create(&attempt.events_path(), run.id(), attempt.number, move || {
-        now += 1;
-        now
-    })
-    .unwrap();
-    for event in events {
-        log.record(event.clone()).unwrap();
-    }
-    attempt.events_path()
-}
+use crate::fixture::{new_run, spec, step, write_attempt};
 
 #[test]
 fn a_log_cut_at_any_byte_gives_the_exact_prefix() {

@@ -1,0 +1,332 @@
+//! The index: applied once, rebuilt the same, set aside when bad, never waited for in vain.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use trilab::core::summary::RunSummary;
+use trilab::core::{Metric, Objective, RunEvent, RunId, RunSpec, RunStatus, StampedEvent};
+use trilab::runlog::Home;
+use trilab::store::{
+    Ending, Ingested, NewLines, Store, StoreError, StoreHandle, leaderboard, next_lines, reindex, sync,
+};
+
+use crate::fixture::{eventful, new_run, spec, step};
+
+fn open(home: &Home) -> Store {
+    let opened = Store::open(home).unwrap();
+    assert_eq!(opened.notice, None);
+    opened.store
+}
+
+#[test]
+fn questions_get_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let run = new_run(&home, 1);
+    let store = open(&home);
+    assert_eq!(store.facts(run.id()).unwrap(), None);
+    assert!(store.curve(run.id(), Metric::Loss, Some(10)).unwrap().points.is_empty());
+    eventful(&run);
+    let synced = sync(&store, &run).unwrap();
+    assert_eq!(synced.events.len(), 38);
+    assert_eq!(sync(&store, &run).unwrap(), Default::default(), "nothing new");
+
+    let facts = store.facts(run.id()).unwrap().unwrap();
+    assert_eq!((facts.attempt, facts.step, facts.tokens, facts.checkpoint_step), (2, 20, 20 * 128, Some(10)));
+    assert_eq!(facts.ending(), Some(&Ending::Finished { step: 20 }));
+    assert_eq!(facts.latest[&Metric::ValidationLoss], 4.2);
+    assert_eq!(store.all_facts().unwrap(), vec![(run.id().clone(), facts)]);
+
+    let curve = store.curve(run.id(), Metric::Loss, None).unwrap();
+    assert_eq!(curve.points.iter().map(|point| point.step).collect::<Vec<_>>(), (1..=20).collect::<Vec<_>>());
+    assert!(curve.points.iter().all(|point| point.tokens == point.step * 128));
+    let validation = store.curve(run.id(), Metric::ValidationLoss, None).unwrap();
+    assert_eq!(
+        validation.points.iter().map(|point| (point.step, point.tokens, point.value)).collect::<Vec<_>>(),
+        [(0, 0, 6.0), (10, 1280, 5.1), (20, 2560, 4.2)]
+    );
+    let thinned = store.curve(run.id(), Metric::Loss, Some(6)).unwrap();
+    assert_eq!((thinned.stored, thinned.points.len()), (20, 6));
+    assert_eq!(store.sparkline(run.id()).unwrap().len(), 20);
+
+    let samples = store.samples(run.id(), 2).unwrap();
+    assert_eq!(samples.iter().map(|sample| sample.text.as_str()).collect::<Vec<_>>(), ["once at 20", "the at 10"]);
+    assert_eq!(store.samples(run.id(), 9).unwrap().len(), 3);
+    let events = store.events(run.id(), 3).unwrap();
+    let words: Vec<RunEvent> = events.into_iter().map(|event| event.event).collect();
+    assert_eq!(
+        words,
+        [
+            RunEvent::Resumed { step: 10 },
+            RunEvent::Warned { message: "slow".to_owned() },
+            RunEvent::Finished { step: 20 }
+        ]
+    );
+}
+
+#[test]
+fn applied_twice_is_applied_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let run = new_run(&home, 1);
+    eventful(&run);
+    let store = open(&home);
+    let first = next_lines(&run, None).unwrap().unwrap();
+    assert_eq!(store.ingest(run.id(), &first).unwrap(), Ingested::Applied);
+    let once = store.dump().unwrap();
+    assert_eq!(store.ingest(run.id(), &first).unwrap(), Ingested::Elsewhere { offset: first.offset_after });
+    assert_eq!(store.dump().unwrap(), once);
+    let gap = NewLines { attempt: 2, offset_before: 999, offset_after: 1200, ..first };
+    assert_eq!(store.ingest(run.id(), &gap).unwrap(), Ingested::Elsewhere { offset: 0 });
+    assert_eq!(store.dump().unwrap(), once);
+}
+
+#[test]
+fn line_by_line_or_all_at_once_or_rebuilt_is_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let (run, other) = (new_run(&home, 1), new_run(&home, 2));
+    eventful(&run);
+    eventful(&other);
+    // Let the logs of one run grow byte by byte under the eyes of the store.
+    let logs: Vec<(PathBuf, Vec<u8>)> = [1, 2]
+        .map(|attempt| run.attempt(attempt).events_path())
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .to_vec();
+    for (path, _) in &logs {
+        fs::remove_file(path).unwrap();
+    }
+    let mut store = open(&home);
+    for (path, bytes) in &logs {
+        for length in (0..bytes.len()).step_by(37).chain([bytes.len()]) {
+            fs::write(path, &bytes[..length]).unwrap();
+            sync(&store, &run).unwrap();
+        }
+    }
+    sync(&store, &other).unwrap();
+    let incremental = store.dump().unwrap();
+    assert!(incremental.len() > 60, "{} rows", incremental.len());
+    assert_eq!(reindex(&mut store, &home).unwrap(), Vec::<String>::new());
+    assert!(store.dump().unwrap() == incremental, "the rebuilt index differs");
+    drop(store);
+    assert!(open(&home).dump().unwrap() == incremental, "the reopened index differs");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_does_not_stop_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let runs = [new_run(&home, 1), new_run(&home, 2), new_run(&home, 3)];
+    for run in &runs {
+        eventful(run);
+    }
+    fs::write(runs[1].attempt(1).events_path(), "{\"format\":99}\n").unwrap();
+    let mut store = open(&home);
+    let notices = reindex(&mut store, &home).unwrap();
+    assert_eq!(notices.len(), 1);
+    assert!(notices[0].starts_with("could not read ") && notices[0].contains("format 99"), "{}", notices[0]);
+    assert_eq!(store.all_facts().unwrap().len(), 2);
+    // A log under the wrong run is not believed either.
+    fs::copy(runs[0].attempt(1).events_path(), runs[1].attempt(1).events_path()).unwrap();
+    assert!(sync(&store, &runs[1]).unwrap_err().to_string().contains("it is the log of attempt 1 of run"));
+}
+
+#[test]
+fn a_bad_index_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let run = new_run(&home, 1);
+    eventful(&run);
+    let fill = || {
+        let store = Store::open(&home).unwrap().store;
+        sync(&store, &run).unwrap();
+        store.dump().unwrap().len()
+    };
+    let rows = fill();
+    // Damage every file of the index.
+    let mut folders = vec![home.index_dir()];
+    let mut damaged = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let length = fs::metadata(&path).unwrap().len();
+                fs::write(&path, vec![0xA5; usize::try_from(length).unwrap()]).unwrap();
+                damaged += 1;
+            }
+        }
+    }
+    assert!(damaged > 0);
+    let opened = Store::open(&home).unwrap();
+    let notice = opened.notice.unwrap();
+    assert!(notice.contains("index-broken-1"), "{notice}");
+    assert!(folder.path().join("index-broken-1").is_dir());
+    assert!(opened.store.dump().unwrap().is_empty());
+    drop(opened.store);
+    assert_eq!(fill(), rows, "the logs bring everything back");
+    // A file where the folder should be.
+    fs::remove_dir_all(home.index_dir()).unwrap();
+    fs::write(home.index_dir(), "hello").unwrap();
+    assert!(Store::open(&home).unwrap().notice.unwrap().contains("index-broken-2"));
+}
+
+#[test]
+fn an_index_in_use_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let store = open(&home);
+    assert!(matches!(Store::open(&home), Err(StoreError::InUse(_))));
+    drop(store);
+    drop(open(&home));
+    assert!(!folder.path().join("index-broken-1").exists());
+}
+
+#[test]
+fn a_thousand_runs_of_a_thousand_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let store = open(&home);
+    let id = |run: u64| format!("{run:012x}").parse::<RunId>().unwrap();
+    let events: Vec<StampedEvent> = (1..=1000)
+        .map(|at| StampedEvent { time_ms: at, event: step(at, 1.0 / f64::from(u32::try_from(at).unwrap())) })
+        .collect();
+    for run in 0..1000 {
+        // Half of the runs at once, half in parts, as a tailing server sees them.
+        let parts = if run % 2 == 0 { 1 } else { 4 };
+        for (place, part) in (0..).zip(events.chunks(1000 / parts)) {
+            let lines = NewLines {
+                attempt: 1,
+                offset_before: place * 100,
+                events: part.to_vec(),
+                offset_after: (place + 1) * 100,
+                notices: Vec::new(),
+            };
+            assert_eq!(store.ingest(&id(run), &lines).unwrap(), Ingested::Applied);
+        }
+        if run % 100 == 99 {
+            store.flush().unwrap();
+        }
+    }
+    for run in [0, 1, 499, 998, 999] {
+        let curve = store.curve(&id(run), Metric::Loss, Some(100)).unwrap();
+        assert_eq!((curve.stored, curve.points.len()), (1000, 100));
+        assert_eq!(curve.points[0].value, 1.0);
+        assert_eq!(curve.points[99].value, 0.001);
+    }
+    assert_eq!(store.all_facts().unwrap().len(), 1000);
+    drop(store);
+    let store = open(&home);
+    assert_eq!(store.dump().unwrap().len(), 1000 * 1001);
+}
+
+#[test]
+fn the_store_answers_from_its_thread_until_it_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let run = new_run(&home, 1);
+    eventful(&run);
+    let (handle, notice) = StoreHandle::start(&home, Duration::from_secs(60)).unwrap();
+    assert_eq!(notice, None);
+    assert_eq!(handle.sync(&run).unwrap().events.len(), 38);
+    let id = run.id().clone();
+    let facts = handle.call("facts", move |store| store.facts(&id)).unwrap().unwrap();
+    assert_eq!(facts.step, 20);
+    assert!(handle.reindex(&home).unwrap().is_empty());
+    let rows = handle.call("dump", |store| store.dump()).unwrap();
+    handle.clone().close().unwrap();
+    assert!(matches!(handle.flush(), Err(StoreError::Ended)));
+    assert_eq!(open(&home).dump().unwrap(), rows, "closing kept everything");
+
+    let (handle, _) = StoreHandle::start(&home, Duration::from_millis(50)).unwrap();
+    let (release, held) = mpsc::channel::<()>();
+    let stuck = handle.call("a full disk", move |_| {
+        let _ = held.recv();
+        Ok(())
+    });
+    assert!(matches!(stuck, Err(StoreError::Hangs("a full disk"))));
+    assert!(handle.hangs());
+    assert!(matches!(handle.call("next", |_| Ok(())), Err(StoreError::Hangs("next"))), "believed at once");
+    drop(release);
+}
+
+fn summary(spec: &RunSpec, status: RunStatus, step: u64, validation: Option<f64>) -> RunSummary {
+    RunSummary {
+        id: spec.id.clone(),
+        studies: Vec::new(),
+        architecture: spec.model.architecture,
+        objective: spec.objective.objective,
+        seed: spec.seed,
+        size: spec.size_label(),
+        corpus: spec.data.name.clone(),
+        status,
+        queue_position: None,
+        priority: 0,
+        attempt: 1,
+        step,
+        steps: spec.training.steps,
+        tokens: 0,
+        step_tokens: 1,
+        step_flops: 1.0,
+        parameters: 99,
+        latest: validation.map(|value| (Metric::ValidationLoss, value)).into_iter().collect(),
+        elapsed_s: 0.0,
+        eta_s: None,
+        sparkline: Vec::new(),
+        checkpoint_step: None,
+        last_event_ms: 0,
+        queued_ms: 0,
+    }
+}
+
+#[test]
+fn seeds_fold_into_lineages() {
+    let of = |objective, rate: f64, seed| {
+        let mut spec = spec(seed);
+        spec.objective.objective = objective;
+        spec.optimizer.learning_rate = rate;
+        spec.id = spec.content_id().unwrap();
+        spec
+    };
+    let full = |rate, seed| of(Objective::FullLm, rate, seed);
+    let mut runs = vec![
+        (of(Objective::PrefixLm, 0.1, 1), RunStatus::Queued, 0, None),
+        (of(Objective::PrefixLm, 0.2, 1), RunStatus::Running { since_ms: 1 }, 50, Some(3.0)),
+    ];
+    for (seed, loss) in [(3, 2.0), (1, 1.0), (2, 3.0)] {
+        runs.push((full(0.1, seed), RunStatus::Finished, 200, Some(loss)));
+    }
+    runs.push((full(0.1, 4), RunStatus::Running { since_ms: 1 }, 100, Some(9.0)));
+    runs.push((full(0.2, 1), RunStatus::Finished, 200, Some(1.5)));
+    let runs: Vec<(RunSpec, RunSummary)> = runs
+        .into_iter()
+        .map(|(spec, status, step, loss)| {
+            let summary = summary(&spec, status, step, loss);
+            (spec, summary)
+        })
+        .collect();
+    let board = leaderboard(None, &runs.iter().map(|(a, b)| (a, b)).collect::<Vec<_>>()).unwrap();
+    let told: Vec<(String, f64, Option<f64>)> = board
+        .rows
+        .iter()
+        .map(|row| (row.cell(), row.learning_rate, row.metrics.get(&Metric::ValidationLoss).map(|e| e.mean)))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("CD:FLM".to_owned(), 0.2, Some(1.5)),
+            ("CD:FLM".to_owned(), 0.1, Some(2.0)),
+            ("CD:PLM".to_owned(), 0.2, Some(3.0)),
+            ("CD:PLM".to_owned(), 0.1, None),
+        ]
+    );
+    let seeds = &board.rows[1];
+    assert_eq!(seeds.metrics[&Metric::ValidationLoss].n, 3, "the young run does not count");
+    assert_eq!(seeds.runs, [1, 2, 3, 4].map(|seed| full(0.1, seed).id));
+    assert_eq!((seeds.counts["finished"], seeds.counts["running"]), (3, 1));
+    assert!((seeds.progress - 0.875).abs() < 1e-12);
+    assert_eq!(board.rows[0].metrics[&Metric::ValidationLoss].half_width, None);
+}

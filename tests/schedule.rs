@@ -1,0 +1,502 @@
+//! Planning, queue, adoption and launching as tables of input and output.
+#![expect(clippy::unwrap_used, reason = "a broken test stops")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use trilab::core::cost::{step_flops, step_tokens};
+use trilab::core::spec::ProbeSpec;
+use trilab::core::study::{
+    Axis, Budget, CorpusSettings, ExecutionSettings, GridSettings, ModelSettings, ObjectiveSettings, StudySpec,
+    TokenizerSpec, TrainingSettings,
+};
+use trilab::core::{Architecture, Control, Device, LearningRateSchedule, Objective, RunId, RunStatus};
+use trilab::runlog::Home;
+use trilab::schedule::{
+    Action, CorpusFacts, Found, Launcher, LocalLauncher, Plan, PlanError, Queue, Workload, launches, plan, report,
+    standing,
+};
+use trilab::store::{AttemptFacts, Ending};
+
+fn study() -> StudySpec {
+    StudySpec {
+        name: "grid".parse().unwrap(),
+        description: String::new(),
+        grid: GridSettings {
+            architecture: Axis(Architecture::ALL.to_vec()),
+            objective: Axis(Objective::ALL.to_vec()),
+            seed: Axis(vec![1, 2]),
+        },
+        corpus: CorpusSettings {
+            paths: vec!["shipped:world".to_owned()],
+            field: "text".to_owned(),
+            validation: Vec::new(),
+            validation_fraction: 0.1,
+            tokenizer: TokenizerSpec::Bytes,
+        },
+        model: ModelSettings {
+            d_model: 64.into(),
+            num_layers: 2.into(),
+            num_heads: 4.into(),
+            head_dim: None,
+            d_ff: None,
+            rope_theta: 10_000.0,
+            norm_epsilon: 1e-6,
+        },
+        objective: ObjectiveSettings { noise_density: 0.15, mean_noise_span_length: 3.0, loss_on_inputs: false },
+        training: TrainingSettings {
+            seq_len: 128.into(),
+            batch_size: 16,
+            micro_batch_size: None,
+            learning_rate: 1e-3.into(),
+            schedule: LearningRateSchedule::Cosine,
+            warmup_steps: 10,
+            final_fraction: 0.1,
+            beta1: 0.9,
+            beta2: 0.99,
+            epsilon: 1e-8,
+            weight_decay: 0.1,
+            grad_clip_norm: 1.0,
+            divergence_factor: 3.0,
+        },
+        budget: Budget::Steps(100),
+        probes: ProbeSpec {
+            log_every: 1,
+            validation_every: 50,
+            validation_examples: 8,
+            sample_every: 0,
+            sample_tokens: 0,
+            checkpoint_every: 50,
+            keep_checkpoints: 2,
+        },
+        execution: ExecutionSettings { device: Device::Cpu, threads: 1 },
+    }
+}
+
+fn corpus() -> CorpusFacts {
+    CorpusFacts {
+        name: "world".to_owned(),
+        fingerprint: "f00d".to_owned(),
+        vocab_size: 300,
+        directory: PathBuf::from("corpora/f00d"),
+        train_tokens: Some(100_000),
+        train_bytes: 100_000,
+        ready: true,
+    }
+}
+
+fn planned(change: impl FnOnce(&mut StudySpec)) -> Plan {
+    let mut study = study();
+    change(&mut study);
+    plan(&study, &corpus(), "0.1.0").unwrap()
+}
+
+fn refused(change: impl FnOnce(&mut StudySpec)) -> String {
+    let mut study = study();
+    change(&mut study);
+    plan(&study, &corpus(), "0.1.0").unwrap_err().to_string()
+}
+
+fn id(number: u8) -> RunId {
+    format!("{number:012x}").parse().unwrap()
+}
+
+#[test]
+fn the_grid_is_seven_cells_with_first_seeds_first() {
+    let plan = planned(|_| {});
+    let told: Vec<(u64, String)> = plan.runs.iter().map(|run| (run.seed, run.cell())).collect();
+    let cells = ["CD:FLM", "CD:PLM", "CD:MLM", "ND:PLM", "ND:MLM", "ED:PLM", "ED:MLM"];
+    let expected: Vec<(u64, String)> =
+        [1, 2].into_iter().flat_map(|seed| cells.map(|cell| (seed, cell.to_owned()))).collect();
+    assert_eq!(told, expected);
+    let refusals: Vec<&str> = plan.refusals.iter().map(|refusal| refusal.cell.as_str()).collect();
+    assert_eq!(refusals, ["ND:FLM", "ED:FLM"], "once each, whatever the seeds");
+    assert!(plan.refusals[0].reason.contains("nearest legal cell: ND:PLM"));
+    let run = &plan.runs[0];
+    assert_eq!((run.model.head_dim, run.model.d_ff, run.training.micro_batch_size), (16, 256, 16));
+    assert_eq!(run.id, run.content_id().unwrap());
+    assert_eq!(run.execution.program_version, "0.1.0");
+}
+
+#[test]
+fn every_axis_multiplies_and_duplicates_vanish() {
+    let plan = planned(|study| {
+        study.grid.architecture = Architecture::CausalDecoder.into();
+        study.grid.objective = Objective::FullLm.into();
+        study.grid.seed = Axis(vec![1, 1]);
+        study.model.d_model = Axis(vec![64, 128]);
+        study.model.num_layers = Axis(vec![1, 2, 3]);
+        study.model.num_heads = Axis(vec![2, 4]);
+        study.model.head_dim = Some(Axis(vec![16, 32]));
+        study.model.d_ff = Some(Axis(vec![100, 200]));
+        study.training.seq_len = Axis(vec![32, 64]);
+        study.training.learning_rate = Axis(vec![1e-3, 2e-3, 1e-3]);
+    });
+    assert_eq!(plan.runs.len(), 2 * 3 * 2 * 2 * 2 * 2 * 2);
+    let ids: BTreeSet<&RunId> = plan.runs.iter().map(|run| &run.id).collect();
+    assert_eq!(ids.len(), plan.runs.len());
+}
+
+#[test]
+fn full_lm_has_one_id_with_and_without_loss_on_inputs() {
+    let ids = |on: bool| {
+        let plan = planned(|study| {
+            study.objective.loss_on_inputs = on;
+            study.grid.architecture = Architecture::CausalDecoder.into();
+        });
+        plan.runs.iter().filter(|run| run.seed == 1).map(|run| run.id.clone()).collect::<Vec<_>>()
+    };
+    let (without, with) = (ids(false), ids(true));
+    assert_eq!(without[0], with[0], "full LM");
+    assert_ne!(without[1], with[1], "prefix LM");
+}
+
+#[test]
+fn cells_that_cannot_be_are_refused_in_words() {
+    type Change = fn(&mut StudySpec);
+    let table: &[(&str, &str, Change)] = &[
+        ("ED:PLM", "must be even", |study| study.training.batch_size = 7),
+        ("ED:PLM", "must be even", |study| study.training.micro_batch_size = Some(1)),
+        ("CD:MLM", "too short", |study| study.training.seq_len = 5.into()),
+        ("CD:FLM", "no multiple of model.num_heads 3", |study| study.model.num_heads = 3.into()),
+        ("CD:FLM", "gives heads of 1", |study| study.model.num_heads = 64.into()),
+        ("CD:FLM", "has only 100000", |study| study.training.seq_len = 200_000.into()),
+        ("CD:FLM", "`budget.tokens` is below one optimizer step, which takes 2048 tokens", |study| {
+            study.budget = Budget::Tokens(2047);
+            study.training.warmup_steps = 0;
+        }),
+        ("CD:FLM", "`budget.flops` is below one optimizer step", |study| {
+            study.budget = Budget::Flops(1e3);
+            study.training.warmup_steps = 0;
+        }),
+        ("CD:FLM", "fits no machine", |study| {
+            study.model.d_model = (1 << 20).into();
+            study.model.d_ff = Some((1 << 20).into());
+            study.model.num_layers = (1 << 20).into();
+        }),
+        ("ED:MLM with loss on inputs", "loss_on_inputs = false", |study| study.objective.loss_on_inputs = true),
+    ];
+    for (cell, words, change) in table {
+        let refusals = planned(change).refusals;
+        let found = refusals.iter().any(|refusal| &refusal.cell == cell && refusal.reason.contains(words));
+        assert!(found, "{cell}: {words}: {refusals:?}");
+    }
+    let odd = planned(|study| study.training.batch_size = 7);
+    assert!(odd.runs.iter().any(|run| run.cell() == "ED:MLM"), "only packed rows need an even batch");
+}
+
+#[test]
+fn nonsense_is_an_error_that_names_its_key() {
+    type Change = fn(&mut StudySpec);
+    let table: &[(&str, Change)] = &[
+        ("model.d_model", |study| study.model.d_model = 0.into()),
+        ("model.num_layers", |study| study.model.num_layers = Axis(vec![2, 0])),
+        ("model.num_heads", |study| study.model.num_heads = 0.into()),
+        ("model.head_dim", |study| study.model.head_dim = Some(15.into())),
+        ("model.d_ff", |study| study.model.d_ff = Some(0.into())),
+        ("model.rope_theta", |study| study.model.rope_theta = f64::NAN),
+        ("model.norm_epsilon", |study| study.model.norm_epsilon = 0.0),
+        ("objective.noise_density", |study| study.objective.noise_density = 1.0),
+        ("objective.mean_noise_span_length", |study| study.objective.mean_noise_span_length = 0.5),
+        ("training.seq_len", |study| study.training.seq_len = 1.into()),
+        ("training.seq_len", |study| study.training.seq_len = usize::MAX.into()),
+        ("training.batch_size", |study| study.training.batch_size = 0),
+        ("training.micro_batch_size", |study| study.training.micro_batch_size = Some(5)),
+        ("training.micro_batch_size", |study| study.training.micro_batch_size = Some(0)),
+        ("training.learning_rate", |study| study.training.learning_rate = Axis(vec![1e-3, -1.0])),
+        ("training.final_fraction", |study| study.training.final_fraction = 1.5),
+        ("training.beta1", |study| study.training.beta1 = 1.0),
+        ("training.beta2", |study| study.training.beta2 = -0.1),
+        ("training.epsilon", |study| study.training.epsilon = 0.0),
+        ("training.weight_decay", |study| study.training.weight_decay = f64::INFINITY),
+        ("training.grad_clip_norm", |study| study.training.grad_clip_norm = -1.0),
+        ("training.divergence_factor", |study| study.training.divergence_factor = 0.0),
+        ("budget.steps", |study| study.budget = Budget::Steps(0)),
+        ("budget.tokens", |study| study.budget = Budget::Tokens(0)),
+        ("budget.flops", |study| study.budget = Budget::Flops(f64::NAN)),
+        ("probes.log_every", |study| study.probes.log_every = 0),
+        ("probes.validation_every", |study| study.probes.validation_every = 0),
+        ("probes.validation_examples", |study| study.probes.validation_examples = 0),
+        ("probes.checkpoint_every", |study| study.probes.checkpoint_every = 0),
+        ("probes.keep_checkpoints", |study| study.probes.keep_checkpoints = 0),
+        ("probes.sample_tokens", |study| study.probes.sample_every = 5),
+        ("execution.threads", |study| study.execution.threads = 0),
+        ("grid.seed", |study| study.grid.seed = Axis(Vec::new())),
+    ];
+    for (key, change) in table {
+        let error = refused(change);
+        assert!(error.starts_with("plan the study: ") && error.contains(&format!("`{key}`")), "{key}: {error}");
+    }
+    let error = refused(|study| study.training.warmup_steps = 101);
+    assert!(error.contains("`training.warmup_steps` is 101") && error.contains("`budget.steps`"), "{error}");
+    for schedule in [LearningRateSchedule::Constant, LearningRateSchedule::Rsqrt] {
+        let plan = planned(|study| {
+            study.training.warmup_steps = 101;
+            study.training.schedule = schedule;
+        });
+        assert!(!plan.runs.is_empty());
+    }
+    let study = StudySpec { budget: Budget::Steps(0), ..study() };
+    assert!(matches!(plan(&study, &corpus(), ""), Err(PlanError::Value { key: "budget.steps", .. })));
+}
+
+proptest! {
+    #[test]
+    fn budgets_buy_what_they_can_and_not_more(tokens in 1_u64..2_000_000, batch in 1_usize..9, length in 6_usize..96) {
+        let mut study = study();
+        study.training.batch_size = 2 * batch;
+        study.training.seq_len = length.into();
+        study.training.warmup_steps = 0;
+        study.budget = Budget::Tokens(tokens);
+        for run in plan(&study, &corpus(), "0").unwrap().runs {
+            let one = step_tokens(&run);
+            prop_assert!(run.training.steps * one <= tokens);
+            prop_assert!((run.training.steps + 1) * one > tokens);
+            study.budget = Budget::Flops(tokens as f64 * 1e6);
+            let one = step_flops(&run.model, &run.objective, &run.training).unwrap();
+            let bought = plan(&study, &corpus(), "0").unwrap();
+            if let Some(same) = bought.runs.iter().find(|other| other.cell() == run.cell()) {
+                prop_assert!(same.training.steps as f64 * one <= tokens as f64 * 1e6 * (1.0 + 1e-12));
+            }
+            study.budget = Budget::Tokens(tokens);
+        }
+    }
+
+    #[test]
+    fn plans_are_complete_legal_and_repeatable(
+        widths in proptest::collection::vec(1_usize..40, 1..4),
+        heads in proptest::collection::vec(1_usize..9, 1..4),
+        length in 2_usize..64,
+        batch in 1_usize..6,
+    ) {
+        let mut study = study();
+        study.model.d_model = Axis(widths.iter().map(|width| 4 * width).collect());
+        study.model.num_heads = Axis(heads);
+        study.training.seq_len = length.into();
+        study.training.batch_size = batch;
+        let first = plan(&study, &corpus(), "0").unwrap();
+        prop_assert_eq!(&first, &plan(&study, &corpus(), "0").unwrap());
+        let ids: BTreeSet<&RunId> = first.runs.iter().map(|run| &run.id).collect();
+        prop_assert_eq!(ids.len(), first.runs.len());
+        let seeds: Vec<u64> = first.runs.iter().map(|run| run.seed).collect();
+        prop_assert!(seeds.is_sorted(), "first seeds first");
+        for run in &first.runs {
+            prop_assert!(step_tokens(run) > 0);
+            prop_assert_eq!(run.model.head_dim % 2, 0);
+            prop_assert_eq!(&run.id, &run.content_id().unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_review_page_adds_up() {
+    let study = StudySpec {
+        grid: GridSettings {
+            architecture: Architecture::CausalDecoder.into(),
+            objective: Objective::FullLm.into(),
+            seed: Axis(vec![1, 2, 3]),
+        },
+        ..study()
+    };
+    let plan = plan(&study, &corpus(), "0").unwrap();
+    let first = plan.runs[0].id.clone();
+    let second = plan.runs[1].id.clone();
+    let existing = |run: &RunId| match run {
+        run if *run == first => Some(RunStatus::Finished),
+        run if *run == second => Some(RunStatus::Queued),
+        _ => None,
+    };
+    let page = report(&study, &plan, &corpus(), &Workload::default(), &existing);
+    let one = page.runs[0].flops;
+    assert_eq!(page.flops, 2.0 * one, "a finished run costs nothing");
+    assert_eq!((page.seconds, page.queue_done_s), (None, None), "nothing has run yet");
+    assert_eq!(page.memory_bytes, page.runs[0].memory_bytes, "one slot");
+    assert_eq!(page.runs[0].tokens, 100 * 16 * 128);
+    let workload = Workload { slots: 2, flops_per_second: Some(one), queued_flops: 4.0 * one };
+    let page = report(&study, &plan, &corpus(), &workload, &existing);
+    assert_eq!(page.seconds, Some(1.0));
+    assert_eq!(page.queue_done_s, Some(2.5), "the queued run is not counted twice");
+    assert_eq!(page.memory_bytes, 2 * page.runs[0].memory_bytes);
+    let workload = Workload { slots: 16, ..workload };
+    assert_eq!(report(&study, &plan, &corpus(), &workload, &existing).seconds, Some(1.0), "a run is not shared");
+}
+
+fn order(queue: &Queue) -> Vec<RunId> {
+    queue.order().iter().map(|entry| entry.run.clone()).collect()
+}
+
+#[test]
+fn the_queue_keeps_its_order_under_every_verb() {
+    let mut queue = Queue::default();
+    for number in 1..=4 {
+        assert!(queue.enqueue(id(number), 0, u64::from(number)));
+    }
+    assert!(!queue.enqueue(id(1), 5, 9), "once only");
+    assert!(queue.move_by(&id(4), -2));
+    assert_eq!(order(&queue), [1, 4, 2, 3].map(id));
+    assert!(queue.move_by(&id(1), 100), "to the end");
+    assert_eq!(order(&queue), [4, 2, 3, 1].map(id));
+    assert!(!queue.move_by(&id(1), 1), "it is there already");
+    assert!(!queue.move_by(&id(9), 1), "not there");
+    assert!(queue.change_priority(&id(3), 2));
+    assert_eq!(order(&queue), [3, 4, 2, 1].map(id));
+    assert!(!queue.move_by(&id(4), -5), "not past a higher priority");
+    assert!(queue.change_priority(&id(3), -2));
+    assert_eq!(order(&queue), [3, 4, 2, 1].map(id));
+    assert!(queue.enqueue_first(id(5), 0, 5));
+    assert_eq!((queue.position(&id(5)), queue.position(&id(9))), (Some(0), None));
+    assert_eq!(queue.remove(&id(5)).unwrap().queued_ms, 5);
+    assert!(queue.hold(&id(4)) && !queue.hold(&id(4)));
+    assert!(queue.get(&id(4)).unwrap().held);
+    assert!(queue.pause() && !queue.pause());
+    let text = queue.to_json().unwrap();
+    assert_eq!(Queue::from_json(&text).unwrap(), queue);
+    let text = String::from_utf8(text).unwrap();
+    let error = Queue::from_json(text.replace("\"format\": 1", "\"format\": 3").as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("format 3"), "{error}");
+    assert!(Queue::from_json(b"{").unwrap_err().to_string().contains("queue.json"));
+    assert!(queue.release(&id(4)) && queue.resume() && !queue.resume());
+}
+
+#[test]
+fn launches_fill_the_free_slots() {
+    let mut queue = Queue::default();
+    for number in 1..=5 {
+        queue.enqueue(id(number), 0, 0);
+    }
+    queue.change_priority(&id(5), 1);
+    queue.hold(&id(1));
+    let all = |_: &RunId| true;
+    assert_eq!(launches(&queue, &all, 0, 2), [5, 2].map(id));
+    assert_eq!(launches(&queue, &all, 1, 2), [5].map(id));
+    assert!(launches(&queue, &all, 2, 2).is_empty());
+    assert!(launches(&queue, &all, 3, 2).is_empty(), "more than slots after they were lowered");
+    let ready = |run: &RunId| *run != id(5) && *run != id(2);
+    assert_eq!(launches(&queue, &ready, 0, 9), [3, 4].map(id), "what is ready passes what is not");
+    queue.pause();
+    assert!(launches(&queue, &all, 0, 2).is_empty());
+}
+
+fn attempt(step: u64, checkpoint_step: Option<u64>, ending: Option<Ending>) -> AttemptFacts {
+    AttemptFacts { attempt: 1, started_ms: 77, step, checkpoint_step, ending, ..AttemptFacts::default() }
+}
+
+#[test]
+fn every_standing() {
+    let dead = |step, checkpoint| attempt(step, checkpoint, None);
+    let ended = |ending| vec![attempt(9, None, Some(ending))];
+    let found = Found { corpus_ready: true, ..Found::default() };
+    let queued = Found { in_queue: true, ..found.clone() };
+    let failed = || Ending::Failed { message: "no memory".to_owned() };
+    let with = |found: &Found, attempts: Vec<AttemptFacts>| Found { attempts, ..found.clone() };
+    let table: Vec<(&str, Found, &str, bool)> = vec![
+        ("never started, lost", found.clone(), "queued", true),
+        ("never started, lost, corpus missing", Found { corpus_ready: false, ..found.clone() }, "preparing", true),
+        ("never started, stopped", Found { control: Control::Stop, ..found.clone() }, "stopped", false),
+        ("never started, paused", Found { control: Control::Pause, ..found.clone() }, "paused", false),
+        ("waits", queued.clone(), "queued", false),
+        ("waits for its corpus", Found { corpus_ready: false, ..queued.clone() }, "preparing", false),
+        ("held", Found { held: true, ..queued.clone() }, "paused", false),
+        ("about to log", Found { locked: true, ..found.clone() }, "running", false),
+        ("runs", Found { locked: true, ..with(&found, vec![dead(3, None)]) }, "running", false),
+        ("runs again", Found { locked: true, ..with(&found, vec![dead(3, None), dead(0, None)]) }, "running", false),
+        ("finished", with(&found, ended(Ending::Finished { step: 9 })), "finished", false),
+        (
+            "finished, still leaving",
+            Found { locked: true, ..with(&found, ended(Ending::Finished { step: 9 })) },
+            "finished",
+            false,
+        ),
+        ("finished, though queued", with(&queued, ended(Ending::Finished { step: 9 })), "finished", false),
+        ("paused", with(&found, ended(Ending::Paused { step: 9 })), "paused", false),
+        ("paused, resumed", with(&queued, ended(Ending::Paused { step: 9 })), "queued", false),
+        ("stopped", with(&found, ended(Ending::Stopped { step: 9 })), "stopped", false),
+        ("diverged", with(&found, ended(Ending::Diverged { step: 9, reason: String::new() })), "diverged", false),
+        ("failed", with(&found, ended(failed())), "failed", false),
+        ("failed, retried", with(&queued, ended(failed())), "queued", false),
+        ("died", with(&found, vec![dead(5, None)]), "queued", true),
+        ("died, queued already", with(&queued, vec![dead(5, None)]), "queued", false),
+        (
+            "died while stopping",
+            Found { control: Control::Stop, ..with(&found, vec![dead(5, None)]) },
+            "stopped",
+            false,
+        ),
+        ("died while pausing", Found { control: Control::Pause, ..with(&found, vec![dead(5, None)]) }, "paused", false),
+        ("died twice at once", with(&found, vec![dead(0, None), dead(0, None)]), "queued", true),
+        ("progress, then two deaths", with(&found, vec![dead(5, None), dead(5, None), dead(4, None)]), "queued", true),
+        (
+            "a checkpoint is progress",
+            with(&found, vec![dead(5, None), dead(4, None), dead(4, Some(4)), dead(4, None)]),
+            "queued",
+            true,
+        ),
+        (
+            "a retry that dies at once",
+            with(&found, vec![dead(0, None), attempt(0, None, Some(failed())), dead(0, None)]),
+            "queued",
+            true,
+        ),
+    ];
+    for (name, found, word, requeue) in table {
+        let standing = standing(&found);
+        assert_eq!(standing.status.word(), word, "{name}");
+        assert_eq!(standing.action, if requeue { Action::Requeue } else { Action::None }, "{name}");
+    }
+    let running = standing(&Found { locked: true, ..with(&found, vec![dead(3, None)]) });
+    assert_eq!(running.status, RunStatus::Running { since_ms: 77 });
+}
+
+#[test]
+fn a_run_that_only_dies_is_given_up_with_its_last_words() {
+    let dead = |step| attempt(step, None, None);
+    let found = |attempts: Vec<AttemptFacts>, tail: &str| Found {
+        attempts,
+        corpus_ready: true,
+        output_tail: tail.to_owned(),
+        ..Found::default()
+    };
+    for attempts in [vec![dead(0), dead(0), dead(0)], vec![dead(7), dead(7), dead(6), dead(7)]] {
+        let standing = standing(&found(attempts, "thread 'main' panicked\nKilled\n"));
+        let Action::GiveUp { reason } = standing.action else { unreachable!("not given up") };
+        assert!(reason.contains("3 times in a row") && reason.ends_with("Killed"), "{reason}");
+        assert_eq!(standing.status, RunStatus::Failed { reason });
+    }
+    let silent = standing(&found(vec![dead(0), dead(0), dead(0)], " \n"));
+    assert!(matches!(silent.action, Action::GiveUp { reason } if reason.contains("printed nothing")));
+    let again = standing(&Found { in_queue: true, ..found(vec![dead(0), dead(0), dead(0)], "") });
+    assert_eq!(again.status, RunStatus::Queued, "a person may still retry it");
+}
+
+#[test]
+fn a_worker_gets_its_own_session_output_and_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("program");
+    let script = "#!/bin/sh\necho \"args $*\"\necho \"cwd $(pwd)\"\necho \"threads $RAYON_NUM_THREADS\"\n\
+                  echo \"nice $(nice)\"\necho \"session $(ps -o sid= -p $$ | tr -d ' ') $$\"\nread line || echo eof\n\
+                  echo oops >&2\nexit 3\n";
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+    let plan = planned(|_| {});
+    let home = Home::new(folder.path().canonicalize().unwrap());
+    let run = home.run(&plan.runs[0].id);
+    run.create(&plan.runs[0]).unwrap();
+    let mut launcher = LocalLauncher::new(program, 5);
+    for number in 1..=2 {
+        let launched = launcher.launch(&run, 7).unwrap();
+        assert_eq!(launched.attempt, number);
+        let mut process = launched.process.unwrap();
+        let pid = process.id();
+        assert_eq!(process.wait().unwrap().code(), Some(3));
+        let output = fs::read_to_string(run.output_log(number)).unwrap();
+        let dir = run.path().display();
+        let expected = format!("args worker {dir}\ncwd {dir}\nthreads 7\nnice 5\nsession {pid} {pid}\neof\noops\n");
+        assert_eq!(output, expected);
+    }
+    let mut missing = LocalLauncher::new(folder.path().join("gone"), 0);
+    let error = missing.launch(&run, 1).unwrap_err().to_string();
+    assert!(error.contains("gone as a worker") && error.contains("still installed"), "{error}");
+}
