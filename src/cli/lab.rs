@@ -9,6 +9,7 @@ use crate::config::{Config, load_config};
 use crate::core::RunId;
 use crate::core::summary::RunSummary;
 use crate::runlog::Home;
+use crate::schedule::detach;
 use crate::wire::{Connection, Reply, Request, attach};
 
 /// The lab of this invocation.
@@ -47,7 +48,8 @@ impl Lab {
             command.arg("--config").arg(std::path::absolute(file)?);
         }
         command.args(["server", "serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        crate::schedule::detached(&mut command).current_dir(self.home.root()).spawn().map(|_| ())
+        detach(&mut command, 0);
+        command.current_dir(self.home.root()).spawn().map(|_| ())
     }
 
     /// One request, for commands that make only one.

@@ -5,6 +5,7 @@
 
 mod layers;
 mod load;
+mod shipped;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ use crate::core::study::{
 };
 
 pub use layers::{ConfigError, Layer};
+pub use shipped::{ShippedStudy, shipped_studies};
 pub use load::{Override, SHIPPED_CONFIG, load_config, load_study, parse_override, save_study};
 
 /// How the lab runs.
