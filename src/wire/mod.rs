@@ -3,8 +3,18 @@
 //! Must not know: what the server does with a request, how a screen looks.
 
 pub mod message;
+pub mod error;
+pub mod frame;
+pub mod socket;
+pub mod client;
+pub mod start;
 
+pub use client::{Connection, Frames};
+pub use error::WireError;
+pub use frame::{FrameReader, FrameWriter, encode};
 pub use message::{ClientFrame, Reply, Request, RunSelection, ServerFrame, ServerInfo, Topic, Update};
+pub use socket::{ServerRecord, Surroundings, check_peer};
+pub use start::{attach, connect, stop_server};
 
 /// Version of the protocol; a client and a server that differ refuse each other and say how to go on.
 pub const PROTOCOL: u32 = 1;
