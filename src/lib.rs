@@ -16,4 +16,5 @@ pub mod worker;
 pub mod store;
 pub mod schedule;
 pub mod wire;
+pub mod server;
 pub mod report;
