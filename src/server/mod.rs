@@ -19,12 +19,12 @@ mod supervise;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
 
 pub use engine::{Clock, Ended, Engine, Incoming, LabOptions};
-pub use lifecycle::start_in_background;
 pub use session::Stream;
 
 use crate::runlog::Home;
@@ -47,8 +47,6 @@ pub struct ServerOptions {
     pub program: PathBuf,
     /// The arguments it was started with.
     pub arguments: Vec<OsString>,
-    /// Leave the terminal's session: for a server that a client starts in the background.
-    pub detach: bool,
 }
 
 impl ServerOptions {
@@ -63,13 +61,25 @@ impl ServerOptions {
 /// # Errors
 /// Another server has the home, its files cannot be used, or there is no place for a socket.
 pub async fn serve(options: ServerOptions, launcher: impl Launcher + 'static, clock: Clock) -> anyhow::Result<()> {
-    if options.detach {
-        lifecycle::detach();
-    }
-    let signals = lifecycle::Signals::install().context("watch for signals")?;
     let home = Home::new(&options.home);
     home.create()?;
-    let mut lock = lifecycle::ServerLock::take(&home)?;
+    let log = lifecycle::Log::open(&home, Arc::clone(&clock))?;
+    let result = serve_home(&options, &home, launcher, clock).await;
+    if let Err(error) = &result {
+        // A server in the background has no other place to say it, and `attach` shows the end of the log.
+        log.say(&format!("could not {error:#}"));
+    }
+    result
+}
+
+async fn serve_home(
+    options: &ServerOptions,
+    home: &Home,
+    launcher: impl Launcher + 'static,
+    clock: Clock,
+) -> anyhow::Result<()> {
+    let signals = lifecycle::Signals::install().context("watch for signals")?;
+    let mut lock = lifecycle::ServerLock::take(home)?;
     let place = socket::choose(home.root(), &Surroundings::of_this_process())?;
     // The old record names a server that is gone; clients must not look there while this one opens the lab.
     let lab = LabOptions { home: options.home.clone(), slots: options.slots() };

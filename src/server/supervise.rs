@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::engine::{Engine, Happened, RunRecord};
+use super::engine::{Engine, Happened, Process, RunRecord};
 use super::observe::{Look, Seen, attempt, observe};
 use crate::core::{Control, RunEvent, RunId, RunStatus};
 use crate::schedule::{Action, Found, launches, standing};
@@ -76,6 +76,9 @@ impl Engine {
             self.look_again.insert(run);
             return false;
         }
+        if record.process == Process::Unread {
+            record.process = Process::None;
+        }
         if let Some(sparkline) = seen.sparkline {
             record.sparkline_from = seen.sight.facts.step + 1 + seen.sight.facts.step / 64;
             record.sparkline = sparkline;
@@ -91,7 +94,8 @@ impl Engine {
     /// Our own worker ended; its log and its lock say how.
     pub(super) fn worker_exited(&mut self, run: &RunId) {
         if let Some(record) = self.runs.get_mut(run) {
-            record.process = false;
+            record.process = Process::Unread;
+            record.epoch += 1;
             self.look_again.insert(run.clone());
             self.look();
         }
@@ -157,7 +161,9 @@ impl Engine {
         if let Some(record) = self.runs.get_mut(run)
             && record.status != status
         {
-            self.log.say(&format!("run {run}: {} → {}", record.status.word(), status.word()));
+            if record.status.word() != status.word() {
+                self.log.say(&format!("run {run}: {} → {}", record.status.word(), status.word()));
+            }
             record.status = status;
             self.changes.run(run.clone());
             self.changes.lab = true;
@@ -221,7 +227,7 @@ impl Engine {
             }
         };
         record.epoch += 1;
-        record.process = true;
+        record.process = Process::Running;
         record.sparkline_from = 0;
         record.sight.attempts.push(attempt(&record.sight.facts, launched.attempt));
         record.sight.last_words.clear();

@@ -69,9 +69,9 @@ impl Engine {
     }
 
     pub(super) fn list_runs(&self, asker: Asker, study: Option<StudyId>) {
-        match study.filter(|study| !self.studies.contains_key(study)) {
-            Some(study) => self.refuse(asker, no_study(&study)),
-            None => self.reply(asker, Reply::Runs(self.summaries(None))),
+        match &study {
+            Some(study) if !self.studies.contains_key(study) => self.refuse(asker, no_study(study)),
+            study => self.reply(asker, Reply::Runs(self.summaries(study.as_ref()))),
         }
     }
 
