@@ -17,3 +17,4 @@ pub mod store;
 pub mod schedule;
 pub mod wire;
 pub mod report;
+pub mod cli;
