@@ -113,3 +113,26 @@ pub fn detach(command: &mut Command, nice: i32) {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn after_an_upgrade_workers_are_still_this_program() {
+        let own = std::env::current_exe().unwrap();
+        let folder = tempfile::tempdir_in(own.parent().unwrap()).unwrap();
+        let program = folder.path().join("trilab");
+        fs::hard_link(&own, &program).unwrap();
+        let launcher = LocalLauncher::new(program.clone(), 0);
+        assert_eq!(launcher.image(), program, "untouched");
+        let running = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
+        fs::remove_file(&program).unwrap();
+        assert_eq!(launcher.image(), running, "removed");
+        fs::write(&program, "another version").unwrap();
+        assert_eq!(launcher.image(), running, "replaced");
+        let other = LocalLauncher::new(folder.path().join("never there"), 0);
+        assert_eq!(other.image(), other.program, "an error names what was asked for");
+    }
+}

@@ -12,7 +12,7 @@ pub enum StoreError {
     #[error("open the index {}: another server has it open; attach to it or stop it with `trilab server stop`", .0.display())]
     InUse(PathBuf),
     /// The database refused; nothing more can be asked of it.
-    #[error("use the index: {0}; restart the server, and free space if the disk is full")]
+    #[error("use the index: {}; restart the server, and free space if the disk is full", in_words(.0))]
     Database(#[from] io::Error),
     /// A stored row is not what the tables say.
     #[error("read the index: {0}; run `trilab reindex`")]
@@ -26,4 +26,10 @@ pub enum StoreError {
     /// A log or the folder of the index could not be read or written.
     #[error(transparent)]
     Files(#[from] RunLogError),
+}
+
+/// sled's errors begin with the places in its source that they passed; a person needs the last part only.
+pub(super) fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.rsplit(" -> ").next().unwrap_or_default().to_owned()
 }

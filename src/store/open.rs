@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::runlog::Home;
 use crate::runlog::layout::create_private_dir;
 
-use super::error::StoreError;
+use super::error::{StoreError, in_words};
 use super::tables;
 
 /// Entries of a leaf: a step of a live run rewrites one leaf, so leaves are smaller than sled's default.
@@ -119,16 +119,30 @@ fn existing(folder: &Path) -> Result<Option<Result<Database, String>>, StoreErro
         Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.to_owned())),
         Err(TryLockError::Error(error)) => return Err(error.into()),
     }
-    let found = open_database(folder).and_then(|database| match stored_layout(&database.db) {
-        Ok(Some(layout)) if layout == tables::layout() => Ok(database),
-        Ok(Some(layout)) => Err(format!("it has the layout `{layout}` of another version")),
-        Ok(None) => Err("it does not say its layout".to_owned()),
-        Err(error) => Err(format!("its layout cannot be read: {error}")),
-    });
-    Ok(Some(found))
+    let opened = open_database(folder).and_then(|database| Ok((stored_layout(&database.db)?, database)));
+    Ok(Some(match opened {
+        Ok((Some(layout), database)) if layout == tables::layout() => Ok(database),
+        Ok((Some(layout), _)) => Err(format!("it has the layout `{layout}` of another version")),
+        Ok((None, _)) => Err("it does not say its layout".to_owned()),
+        Err(error) if is_the_machines_fault(&error) => return Err(error.into()),
+        Err(error) => Err(format!("it cannot be opened: {}", in_words(&error))),
+    }))
 }
 
-fn open_database(folder: &Path) -> Result<Database, String> {
+/// A full disk or a missing permission says nothing about the index: it must not be set aside for that.
+fn is_the_machines_fault(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::OutOfMemory
+            | io::ErrorKind::WouldBlock
+    )
+}
+
+fn open_database(folder: &Path) -> io::Result<Database> {
     let config = sled::Config::new().path(folder).cache_capacity_bytes(CACHE_BYTES).flush_every_ms(Some(NEVER_MS));
     // A damaged index makes this alpha of sled panic in places; here that is an error like any other.
     let opened = catch_unwind(AssertUnwindSafe(|| -> io::Result<Database> {
@@ -136,11 +150,7 @@ fn open_database(folder: &Path) -> Result<Database, String> {
         let records = db.open_tree(tables::RECORDS)?;
         Ok(Database { records, db })
     }));
-    match opened {
-        Ok(Ok(database)) => Ok(database),
-        Ok(Err(error)) => Err(format!("it cannot be opened: {error}")),
-        Err(_) => Err("opening it failed inside the database".to_owned()),
-    }
+    opened.unwrap_or_else(|_| Err(io::Error::other("opening it failed inside the database")))
 }
 
 fn stored_layout(db: &sled::Db<LEAF_FANOUT>) -> io::Result<Option<String>> {
@@ -150,7 +160,7 @@ fn stored_layout(db: &sled::Db<LEAF_FANOUT>) -> io::Result<Option<String>> {
 
 fn fresh(folder: &Path) -> Result<Database, StoreError> {
     create_private_dir(folder)?;
-    let database = open_database(folder).map_err(|reason| StoreError::Database(io::Error::other(reason)))?;
+    let database = open_database(folder)?;
     let meta = database.db.open_tree(tables::META)?;
     meta.insert(tables::LAYOUT_KEY, tables::layout().into_bytes())?;
     database.db.flush()?;
@@ -167,5 +177,20 @@ fn set_aside(folder: &Path) -> Result<PathBuf, StoreError> {
             return Ok(aside);
         }
         number += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_not_a_bad_index() {
+        let full = io::Error::new(io::ErrorKind::StorageFull, "sled:heap.rs:907 -> sled:heap.rs:435 -> no space left");
+        assert!(is_the_machines_fault(&full));
+        assert!(!is_the_machines_fault(&io::Error::new(io::ErrorKind::InvalidData, "bad checksum")));
+        assert!(!is_the_machines_fault(&io::Error::other("opening it failed inside the database")));
+        let told = StoreError::from(full).to_string();
+        assert!(told.starts_with("use the index: no space left; ") && told.contains("free space"), "{told}");
     }
 }
