@@ -16,5 +16,6 @@ pub mod worker;
 pub mod store;
 pub mod schedule;
 pub mod wire;
+pub mod server;
 pub mod report;
 pub mod cli;

@@ -17,8 +17,8 @@ use crate::core::study::{
 };
 
 pub use layers::{ConfigError, Layer};
-pub use shipped::{ShippedStudy, shipped_studies};
 pub use load::{Override, SHIPPED_CONFIG, load_config, load_study, parse_override, save_study};
+pub use shipped::{ShippedStudy, shipped_studies};
 
 /// How the lab runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -135,7 +135,9 @@ fn cells(study: &StudySpec) -> Vec<Cell> {
     let cells = product(cells, &training.learning_rate.0, |cell, value| cell.learning_rate = value);
     let cells = product(cells, &grid.architecture.0, |cell, value| cell.architecture = value);
     let mut cells = product(cells, &grid.objective.0, |cell, value| cell.objective = value);
-    cells.retain(|cell| !grid.exclude.iter().any(|e| e.architecture == cell.architecture && e.objective == cell.objective));
+    cells.retain(|cell| {
+        !grid.exclude.iter().any(|e| e.architecture == cell.architecture && e.objective == cell.objective)
+    });
     cells
 }
 

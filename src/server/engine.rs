@@ -1,0 +1,397 @@
+//! All state of a running lab, and the one loop that changes it. Everything else reports to the loop and is told by it.
+//! Promises: the loop waits for nothing but news; files of size, the store and texts are read by tasks beside it; an
+//! idle lab has no timer faster than a second.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::ledger::Ledger;
+use super::lifecycle::Log;
+use super::load::Load;
+use super::observe::{Look, Seen, Sight, attempt, observe};
+use super::prepare::{Preparation, PreparationNews};
+use super::session::{Session, SessionId, Stream};
+use super::studies::StudyRecord;
+use super::submit::{Recorded, Surveyed};
+use super::subscribe::{Changes, Published, Publishing};
+use crate::core::cost::{parameters, step_flops, step_tokens};
+use crate::core::{Control, RunId, RunSpec, RunStatus, StudyId};
+use crate::runlog::Home;
+use crate::schedule::Launcher;
+use crate::store::{Ending, StoreError, StoreHandle};
+use crate::wire::{ClientFrame, PROTOCOL, ServerInfo};
+
+/// Unix milliseconds, supplied so that tests can own time.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// A new client.
+pub type Incoming = Box<dyn Stream>;
+
+/// News for the loop that may wait; senders wait when it is full.
+const NEWS: usize = 1024;
+
+/// How long the store may think about one question.
+const STORE_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Between two looks at running workers.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Between two looks at everything that rarely changes.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// Notices kept for the screens.
+const NOTICES: usize = 8;
+
+/// What a lab needs to run.
+#[derive(Clone, Debug)]
+pub struct LabOptions {
+    /// Folder of the lab.
+    pub home: PathBuf,
+    /// Workers at the same time, at least 1.
+    pub slots: usize,
+}
+
+/// Why the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// A client or a signal asked.
+    Asked,
+    /// The store hangs or is gone; a new process finds every acknowledged row.
+    StoreLost,
+}
+
+/// What the loop learns.
+pub(super) enum Happened {
+    /// A client sent a request.
+    Asked(SessionId, ClientFrame),
+    /// A client is gone.
+    Left(SessionId),
+    /// Our own worker ended.
+    Exited(RunId),
+    /// Runs were looked at.
+    Observed(Vec<Seen>),
+    /// The texts of a study were read.
+    Surveyed(Box<Surveyed>),
+    /// A study is on disk.
+    Recorded(Box<Recorded>),
+    /// A preparation goes on or has ended.
+    Preparation(PreparationNews),
+    /// Values for subscribers are ready.
+    Published(Published),
+    /// The index was read anew.
+    Reindexed(Vec<String>),
+    /// The store cannot go on.
+    StoreLost(StoreError),
+}
+
+/// A run, as the engine knows it.
+pub(super) struct RunRecord {
+    pub(super) spec: RunSpec,
+    pub(super) studies: Vec<StudyId>,
+    pub(super) status: RunStatus,
+    pub(super) wish: Control,
+    pub(super) sight: Sight,
+    /// Training loss, thinned, oldest first.
+    pub(super) sparkline: Vec<f64>,
+    /// The step from which on the sparkline is drawn anew.
+    pub(super) sparkline_from: u64,
+    /// Counts launches; a look from before the newest one is not believed.
+    pub(super) epoch: u64,
+    /// Our own worker is not reaped yet.
+    pub(super) process: bool,
+    pub(super) parameters: u64,
+    pub(super) step_flops: f64,
+    pub(super) step_tokens: u64,
+}
+
+impl RunRecord {
+    pub(super) fn new(spec: RunSpec, wish: Control) -> Self {
+        Self {
+            parameters: parameters(&spec.model),
+            step_flops: step_flops(&spec.model, &spec.objective, &spec.training).unwrap_or(0.0),
+            step_tokens: step_tokens(&spec),
+            spec,
+            studies: Vec::new(),
+            status: RunStatus::Queued,
+            wish,
+            sight: Sight::default(),
+            sparkline: Vec::new(),
+            sparkline_from: 0,
+            epoch: 0,
+            process: false,
+        }
+    }
+
+    /// A worker occupies a slot for it.
+    pub(super) const fn is_alive(&self) -> bool {
+        self.process || self.sight.locked
+    }
+}
+
+/// The lab.
+pub struct Engine {
+    pub(super) home: Home,
+    pub(super) slots: usize,
+    pub(super) clock: Clock,
+    pub(super) log: Log,
+    pub(super) launcher: Box<dyn Launcher>,
+    pub(super) store: StoreHandle,
+    pub(super) news: mpsc::Sender<Happened>,
+    incoming_news: mpsc::Receiver<Happened>,
+    pub(super) started_ms: u64,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
+    last_session: SessionId,
+    pub(super) runs: BTreeMap<RunId, RunRecord>,
+    pub(super) studies: BTreeMap<StudyId, StudyRecord>,
+    /// Studies whose files are being written.
+    pub(super) submitting: BTreeSet<StudyId>,
+    pub(super) ledger: Ledger,
+    /// Fingerprints of corpora that are whole.
+    pub(super) ready: BTreeSet<String>,
+    pub(super) preparations: BTreeMap<String, Preparation>,
+    pub(super) changes: Changes,
+    pub(super) publishing: Publishing,
+    pub(super) looking: bool,
+    pub(super) look_again: BTreeSet<RunId>,
+    pub(super) load: Load,
+    pub(super) notices: VecDeque<String>,
+    pub(super) leaving: Option<Ended>,
+}
+
+impl Engine {
+    /// Opens the lab: index, studies, queue, and every run, as the last server left them or as they went on since.
+    /// Blocking.
+    ///
+    /// # Errors
+    /// The home cannot be used, its index is in use, or its queue cannot be read.
+    pub fn open(options: &LabOptions, launcher: Box<dyn Launcher>, clock: Clock) -> anyhow::Result<Self> {
+        let home = Home::new(&options.home);
+        home.create()?;
+        let log = Log::open(&home, Arc::clone(&clock))?;
+        let (store, rebuilt) = StoreHandle::start(&home, STORE_DEADLINE)?;
+        let (news, incoming_news) = mpsc::channel(NEWS);
+        let mut engine = Self {
+            ledger: Ledger::load(&home)?,
+            slots: options.slots.max(1),
+            started_ms: clock(),
+            home,
+            clock,
+            log,
+            launcher,
+            store,
+            news,
+            incoming_news,
+            sessions: BTreeMap::new(),
+            last_session: 0,
+            runs: BTreeMap::new(),
+            studies: BTreeMap::new(),
+            submitting: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            preparations: BTreeMap::new(),
+            changes: Changes::default(),
+            publishing: Publishing::default(),
+            looking: false,
+            look_again: BTreeSet::new(),
+            load: Load::default(),
+            notices: VecDeque::new(),
+            leaving: None,
+        };
+        if let Some(notice) = rebuilt {
+            engine.notice(notice);
+        }
+        engine.load_studies()?;
+        engine.load_runs().context("read the runs of the lab")?;
+        Ok(engine)
+    }
+
+    fn load_studies(&mut self) -> anyhow::Result<()> {
+        for study in self.home.list_studies()? {
+            match StudyRecord::load(&self.home, &study) {
+                Ok(record) => {
+                    self.studies.insert(study, record);
+                }
+                Err(error) => self.notice(format!("could not {error:#}; the study is left out, its runs are not")),
+            }
+        }
+        Ok(())
+    }
+
+    fn load_runs(&mut self) -> anyhow::Result<()> {
+        let known: BTreeMap<_, _> = self.store.call("all facts", |store| store.all_facts())?.into_iter().collect();
+        for run in self.home.list_runs()? {
+            let folder = self.home.run(&run);
+            let spec = match folder.spec() {
+                Ok(spec) => spec,
+                Err(error) => {
+                    self.notice(format!("could not {error}; the run is left out"));
+                    continue;
+                }
+            };
+            let wish = folder.control().unwrap_or_default();
+            let mut record = RunRecord::new(spec, wish);
+            record.studies =
+                self.studies.iter().filter(|(_, s)| s.runs.contains(&run)).map(|(id, _)| id.clone()).collect();
+            let finished = known.get(&run).filter(|facts| matches!(facts.ending(), Some(Ending::Finished { .. })));
+            if let Some(facts) = finished {
+                // Its log has ended, so nothing is new; its sparkline may come later.
+                record.sight.attempts = facts.attempts.keys().map(|number| attempt(facts, *number)).collect();
+                record.sight.facts = facts.clone();
+                self.look_again.insert(run.clone());
+                self.runs.insert(run, record);
+            } else {
+                self.runs.insert(run.clone(), record);
+                let seen = observe(&self.home, &self.store, Look { run, epoch: 0, sparkline_from: 0 })?;
+                self.take_sight(seen);
+            }
+        }
+        let fingerprints: BTreeSet<_> = self.runs.values().map(|record| record.spec.data.fingerprint.clone()).collect();
+        self.ready = fingerprints.into_iter().filter(|print| self.corpus_is_whole(print)).collect();
+        let runs: Vec<RunId> = self.runs.keys().cloned().collect();
+        for run in &runs {
+            self.settle(run);
+        }
+        Ok(())
+    }
+
+    /// Serve `clients` until a client asks to leave, `stop` completes, or the store is lost. Workers go on.
+    ///
+    /// # Errors
+    /// The queue cannot be written, so nothing more can be promised.
+    pub async fn run(
+        mut self,
+        mut clients: mpsc::Receiver<Incoming>,
+        stop: impl Future<Output = ()>,
+        mut housekeeping: impl FnMut() + Send,
+    ) -> anyhow::Result<Ended> {
+        tokio::pin!(stop);
+        self.prepare_what_is_missing();
+        self.schedule()?;
+        self.save_ledger()?;
+        let mut look_at = Instant::now() + LOOK;
+        let mut housekeep_at = Instant::now() + HOUSEKEEPING;
+        while self.leaving.is_none() {
+            let looks = self.runs_to_watch();
+            let publish_at = self.publishing.due(&self.changes);
+            tokio::select! {
+                () = &mut stop => self.leaving = Some(Ended::Asked),
+                client = clients.recv() => match client {
+                    Some(stream) => self.greet(stream),
+                    None => self.leaving = Some(Ended::Asked),
+                },
+                Some(happened) = self.incoming_news.recv() => self.learn(happened)?,
+                () = sleep_until(look_at), if looks => {
+                    self.look();
+                    look_at = Instant::now() + LOOK;
+                }
+                () = sleep_until(publish_at.unwrap_or(housekeep_at)), if publish_at.is_some() => self.publish(),
+                () = sleep_until(housekeep_at) => {
+                    housekeeping();
+                    self.measure_load();
+                    housekeep_at = Instant::now() + HOUSEKEEPING;
+                }
+            }
+        }
+        self.leave().await
+    }
+
+    fn greet(&mut self, stream: Incoming) {
+        self.last_session += 1;
+        let session = Session::start(self.last_session, stream, self.news.clone());
+        self.sessions.insert(self.last_session, session);
+    }
+
+    fn learn(&mut self, happened: Happened) -> anyhow::Result<()> {
+        match happened {
+            Happened::Asked(session, frame) => self.answer(session, frame)?,
+            Happened::Left(session) => {
+                if let Some(session) = self.sessions.remove(&session) {
+                    drop(session.hang_up());
+                }
+            }
+            Happened::Exited(run) => self.worker_exited(&run),
+            Happened::Observed(seen) => self.observed(seen)?,
+            Happened::Surveyed(surveyed) => self.surveyed(*surveyed),
+            Happened::Recorded(recorded) => self.recorded(*recorded)?,
+            Happened::Preparation(news) => self.preparation(news)?,
+            Happened::Published(published) => self.published(published),
+            Happened::Reindexed(notices) => self.reindexed(notices),
+            Happened::StoreLost(error) => {
+                self.log.say(&format!("could not {error}; the server replaces itself"));
+                self.leaving = Some(Ended::StoreLost);
+            }
+        }
+        Ok(())
+    }
+
+    /// Every known run is looked at again, because the index was emptied.
+    fn reindexed(&mut self, notices: Vec<String>) {
+        for notice in notices {
+            self.notice(notice);
+        }
+        self.look_again.extend(self.runs.keys().cloned());
+        self.look();
+    }
+
+    fn measure_load(&mut self) {
+        if self.runs.values().any(RunRecord::is_alive) && self.load.sample() {
+            self.changes.lab = true;
+        }
+    }
+
+    /// Say something to whoever watches, and to the log.
+    pub(super) fn notice(&mut self, text: String) {
+        if self.notices.contains(&text) {
+            return;
+        }
+        self.log.say(&text);
+        if self.notices.len() >= NOTICES {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(text);
+        self.changes.lab = true;
+    }
+
+    pub(super) fn save_ledger(&self) -> anyhow::Result<()> {
+        self.ledger.save(&self.home)
+    }
+
+    pub(super) fn now_ms(&self) -> u64 {
+        (self.clock)()
+    }
+
+    pub(super) fn info(&self) -> ServerInfo {
+        ServerInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: PROTOCOL,
+            pid: std::process::id(),
+            home: self.home.root().display().to_string(),
+            started_ms: self.started_ms,
+        }
+    }
+
+    /// Last words to the clients, then the index is closed.
+    async fn leave(mut self) -> anyhow::Result<Ended> {
+        self.save_ledger()?;
+        let deadline = Instant::now() + HOUSEKEEPING;
+        let writers: Vec<_> = std::mem::take(&mut self.sessions).into_values().map(Session::hang_up).collect();
+        for writer in writers {
+            // A client that does not read its last reply is left behind.
+            drop(tokio::time::timeout_at(deadline, writer).await);
+        }
+        let ended = self.leaving.unwrap_or(Ended::Asked);
+        if ended == Ended::Asked {
+            let store = self.store.clone();
+            if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await? {
+                self.log.say(&format!("could not {error}"));
+                return Ok(Ended::Asked);
+            }
+        }
+        Ok(ended)
+    }
+}

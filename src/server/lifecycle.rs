@@ -1,0 +1,239 @@
+//! The server as a process: one per home, its log, its socket, signals, and its replacement by itself.
+//! Promises: whoever holds `server.lock` is the server of the home and may remove a dead socket; a socket that is deleted
+//! comes back; leaving never touches a worker.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Seek, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::engine::{Clock, Incoming};
+use crate::runlog::Home;
+use crate::runlog::layout::open_append;
+use crate::wire::{ServerRecord, check_peer};
+
+/// How long a starting server waits for one that is just leaving.
+const HANDOVER: Duration = Duration::from_secs(3);
+
+/// A log larger than this is begun anew.
+const LARGEST_LOG: u64 = 8 << 20;
+
+/// What the server says, with the time before each line.
+pub(super) struct Log {
+    file: File,
+    clock: Clock,
+}
+
+impl Log {
+    pub(super) fn open(home: &Home, clock: Clock) -> anyhow::Result<Self> {
+        let path = home.server_log();
+        let mut file = open_append(&path)?;
+        if file.metadata()?.len() > LARGEST_LOG {
+            file.set_len(0)?;
+            file.rewind()?;
+        }
+        Ok(Self { file, clock })
+    }
+
+    pub(super) fn say(&self, text: &str) {
+        let line = format!("{} {text}\n", utc((self.clock)()));
+        // A log on a full disk must not end the lab.
+        _ = (&self.file).write_all(line.as_bytes());
+    }
+}
+
+/// `2026-01-31T23:59:59Z`.
+fn utc(ms: u64) -> String {
+    let seconds = ms / 1000;
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // Days since 0000-03-01 in eras of 400 years (Hinnant, "chrono-compatible low-level date algorithms").
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Proof that this process is the server of a home.
+pub(super) struct ServerLock {
+    file: File,
+}
+
+impl ServerLock {
+    /// Become the server. A client that looks whether one lives holds the lock for an instant, and an old server may
+    /// be leaving, so this tries for a while.
+    pub(super) fn take(home: &Home) -> anyhow::Result<Self> {
+        let path = home.server_lock();
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = open.with_context(|| format!("open {}", path.display()))?;
+        let deadline = Instant::now() + HANDOVER;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self { file }),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let pid = ServerRecord::read(home).map_or_else(String::new, |record| format!(" {}", record.pid));
+                    anyhow::bail!(
+                        "serve {}: another server{pid} does already; attach to it, or stop it with `trilab server stop`",
+                        home.root().display()
+                    );
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(error).with_context(|| format!("lock {}", path.display()));
+                }
+            }
+        }
+    }
+
+    /// Say where this server listens.
+    pub(super) fn record(&mut self, record: &ServerRecord) -> anyhow::Result<()> {
+        let bytes = serde_json::to_vec(record)?;
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(&bytes)?;
+        Ok(())
+    }
+}
+
+/// The socket of a server, re-made when someone deletes it.
+pub(super) struct Door {
+    path: PathBuf,
+    accepting: tokio::task::JoinHandle<()>,
+    clients: mpsc::Sender<Incoming>,
+}
+
+impl Door {
+    /// Listen at `path`; a socket that lies there belongs to nobody, because this process holds the server's lock.
+    pub(super) fn open(path: PathBuf, clients: mpsc::Sender<Incoming>) -> anyhow::Result<Self> {
+        let accepting = accept(&path, clients.clone()).with_context(|| format!("listen at {}", path.display()))?;
+        Ok(Self { path, accepting, clients })
+    }
+
+    /// Come back if the socket was deleted.
+    pub(super) fn keep(&mut self) {
+        if self.path.exists() {
+            return;
+        }
+        if let Ok(accepting) = accept(&self.path, self.clients.clone()) {
+            std::mem::replace(&mut self.accepting, accepting).abort();
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        // If it cannot be removed, the next server does it.
+        drop(fs::remove_file(&self.path));
+    }
+}
+
+fn accept(path: &Path, clients: mpsc::Sender<Incoming>) -> io::Result<tokio::task::JoinHandle<()>> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    Ok(tokio::spawn(async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) if check_peer(&stream).is_ok() => {
+                    if clients.send(Box::new(stream)).await.is_err() {
+                        return;
+                    }
+                }
+                // A stranger is hung up on.
+                Ok(_) => {}
+                // Too many open files, for instance; a client tries again.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    }))
+}
+
+/// Signals that mean: leave.
+pub(super) struct Signals {
+    term: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    pub(super) fn install() -> io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Completes on TERM or an interrupt. A lost terminal is no reason to leave.
+    pub(super) async fn leave(mut self) {
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {}
+            }
+        }
+    }
+}
+
+/// Leave the session of the terminal, so that its end is not ours. A process that leads a group stays where it is: it was
+/// started by hand, in the foreground.
+pub(super) fn detach() {
+    _ = rustix::process::setsid();
+}
+
+/// This process becomes a fresh server. Returns only if that fails.
+pub(super) fn replace(program: &Path, arguments: &[std::ffi::OsString]) -> anyhow::Error {
+    let error = Command::new(program).args(arguments).exec();
+    anyhow::Error::new(error).context(format!("start {} again", program.display()))
+}
+
+/// Start `program arguments…` as a server in the background: no input, output to the server's log. For `attach`.
+///
+/// # Errors
+/// The log cannot be opened or the program does not start.
+pub fn start_in_background(home: &Path, program: &Path, arguments: &[std::ffi::OsString]) -> io::Result<()> {
+    let log = open_append(&Home::new(home).server_log()).map_err(io::Error::other)?;
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .current_dir(home)
+        .spawn()?;
+    // The server outlives this process; until then its end is nobody's business.
+    drop(child);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_people_read_them() {
+        assert_eq!(utc(0), "1970-01-01T00:00:00Z");
+        assert_eq!(utc(951_782_400_000), "2000-02-29T00:00:00Z");
+        assert_eq!(utc(1_767_225_599_999), "2025-12-31T23:59:59Z");
+        assert_eq!(utc(1_767_225_600_000), "2026-01-01T00:00:00Z");
+    }
+}

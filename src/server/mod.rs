@@ -1,0 +1,87 @@
+//! The engine of the lab: one loop that owns all state, and the tasks beside it.
+//! Promises: runs go on whatever happens to the server; a server killed at any instant is followed by one that finds
+//! everything again; each client is told the present and nothing twice.
+//! Must not know: tensors, screens.
+
+mod engine;
+mod ledger;
+mod lifecycle;
+mod load;
+mod observe;
+mod prepare;
+mod requests;
+mod session;
+mod studies;
+mod submit;
+mod subscribe;
+mod summary;
+mod supervise;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use tokio::sync::mpsc;
+
+pub use engine::{Clock, Ended, Engine, Incoming, LabOptions};
+pub use lifecycle::start_in_background;
+pub use session::Stream;
+
+use crate::runlog::Home;
+use crate::schedule::Launcher;
+use crate::wire::{ServerRecord, Surroundings, socket};
+
+/// Clients that knock at once; more wait in the socket.
+const KNOCKING: usize = 16;
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Folder of the lab.
+    pub home: PathBuf,
+    /// Workers at the same time; absent means one per `threads` cores.
+    pub slots: Option<usize>,
+    /// Threads of one worker, for the default of `slots`.
+    pub threads: usize,
+    /// This program, to replace itself if its store hangs.
+    pub program: PathBuf,
+    /// The arguments it was started with.
+    pub arguments: Vec<OsString>,
+    /// Leave the terminal's session: for a server that a client starts in the background.
+    pub detach: bool,
+}
+
+impl ServerOptions {
+    fn slots(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.slots.unwrap_or(cores / self.threads.max(1)).max(1)
+    }
+}
+
+/// Serve the lab until a client asks to leave or a signal does. Workers go on.
+///
+/// # Errors
+/// Another server has the home, its files cannot be used, or there is no place for a socket.
+pub async fn serve(options: ServerOptions, launcher: impl Launcher + 'static, clock: Clock) -> anyhow::Result<()> {
+    if options.detach {
+        lifecycle::detach();
+    }
+    let signals = lifecycle::Signals::install().context("watch for signals")?;
+    let home = Home::new(&options.home);
+    home.create()?;
+    let mut lock = lifecycle::ServerLock::take(&home)?;
+    let place = socket::choose(home.root(), &Surroundings::of_this_process())?;
+    // The old record names a server that is gone; clients must not look there while this one opens the lab.
+    let lab = LabOptions { home: options.home.clone(), slots: options.slots() };
+    let engine = tokio::task::spawn_blocking(move || Engine::open(&lab, Box::new(launcher), clock)).await??;
+    let (clients, incoming) = mpsc::channel(KNOCKING);
+    let mut door = lifecycle::Door::open(place.clone(), clients)?;
+    lock.record(&ServerRecord::new(std::process::id(), place))?;
+    engine.log.say(&format!("serving {} with {} slots", home.root().display(), engine.slots));
+    let ended = engine.run(incoming, signals.leave(), || door.keep()).await?;
+    drop(door);
+    match ended {
+        Ended::Asked => Ok(()),
+        Ended::StoreLost => Err(lifecycle::replace(&options.program, &options.arguments)),
+    }
+}

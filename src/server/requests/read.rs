@@ -1,0 +1,144 @@
+//! Requests that only ask. What needs the store or files is answered by a task beside the loop, straight to the client.
+
+use super::super::engine::{Engine, Happened};
+use super::super::session::Outbox;
+use super::super::submit::Asker;
+use super::queue::unknown;
+use crate::core::summary::{RunDetail, RunSummary};
+use crate::core::{Metric, RunId, RunSpec, StampedEvent, StudyId};
+use crate::runlog::{RunFolder, RunLogError, read_from};
+use crate::store::{StoreError, StoreHandle};
+use crate::wire::Reply;
+
+/// Bytes of a worker's output in a run's detail.
+const OUTPUT_TAIL: u64 = 8 << 10;
+
+/// Samples in a run's detail.
+const SAMPLES: usize = 20;
+
+/// Events in a run's detail.
+const EVENTS: usize = 200;
+
+/// All about a run, but for what the store and its folder must add.
+pub(in crate::server) struct RunQuestion {
+    summary: RunSummary,
+    spec: RunSpec,
+    folder: RunFolder,
+}
+
+impl RunQuestion {
+    /// Ask store and folder. Blocking.
+    pub(in crate::server) fn answer(self, store: &StoreHandle) -> Result<RunDetail, StoreError> {
+        let run = self.spec.id.clone();
+        let (samples, events) =
+            store.call("run", move |store| Ok((store.samples(&run, SAMPLES)?, store.events(&run, EVENTS)?)))?;
+        let output_tail = self
+            .folder
+            .output_tail(self.summary.attempt, OUTPUT_TAIL)
+            .unwrap_or_else(|error| format!("(could not {error})"));
+        let directory = self.folder.path().display().to_string();
+        Ok(RunDetail { summary: self.summary, spec: self.spec, samples, events, output_tail, directory })
+    }
+}
+
+impl Engine {
+    pub(in crate::server) fn run_question(&self, run: &RunId) -> Option<RunQuestion> {
+        let record = self.runs.get(run)?;
+        Some(RunQuestion { summary: self.summary(record), spec: record.spec.clone(), folder: self.home.run(run) })
+    }
+
+    /// Answer beside the loop.
+    fn beside(&self, asker: Asker, question: impl FnOnce(&StoreHandle) -> Result<Reply, StoreError> + Send + 'static) {
+        let Some(outbox) = self.sessions.get(&asker.session).map(|session| session.outbox.clone()) else { return };
+        let (store, news) = (self.store.clone(), self.news.clone());
+        tokio::task::spawn_blocking(move || {
+            let outbox: &Outbox = &outbox;
+            match question(&store) {
+                Ok(reply) => outbox.reply(asker.id, reply),
+                Err(error) => {
+                    outbox.reply(asker.id, Reply::Refused { message: error.to_string() });
+                    match error {
+                        StoreError::Files(_) | StoreError::Row(_) => {}
+                        StoreError::InUse(_) | StoreError::Database(_) | StoreError::Hangs(_) | StoreError::Ended => {
+                            _ = news.blocking_send(Happened::StoreLost(error));
+                        }
+                    }
+                }
+            }
+        });
+    }
+
+    pub(super) fn list_runs(&self, asker: Asker, study: Option<StudyId>) {
+        match study.filter(|study| !self.studies.contains_key(study)) {
+            Some(study) => self.refuse(asker, no_study(&study)),
+            None => self.reply(asker, Reply::Runs(self.summaries(None))),
+        }
+    }
+
+    pub(super) fn show_study(&self, asker: Asker, study: &StudyId) {
+        match (self.study_summary(study), self.studies.get(study)) {
+            (Some(summary), Some(record)) => {
+                self.reply(asker, Reply::Study(Box::new((summary, record.spec.clone()))));
+            }
+            _ => self.refuse(asker, no_study(study)),
+        }
+    }
+
+    pub(super) fn show_run(&self, asker: Asker, run: &RunId) {
+        match self.run_question(run) {
+            Some(question) => {
+                self.beside(asker, move |store| Ok(Reply::Run(Box::new(question.answer(store)?))));
+            }
+            None => self.refuse(asker, unknown(run)),
+        }
+    }
+
+    pub(super) fn get_curve(&self, asker: Asker, run: RunId, metric: Metric, width: Option<usize>) {
+        if !self.runs.contains_key(&run) {
+            return self.refuse(asker, unknown(&run));
+        }
+        self.beside(asker, move |store| {
+            Ok(Reply::Curve(store.call("curve", move |store| store.curve(&run, metric, width))?))
+        });
+    }
+
+    pub(super) fn get_leaderboard(&self, asker: Asker, study: Option<StudyId>) {
+        if let Some(study) = study.as_ref().filter(|study| !self.studies.contains_key(*study)) {
+            return self.refuse(asker, no_study(study));
+        }
+        match self.table(study.as_ref()) {
+            Ok(table) => self.reply(asker, Reply::Leaderboard(table)),
+            Err(error) => self.refuse(asker, format!("make the leaderboard: {error}")),
+        }
+    }
+
+    /// From the logs themselves, so that nothing is thinned or left out.
+    pub(super) fn get_events(&self, asker: Asker, run: RunId) {
+        if !self.runs.contains_key(&run) {
+            return self.refuse(asker, unknown(&run));
+        }
+        let folder = self.home.run(&run);
+        self.beside(asker, move |_| Ok(Reply::Events(all_events(&folder)?)));
+    }
+}
+
+fn all_events(folder: &RunFolder) -> Result<Vec<StampedEvent>, RunLogError> {
+    let mut events = Vec::new();
+    for attempt in folder.attempts()? {
+        let path = folder.attempt(attempt).events_path();
+        let mut offset = 0;
+        while path.exists() {
+            let chunk = read_from(&path, offset)?;
+            events.extend(chunk.events);
+            if chunk.next_offset == offset {
+                break;
+            }
+            offset = chunk.next_offset;
+        }
+    }
+    Ok(events)
+}
+
+fn no_study(study: &StudyId) -> String {
+    format!("find the study {study}; `trilab study list` shows the names")
+}

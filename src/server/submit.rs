@@ -1,0 +1,180 @@
+//! From a study to queued runs: read the texts, plan, write study and specs, enqueue, prepare the corpus.
+//! Promises: a name means one study for ever; a run that the lab has is not queued twice; texts and files are handled
+//! beside the loop.
+
+use super::engine::{Engine, Happened, RunRecord};
+use super::session::SessionId;
+use super::studies::StudyRecord;
+use crate::core::study::StudySpec;
+use crate::core::summary::PlanReport;
+use crate::core::{Control, RunSpec, StudyId};
+use crate::corpus::{CorpusError, Survey, survey};
+use crate::schedule::{CorpusFacts, plan, report};
+use crate::wire::Reply;
+
+/// Whom to answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    pub(super) session: SessionId,
+    pub(super) id: u64,
+}
+
+/// The texts of a study were read.
+pub(super) struct Surveyed {
+    asker: Asker,
+    study: StudySpec,
+    submit: bool,
+    survey: Result<Survey, CorpusError>,
+}
+
+/// The files of a study were written.
+pub(super) struct Recorded {
+    asker: Asker,
+    study: StudyRecord,
+    runs: Vec<RunSpec>,
+    report: PlanReport,
+    result: anyhow::Result<()>,
+}
+
+impl Engine {
+    /// First step, beside the loop: read the texts.
+    pub(super) fn survey(&mut self, asker: Asker, study: StudySpec, submit: bool) {
+        if submit && let Some(message) = self.name_conflict(&study) {
+            return self.refuse(asker, message);
+        }
+        if submit && !self.submitting.insert(study.name.clone()) {
+            let name = &study.name;
+            return self.refuse(asker, format!("submit {name}: it is being submitted already; wait for that"));
+        }
+        let news = self.news.clone();
+        tokio::task::spawn_blocking(move || {
+            let survey = survey(&study.corpus);
+            _ = news.blocking_send(Happened::Surveyed(Box::new(Surveyed { asker, study, submit, survey })));
+        });
+    }
+
+    fn name_conflict(&self, study: &StudySpec) -> Option<String> {
+        let present = self.studies.get(&study.name)?;
+        (present.spec != *study).then(|| {
+            format!(
+                "submit {0}: the lab has another study of that name; change `name`, or `trilab study show {0}`",
+                study.name
+            )
+        })
+    }
+
+    /// Second step: plan, answer a check, or have the files written.
+    pub(super) fn surveyed(&mut self, surveyed: Surveyed) {
+        let Surveyed { asker, study, submit, survey } = surveyed;
+        let name = study.name.clone();
+        let refuse = |engine: &mut Self, message: String| {
+            if submit {
+                engine.submitting.remove(&name);
+            }
+            engine.refuse(asker, message);
+        };
+        let survey = match survey {
+            Ok(survey) => survey,
+            Err(error) => return refuse(self, error.to_string()),
+        };
+        let directory = self.home.corpora_dir().join(&survey.fingerprint);
+        let ready = self.ready.contains(&survey.fingerprint) || self.corpus_is_whole(&survey.fingerprint);
+        if ready {
+            self.ready.insert(survey.fingerprint.clone());
+        }
+        let corpus = CorpusFacts {
+            name: survey.name,
+            fingerprint: survey.fingerprint,
+            vocab_size: survey.vocab_size,
+            directory,
+            train_tokens: None,
+            train_bytes: survey.train.bytes,
+            ready,
+        };
+        let plan = match plan(&study, &corpus, env!("CARGO_PKG_VERSION")) {
+            Ok(plan) => plan,
+            Err(error) => return refuse(self, error.to_string()),
+        };
+        let existing = |run: &_| self.runs.get(run).map(|record| record.status.clone());
+        let report = report(&study, &plan, &corpus, &self.workload(), &existing);
+        if !submit {
+            return self.reply(asker, Reply::Plan(Box::new(report)));
+        }
+        if plan.runs.is_empty() {
+            let reasons: Vec<String> = plan.refusals.iter().map(|r| format!("{}: {}", r.cell, r.reason)).collect();
+            return refuse(self, format!("submit {name}: no cell of it can be trained; {}", reasons.join("; ")));
+        }
+        self.record(asker, study, plan.runs, report);
+    }
+
+    /// Third step, beside the loop: study first, then the specs; only then the queue.
+    fn record(&mut self, asker: Asker, study: StudySpec, runs: Vec<RunSpec>, report: PlanReport) {
+        let present = self.studies.get(&study.name);
+        let submitted_ms = present.map_or_else(|| self.now_ms(), |present| present.submitted_ms);
+        let ids = runs.iter().map(|run| run.id.clone()).collect();
+        if let Some(present) = present
+            && present.runs != ids
+        {
+            let name = study.name;
+            self.submitting.remove(&name);
+            let message = format!("submit {name}: its texts changed since it was first submitted; change `name`");
+            return self.refuse(asker, message);
+        }
+        let fresh = present.is_none();
+        let study = StudyRecord { spec: study, runs: ids, submitted_ms };
+        let (home, news) = (self.home.clone(), self.news.clone());
+        tokio::task::spawn_blocking(move || {
+            let write = || -> anyhow::Result<()> {
+                if fresh {
+                    study.save(&home)?;
+                }
+                for run in &runs {
+                    home.run(&run.id).create(run)?;
+                }
+                Ok(())
+            };
+            let result = write();
+            let recorded = Recorded { asker, study, runs, report, result };
+            _ = news.blocking_send(Happened::Recorded(Box::new(recorded)));
+        });
+    }
+
+    /// Last step: the runs that the lab did not have join the queue.
+    pub(super) fn recorded(&mut self, recorded: Recorded) -> anyhow::Result<()> {
+        let Recorded { asker, study, runs, report, result } = recorded;
+        let name: StudyId = study.spec.name.clone();
+        self.submitting.remove(&name);
+        if let Err(error) = result {
+            self.refuse(asker, format!("{error:#}; submit the study again when that is mended"));
+            return Ok(());
+        }
+        self.log.say(&format!("study {name}: {} runs", runs.len()));
+        self.studies.insert(name.clone(), study);
+        let now_ms = self.now_ms();
+        for spec in runs {
+            let run = spec.id.clone();
+            if !self.runs.contains_key(&run) {
+                self.runs.insert(run.clone(), RunRecord::new(spec, Control::Run));
+                self.ledger.queue.enqueue(run.clone(), 0, now_ms);
+            }
+            if let Some(record) = self.runs.get_mut(&run)
+                && !record.studies.contains(&name)
+            {
+                record.studies.push(name.clone());
+            }
+            self.changes.run(run.clone());
+            self.restate(&run);
+        }
+        self.save_ledger()?;
+        self.changes.lab = true;
+        // What failed to be prepared before may have been mended.
+        if self.preparations.get(&report.fingerprint).is_some_and(|preparation| preparation.failed.is_some()) {
+            self.preparations.remove(&report.fingerprint);
+            self.restate_runs_of(&report.fingerprint);
+        }
+        self.prepare_what_is_missing();
+        self.schedule()?;
+        self.reply(asker, Reply::Submitted(Box::new(report)));
+        Ok(())
+    }
+}

@@ -1,0 +1,240 @@
+//! Workers: started on free slots, watched by lock and log, adopted after a restart, put back when they died.
+//! Promises: a run has one worker at a time; what a person wished outlives the worker it was meant for.
+
+use std::collections::BTreeSet;
+
+use super::engine::{Engine, Happened, RunRecord};
+use super::observe::{Look, Seen, attempt, observe};
+use crate::core::{Control, RunEvent, RunId, RunStatus};
+use crate::schedule::{Action, Found, launches, standing};
+use crate::store::Ending;
+
+impl Engine {
+    pub(super) fn runs_to_watch(&self) -> bool {
+        !self.looking && (!self.look_again.is_empty() || self.runs.values().any(RunRecord::is_alive))
+    }
+
+    /// Look at all live runs, and at those that asked for it, beside the loop.
+    pub(super) fn look(&mut self) {
+        if self.looking {
+            return;
+        }
+        let alive = self.runs.iter().filter(|(_, record)| record.is_alive()).map(|(run, _)| run.clone());
+        let mut runs: BTreeSet<RunId> = alive.collect();
+        runs.append(&mut self.look_again);
+        let looks: Vec<Look> = runs
+            .into_iter()
+            .filter_map(|run| {
+                let record = self.runs.get(&run)?;
+                Some(Look { run, epoch: record.epoch, sparkline_from: record.sparkline_from })
+            })
+            .collect();
+        if looks.is_empty() {
+            return;
+        }
+        self.looking = true;
+        let (home, store, news) = (self.home.clone(), self.store.clone(), self.news.clone());
+        tokio::task::spawn_blocking(move || {
+            let seen = looks.into_iter().map(|look| observe(&home, &store, look)).collect();
+            // A loop that has ended needs no news.
+            _ = news.blocking_send(match seen {
+                Ok(seen) => Happened::Observed(seen),
+                Err(error) => Happened::StoreLost(error),
+            });
+        });
+    }
+
+    pub(super) fn observed(&mut self, all: Vec<Seen>) -> anyhow::Result<()> {
+        self.looking = false;
+        let before = self.ledger.clone();
+        for seen in all {
+            let run = seen.look.run.clone();
+            if self.take_sight(seen) {
+                self.settle(&run);
+            }
+        }
+        if !self.look_again.is_empty() {
+            self.look();
+        }
+        self.schedule()?;
+        if self.ledger != before { self.save_ledger() } else { Ok(()) }
+    }
+
+    /// Believe what was seen, unless the run was launched since. `true` if it must be settled.
+    pub(super) fn take_sight(&mut self, seen: Seen) -> bool {
+        let run = seen.look.run;
+        for notice in seen.notices {
+            self.notice(format!("run {run}: {notice}"));
+        }
+        for event in &seen.events {
+            if let RunEvent::Warned { message } = &event.event {
+                self.log.say(&format!("run {run} warns: {message}"));
+            }
+        }
+        let Some(record) = self.runs.get_mut(&run) else { return false };
+        if seen.look.epoch != record.epoch {
+            self.look_again.insert(run);
+            return false;
+        }
+        if let Some(sparkline) = seen.sparkline {
+            record.sparkline_from = seen.sight.facts.step + 1 + seen.sight.facts.step / 64;
+            record.sparkline = sparkline;
+            self.changes.run(run.clone());
+        }
+        if record.sight != seen.sight {
+            record.sight = seen.sight;
+            self.changes.run(run);
+        }
+        true
+    }
+
+    /// Our own worker ended; its log and its lock say how.
+    pub(super) fn worker_exited(&mut self, run: &RunId) {
+        if let Some(record) = self.runs.get_mut(run) {
+            record.process = false;
+            self.look_again.insert(run.clone());
+            self.look();
+        }
+    }
+
+    fn found(&self, run: &RunId, record: &RunRecord) -> Found {
+        let entry = self.ledger.queue.get(run);
+        Found {
+            attempts: record.sight.attempts.clone(),
+            locked: record.is_alive(),
+            in_queue: entry.is_some(),
+            held: entry.is_some_and(|entry| entry.held),
+            control: record.wish,
+            corpus_ready: self.ready.contains(&record.spec.data.fingerprint),
+            output_tail: record.sight.last_words.clone(),
+        }
+    }
+
+    /// Draw the consequences of what is known of a run: its status, and its place in queue and slots.
+    pub(super) fn settle(&mut self, run: &RunId) {
+        let now_ms = self.now_ms();
+        let Some(record) = self.runs.get(run) else { return };
+        let waits = self.ledger.queue.contains(run);
+        if record.is_alive() {
+            if waits || !self.ledger.started.contains_key(run) {
+                self.ledger.start(run, now_ms);
+            }
+        } else if !waits {
+            let standing = standing(&self.found(run, record));
+            let wished_to_wait = record.wish == Control::Pause;
+            let left_early = matches!(record.sight.facts.ending(), Some(Ending::Paused { .. }));
+            match (standing.action, standing.status) {
+                (Action::Requeue, _) => self.ledger.put_back(run, wished_to_wait, now_ms),
+                // It left as if to pause, but by now it is wished to run, or only the machine had asked.
+                (_, RunStatus::Paused) => self.ledger.put_back(run, wished_to_wait || !left_early, now_ms),
+                (
+                    Action::None | Action::GiveUp { .. },
+                    RunStatus::Preparing
+                    | RunStatus::Queued
+                    | RunStatus::Running { .. }
+                    | RunStatus::Stopped
+                    | RunStatus::Finished
+                    | RunStatus::Diverged { .. }
+                    | RunStatus::Failed { .. },
+                ) => {
+                    self.ledger.close(run);
+                }
+            }
+        }
+        self.restate(run);
+    }
+
+    /// Compute the status of a run anew, after anything it depends on has changed.
+    pub(super) fn restate(&mut self, run: &RunId) {
+        let Some(record) = self.runs.get(run) else { return };
+        let found = self.found(run, record);
+        let failed = self.preparations.get(&record.spec.data.fingerprint).and_then(|p| p.failed.clone());
+        let status = match (standing(&found).status, failed) {
+            (RunStatus::Preparing, Some(reason)) => RunStatus::Failed { reason },
+            (RunStatus::Running { .. }, _) => RunStatus::Running { since_ms: self.since(record) },
+            (status, _) => status,
+        };
+        if let Some(record) = self.runs.get_mut(run)
+            && record.status != status
+        {
+            self.log.say(&format!("run {run}: {} → {}", record.status.word(), status.word()));
+            record.status = status;
+            self.changes.run(run.clone());
+            self.changes.lab = true;
+        }
+    }
+
+    /// When the present attempt began; until its log says so, the moment of the launch.
+    fn since(&self, record: &RunRecord) -> u64 {
+        let logged = record.sight.attempts.last().map_or(0, |attempt| attempt.started_ms);
+        match (logged, &record.status) {
+            (0, RunStatus::Running { since_ms }) => *since_ms,
+            (0, _) => self.now_ms(),
+            (logged, _) => logged,
+        }
+    }
+
+    /// Fill the free slots from the queue.
+    pub(super) fn schedule(&mut self) -> anyhow::Result<()> {
+        let running = self.runs.values().filter(|record| record.is_alive()).count();
+        let ready =
+            |run: &RunId| self.runs.get(run).is_some_and(|record| self.ready.contains(&record.spec.data.fingerprint));
+        for run in launches(&self.ledger.queue, &ready, running, self.slots) {
+            self.launch(&run)?;
+            if self.ledger.queue.paused {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, run: &RunId) -> anyhow::Result<()> {
+        let folder = self.home.run(run);
+        let now_ms = self.now_ms();
+        // Another server, or a person, may have started it.
+        if folder.is_locked().unwrap_or(true) {
+            if let Some(record) = self.runs.get_mut(run) {
+                record.sight.locked = true;
+            }
+            self.settle(run);
+            return self.save_ledger();
+        }
+        // Written first: a server killed in between finds a started run without a worker and puts it back.
+        self.ledger.start(run, now_ms);
+        self.save_ledger()?;
+        let Some(record) = self.runs.get_mut(run) else { return Ok(()) };
+        record.wish = Control::Run;
+        let threads = record.spec.execution.threads;
+        let launched = match folder.write_control(Control::Run) {
+            Ok(()) => self.launcher.launch(&folder, threads).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let launched = match launched {
+            Ok(launched) => launched,
+            Err(error) => {
+                // Whatever it is, it would meet every other run too.
+                self.ledger.put_back(run, false, now_ms);
+                self.ledger.queue.pause();
+                self.notice(format!("could not {error}; the queue is paused, resume it when that is mended"));
+                self.restate(run);
+                return self.save_ledger();
+            }
+        };
+        record.epoch += 1;
+        record.process = true;
+        record.sparkline_from = 0;
+        record.sight.attempts.push(attempt(&record.sight.facts, launched.attempt));
+        record.sight.last_words.clear();
+        let (news, id) = (self.news.clone(), run.clone());
+        std::thread::Builder::new().name(format!("reap {run}")).spawn(move || {
+            if let Some(mut process) = launched.process {
+                // However it ended, its log says more than its status.
+                drop(process.wait());
+            }
+            _ = news.blocking_send(Happened::Exited(id));
+        })?;
+        self.changes.run(run.clone());
+        self.restate(run);
+        Ok(())
+    }
+}
