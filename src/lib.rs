@@ -5,3 +5,4 @@
 pub mod core;
 pub mod config;
 pub mod wire;
+pub mod tui;
