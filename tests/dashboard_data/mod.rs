@@ -167,7 +167,7 @@ pub(crate) fn leaderboard() -> Leaderboard {
             let values: Vec<f64> = own.iter().filter_map(|run| run.latest.get(&metric).copied()).collect();
             let n = values.len();
             let mean = values.iter().sum::<f64>() / n.max(1) as f64;
-            (n > 0).then_some((metric, Estimate { mean, half_width: (n > 1).then_some(mean * 0.03), n }))
+            (n > 0).then_some((metric, Estimate { mean, half_width: (n > 1).then_some(mean * 0.09), n }))
         });
         let mut counts = std::collections::BTreeMap::new();
         for run in &own {
