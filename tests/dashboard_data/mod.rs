@@ -26,7 +26,7 @@ const NOW: u64 = 1_700_000_000_000;
 const STEPS: u64 = 2_000;
 
 pub(crate) fn id(number: u64) -> RunId {
-    format!("{:012x}", number * 0x1234_5678_9ab + 7).parse().unwrap()
+    format!("{:012x}", number * 0x0123_4567_89ab + 7).parse().unwrap()
 }
 
 fn loss_at(number: u64, step: u64) -> f64 {
