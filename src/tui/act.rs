@@ -118,9 +118,16 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
     }
 }
 
-/// Whether `action` can do something now; footer, help and palette show nothing else.
+/// Whether `action` can do something now; the footer shows nothing else.
 #[must_use]
 pub fn available(app: &App, action: Action) -> bool {
+    let closes = matches!(action, Action::Back | Action::Proceed);
+    (app.overlay.is_some() && closes) || available_on_page(app, action)
+}
+
+/// Whether `action` can do something once nothing lies over the page; help and palette show nothing else.
+#[must_use]
+pub fn available_on_page(app: &App, action: Action) -> bool {
     let up = matches!(app.link, Link::Up(_));
     let any_run = !app.runs().is_empty();
     match action {
@@ -134,9 +141,9 @@ pub fn available(app: &App, action: Action) -> bool {
         Action::ResetView => app.curves_view.window.is_some() || app.curves_view.cursor.is_some(),
         Action::SmoothMore => app.curves_view.smoothing + 1 < SMOOTHING.len(),
         Action::SmoothLess => app.curves_view.smoothing > 0,
-        Action::Back => match (&app.overlay, &app.page) {
-            (None, Page::Tab) => !app.filter_text.is_empty() || app.notice.is_some() || app.lab_view.zoomed,
-            (Some(_), _) | (None, Page::Detail(_) | Page::Composer(_)) => true,
+        Action::Back => match &app.page {
+            Page::Tab => !app.filter_text.is_empty() || app.notice.is_some() || app.lab_view.zoomed,
+            Page::Detail(_) | Page::Composer(_) => true,
         },
         Action::Proceed => can_proceed(app),
         Action::EditStudy => match &app.page {
@@ -175,9 +182,6 @@ pub fn available(app: &App, action: Action) -> bool {
 }
 
 fn can_proceed(app: &App) -> bool {
-    if app.overlay.is_some() {
-        return true;
-    }
     match &app.page {
         Page::Composer(composer) => match composer.stage {
             Stage::Choose => composer.cursor >= app.defaults.studies.len() || matches!(app.link, Link::Up(_)),

@@ -86,20 +86,26 @@ impl Axis {
     pub fn ticks(&self, most: usize) -> Vec<(f64, String)> {
         let most = most.max(2);
         let decades = (self.high / self.low).log10();
-        let values = if self.log && decades >= 1.0 { self.log_ticks(most) } else { self.linear_ticks(most) };
-        let step = values.windows(2).map(|pair| pair.last().unwrap_or(&0.0) - pair.first().unwrap_or(&0.0));
-        let step = step.fold(f64::INFINITY, f64::min);
+        let (values, step) =
+            if self.log && decades >= 1.0 { (self.log_ticks(most), f64::NAN) } else { self.linear_ticks(most) };
         values.iter().map(|value| (*value, self.write(*value, step))).collect()
     }
 
-    fn linear_ticks(&self, most: usize) -> Vec<f64> {
+    /// Multiples of 1, 2 or 5 times a power of ten, and their distance. Two at least, where the axis has a length.
+    fn linear_ticks(&self, most: usize) -> (Vec<f64>, f64) {
         let raw = (self.high - self.low) / most as f64;
         let power = 10f64.powf(raw.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power).into_iter().find(|step| *step >= raw);
-        let step = step.unwrap_or(raw);
-        let first = (self.low / step).ceil() as i64;
-        let last = (self.high / step).floor() as i64;
-        (first..=last).take(most + 1).map(|times| times as f64 * step).collect()
+        // Rounding must not push an exact step to the next size.
+        let sizes = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
+        let enough = sizes.iter().position(|step| *step >= raw * 0.999).unwrap_or(3);
+        let at = |step: f64| -> Vec<f64> {
+            let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
+            (first..=last).take(2 * most + 2).map(|times| times as f64 * step).collect()
+        };
+        let chosen = sizes.get(enough).copied().unwrap_or(raw);
+        let finer = [chosen, sizes.get(enough.saturating_sub(1)).copied().unwrap_or(chosen), power];
+        let step = finer.into_iter().find(|step| at(*step).len() >= 2).unwrap_or(power);
+        (at(step), step)
     }
 
     fn log_ticks(&self, most: usize) -> Vec<f64> {

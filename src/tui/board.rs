@@ -1,9 +1,9 @@
 //! The order of the leaderboard: sorting, ranks with ties, rows opened into their runs.
-//! Promises: pure; losses are ranked within one objective only, because each objective averages over other tokens.
+//! Promises: pure; rows are ranked within one objective and corpus only, because others average over other tokens.
 //! Must not know: columns, colours.
 
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::summary::{Estimate, LeaderboardRow};
 use crate::core::{Direction, Metric, Objective, RunId};
@@ -158,7 +158,7 @@ fn by_metric(a: &LeaderboardRow, b: &LeaderboardRow, metric: Metric) -> Ordering
 
 fn compare(a: &LeaderboardRow, b: &LeaderboardRow, sort: Sort) -> Ordering {
     match sort {
-        Sort::Objective => a.objective.cmp(&b.objective).then_with(|| by_metric(a, b, Metric::ValidationLoss)),
+        Sort::Objective => contest(a).cmp(&contest(b)).then_with(|| by_metric(a, b, Metric::ValidationLoss)),
         Sort::Metric(metric) => by_metric(a, b, metric),
         Sort::Cell => (a.architecture, a.objective).cmp(&(b.architecture, b.objective)),
         Sort::Parameters => b.parameters.cmp(&a.parameters),
@@ -166,15 +166,24 @@ fn compare(a: &LeaderboardRow, b: &LeaderboardRow, sort: Sort) -> Ordering {
     }
 }
 
-/// Ranks within each objective; rows whose intervals overlap with the best of their group share its rank.
+/// What two rows must share to be ranked against each other: losses average over the targets of an objective, on a
+/// corpus.
+const fn contest(row: &LeaderboardRow) -> (Objective, &String) {
+    (row.objective, &row.corpus)
+}
+
+/// Ranks within each contest; rows whose intervals overlap with the best of their group share its rank.
 fn ranks(rows: &[LeaderboardRow], metric: Metric) -> Vec<(&RunId, String)> {
+    let mut contests: BTreeMap<(Objective, &String), Vec<&LeaderboardRow>> = BTreeMap::new();
+    for row in rows {
+        contests.entry(contest(row)).or_default().push(row);
+    }
     let mut ranked = Vec::new();
-    for objective in Objective::ALL {
-        let mut group: Vec<(&RunId, &Estimate)> = Vec::new();
-        let mut of_it: Vec<&LeaderboardRow> = rows.iter().filter(|row| row.objective == objective).collect();
-        of_it.sort_by(|a, b| by_metric(a, b, metric).then_with(|| a.lineage.cmp(&b.lineage)));
-        group.extend(of_it.iter().filter_map(|row| Some((&row.lineage, row.metrics.get(&metric)?))));
-        ranked.extend(rank_group(&group));
+    for mut group in contests.into_values() {
+        group.sort_by(|a, b| by_metric(a, b, metric).then_with(|| a.lineage.cmp(&b.lineage)));
+        let measured: Vec<(&RunId, &Estimate)> =
+            group.iter().filter_map(|row| Some((&row.lineage, row.metrics.get(&metric)?))).collect();
+        ranked.extend(rank_group(&measured));
     }
     ranked
 }
@@ -249,6 +258,9 @@ mod tests {
         ];
         let mut view = BoardView::default();
         assert_eq!(shown(&rows, &view), "0#1 f#2 c#1= d#1= b#3 e#- a#1");
+        let mut other = rows.clone();
+        other[2].corpus = "elsewhere".to_owned();
+        assert_eq!(shown(&other, &view), "0#1 f#2 d#1= b#1= e#- c#1 a#1", "corpora are ranked apart too");
         view.sort = Sort::Metric(Metric::ValidationLoss);
         assert!(shown(&rows, &view).starts_with("a#1 "));
         view.reversed = true;

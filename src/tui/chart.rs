@@ -297,10 +297,10 @@ mod tests {
         for braille in [true, false] {
             let rows = drawn(&chart(braille), 40, 12).unwrap();
             assert!(rows[0].starts_with("loss") && rows[11].ends_with("step"), "{rows:#?}");
-            assert!(rows[8].trim_end().ends_with('●'), "the curve ends low, with its mark: {rows:#?}");
+            assert!(rows[9].trim_end().ends_with('●'), "the curve ends low, with its mark: {rows:#?}");
             assert!(rows.iter().any(|row| row.contains('┊')), "{rows:#?}");
             let dotted = |row: &str| row.chars().any(|c| c == '·' || ('\u{2801}'..='\u{28ff}').contains(&c));
-            assert!((1..9).all(|y| dotted(&rows[y])), "{rows:#?}");
+            assert!((1..10).all(|y| dotted(&rows[y])), "{rows:#?}");
         }
     }
 

@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(flops(3.4e12), "3.4e12");
         assert_eq!([bytes(12), bytes(1_536), bytes(3 << 30)], ["12 B", "1.5 KiB", "3.0 GiB"]);
         assert_eq!([learning_rate(1e-3), learning_rate(3.5e-4)], ["1e-3", "3.5e-4"]);
-        assert_eq!(metric(Metric::ValidationLoss, 3.14159), "3.1416");
+        assert_eq!(metric(Metric::ValidationLoss, 2.345678), "2.3457");
         assert_eq!(clock(3_661_000), "01:01:01");
     }
 

@@ -259,6 +259,7 @@ pub const BINDINGS: &[Binding] = &[
         "other choice",
         "mark the other answer",
     ),
+    bind(SCREENS, &[Key::char('a')], Action::AddStudy, "add study", "queue a shipped study or compose one"),
     bind(&[Curves], &[Key::char(']'), Key::char('v')], Action::NextMetric, "metric", "show the next metric"),
     bind(&[Curves], &[Key::char('[')], Action::PreviousMetric, "last metric", "show the previous metric"),
     bind(&[Curves], &[Key::char('X')], Action::NextAxis, "x axis", "x axis: step, tokens, FLOPs, wall clock"),
@@ -286,7 +287,7 @@ pub const BINDINGS: &[Binding] = &[
         RUNS,
         &[Key::char('p')],
         Action::Verb(Verb::PauseOrResume),
-        "pause/resume",
+        "pause",
         "hold the runs at a checkpoint, or let them go on",
     ),
     bind(RUNS, &[Key::char('x')], Action::Verb(Verb::Stop), "stop", "stop the runs after a question; checkpoints stay"),
@@ -295,10 +296,10 @@ pub const BINDINGS: &[Binding] = &[
         RUNS,
         &[Key::char('+'), Key::char('=')],
         Action::Verb(Verb::Raise),
-        "priority +",
+        "sooner +",
         "start these runs sooner than those of lower priority",
     ),
-    bind(RUNS, &[Key::char('-')], Action::Verb(Verb::Lower), "priority -", "lower the priority of these runs"),
+    bind(RUNS, &[Key::char('-')], Action::Verb(Verb::Lower), "later -", "lower the priority of these runs"),
     bind(&[Lab], &[Key::char('K')], Action::Verb(Verb::Sooner), "sooner", "move the queued run up by one place"),
     bind(&[Lab], &[Key::char('J')], Action::Verb(Verb::Later), "later", "move the queued run down by one place"),
     bind(
@@ -314,9 +315,8 @@ pub const BINDINGS: &[Binding] = &[
         &[Key::char('/')],
         Action::Filter,
         "filter",
-        "show only matching runs: arch:CD obj:PLM status:failed loss<3 -seed:1 a|b",
+        "show only matches: arch:CD status:failed loss<3 -seed:1 a|b",
     ),
-    bind(SCREENS, &[Key::char('a')], Action::AddStudy, "add study", "queue a shipped study or compose one"),
     bind(
         &[Lab, Detail],
         &[Key::char('z')],
@@ -439,6 +439,7 @@ mod tests {
         for row in BINDINGS {
             assert!(!row.label.is_empty() && !row.help.is_empty() && !row.keys.is_empty(), "{row:?}");
             assert!(!row.places.is_empty(), "{row:?}");
+            assert!(row.help.chars().count() <= 62, "too long for 80 columns: {}", row.help);
         }
     }
 

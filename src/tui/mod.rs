@@ -25,6 +25,7 @@ pub mod update;
 pub mod verbs;
 
 use std::env;
+use std::io::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -98,7 +99,8 @@ pub async fn run(
     let outcome = event_loop(&mut app, &mut screen, connection, config.frames_per_second).await;
     drop(screen);
     outcome?;
-    eprintln!("{}", parting(&app));
+    // After a hang-up there is nobody to tell, and that is no error.
+    let _ = writeln!(std::io::stderr(), "{}", parting(&app));
     Ok(app.remembered)
 }
 

@@ -36,7 +36,7 @@ pub struct Series {
     pub raw: Vec<(f64, f64)>,
     /// (x, least, most) over the seeds; empty unless folded.
     pub band: Vec<(f64, f64, f64)>,
-    /// Newest value before smoothing.
+    /// Newest value before smoothing; of folded seeds the last mean that is drawn.
     pub last: Option<f64>,
 }
 
@@ -66,16 +66,17 @@ fn fold(members: &[&RunSummary], curves: &BTreeMap<(RunId, Metric), Curve>, reci
         .filter(|(_, curve)| !curve.points.is_empty())
         .map(|(run, curve)| curve.points.iter().map(|point| (x_of(point, run, recipe.x_axis), point.value)).collect())
         .collect();
-    let lasts: Vec<f64> = raw.iter().filter_map(|points| Some(points.last()?.1)).collect();
-    let last = (!lasts.is_empty()).then(|| lasts.iter().sum::<f64>() / lasts.len() as f64);
     let smooth: Vec<Vec<(f64, f64)>> = raw.iter().map(|points| smoothed(points, recipe.smoothing)).collect();
     let runs = members.iter().map(|run| run.id.clone()).collect();
-    if let [line] = smooth.as_slice() {
+    if let ([line], [own]) = (smooth.as_slice(), raw.as_slice()) {
+        let last = own.last().map(|(_, value)| *value);
         let raw = if recipe.smoothing > 0.0 { raw.concat() } else { Vec::new() };
         return Series { runs, line: line.clone(), raw, band: Vec::new(), last };
     }
     let band = over_seeds(&smooth);
-    let line = band.iter().map(|(x, mean, _, _)| (*x, *mean)).collect();
+    let line: Vec<(f64, f64)> = band.iter().map(|(x, mean, _, _)| (*x, *mean)).collect();
+    // The mean over the seeds at the last x that all of them have reached: never a mean over different steps.
+    let last = line.last().map(|(_, mean)| *mean);
     let band = band.into_iter().map(|(x, _, low, high)| (x, low, high)).collect();
     Series { runs, line, raw: Vec::new(), band, last }
 }

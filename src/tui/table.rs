@@ -81,7 +81,8 @@ pub fn visible(count: usize, selected: Option<usize>, height: usize) -> Range<us
 }
 
 const GAP: usize = 1;
-const SHORTEST_TEXT: usize = 8;
+/// Room that a column of free text must have to be worth showing.
+const SHORTEST_TEXT: usize = 18;
 
 /// Which columns fit into `room`, and how wide each is.
 fn fit(columns: &[Column], rows: &[Row], room: usize) -> Vec<(usize, usize)> {
@@ -105,11 +106,20 @@ fn fit(columns: &[Column], rows: &[Row], room: usize) -> Vec<(usize, usize)> {
         }
     }
     let fixed: usize = kept.iter().filter(|(_, _, c)| !c.free_text).map(|(_, width, _)| width + GAP).sum();
-    let texts = kept.iter().filter(|(_, _, column)| column.free_text).count().max(1);
-    let each = (room + GAP).saturating_sub(fixed) / texts;
-    kept.into_iter()
-        .map(|(at, width, column)| (at, if column.free_text { width.min(each.saturating_sub(GAP)) } else { width }))
-        .collect()
+    let mut texts: Vec<(usize, usize)> =
+        kept.iter().filter(|(_, _, c)| c.free_text).map(|(at, w, _)| (*at, *w)).collect();
+    // The short ones take what they need and leave the rest to the long ones.
+    texts.sort_by_key(|(_, width)| *width);
+    let mut left = (room + GAP).saturating_sub(fixed);
+    let mut given: Vec<(usize, usize)> = Vec::new();
+    for (turn, (at, width)) in texts.iter().enumerate() {
+        let share = (left / (texts.len() - turn)).saturating_sub(GAP);
+        let width = (*width).min(share);
+        left -= (width + GAP).min(left);
+        given.push((*at, width));
+    }
+    let width_of = |at: usize, width: usize| given.iter().find(|(other, _)| *other == at).map_or(width, |(_, w)| *w);
+    kept.into_iter().map(|(at, width, _)| (at, width_of(at, width))).collect()
 }
 
 /// `text` in at most `width` columns, ending in `…` if something is left out.
@@ -133,6 +143,7 @@ pub fn shorten(text: &str, width: usize) -> String {
 
 /// Headings in the first line of `area`, rows below; `area` must have a line for each.
 pub fn draw(columns: &[Column], rows: &[Row], area: Rect, buf: &mut Buffer, palette: &Palette) {
+    let area = area.intersection(buf.area);
     let fitted = fit(columns, rows, usize::from(area.width));
     let mut line = |y: u16, cells: &[(String, Style)], base: Option<Style>| {
         if y >= area.bottom() {
@@ -177,7 +188,10 @@ mod tests {
     fn drawn(width: u16) -> Vec<String> {
         let palette = Palette::new(Theme::Mono, Depth::Mono);
         let cell = |text: &str| Cell::new(text, Style::new());
-        let rows = [Row { cells: vec![cell("CD:FLM"), cell("3.1234"), cell("ran out of memory")], selected: true }];
+        let rows = [Row {
+            cells: vec![cell("CD:FLM"), cell("3.1234"), cell("ran out of memory and of patience")],
+            selected: true,
+        }];
         let area = Rect::new(0, 0, width, 2);
         let mut buf = Buffer::empty(area);
         draw(&COLUMNS, &rows, area, &mut buf, &palette);
@@ -187,8 +201,8 @@ mod tests {
 
     #[test]
     fn text_is_shortened_and_numbers_are_dropped_whole() {
-        assert_eq!(drawn(32)[1].trim_end(), "CD:FLM 3.1234 ran out of memory");
-        assert_eq!(drawn(24)[1].trim_end(), "CD:FLM 3.1234 ran out o…".trim_end());
+        assert_eq!(drawn(50)[1].trim_end(), "CD:FLM 3.1234 ran out of memory and of patience");
+        assert_eq!(drawn(40)[1].trim_end(), "CD:FLM 3.1234 ran out of memory and of …");
         assert_eq!(drawn(18)[1].trim_end(), "CD:FLM 3.1234");
         assert_eq!(drawn(10)[1].trim_end(), "CD:FLM");
     }

@@ -71,9 +71,11 @@ impl Screen {
         execute!(stdout(), EndSynchronizedUpdate)
     }
 
-    /// Forgets what the terminal shows, so that the next frame writes all of it.
+    /// Clears, so that the next frame writes everything. Not by `Terminal::clear`: that asks the terminal where its
+    /// cursor is, and the answer would go to the stream of keys.
     pub(super) fn forget(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     /// Captures the mouse or lets it go.
@@ -93,7 +95,7 @@ impl Screen {
         restore();
         rustix::process::kill_current_process_group(rustix::process::Signal::TSTP)?;
         take(mouse)?;
-        self.terminal.clear()
+        self.forget()
     }
 }
 

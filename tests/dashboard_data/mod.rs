@@ -26,7 +26,7 @@ const NOW: u64 = 1_700_000_000_000;
 const STEPS: u64 = 2_000;
 
 pub(crate) fn id(number: u64) -> RunId {
-    format!("{:012x}", number * 0x1234_5678_9ab + 7).parse().unwrap()
+    format!("{:012x}", number * 0x0123_4567_89ab + 7).parse().unwrap()
 }
 
 fn loss_at(number: u64, step: u64) -> f64 {
@@ -167,7 +167,7 @@ pub(crate) fn leaderboard() -> Leaderboard {
             let values: Vec<f64> = own.iter().filter_map(|run| run.latest.get(&metric).copied()).collect();
             let n = values.len();
             let mean = values.iter().sum::<f64>() / n.max(1) as f64;
-            (n > 0).then_some((metric, Estimate { mean, half_width: (n > 1).then_some(mean * 0.03), n }))
+            (n > 0).then_some((metric, Estimate { mean, half_width: (n > 1).then_some(mean * 0.09), n }))
         });
         let mut counts = std::collections::BTreeMap::new();
         for run in &own {

@@ -72,10 +72,10 @@ pub fn draw_form(app: &App, form: &Form, area: Rect, buf: &mut Buffer) {
     let inside = pane(app, "What to compare", LEFT.contains(&form.focus), left, buf);
     let mut y = inside.y;
     for field in LEFT {
-        let heading = match field {
-            Field::Architecture(Architecture::CausalDecoder) => Some("architectures"),
-            Field::Objective(Objective::FullLm) => Some("objectives"),
-            _ => None,
+        let heading = if field == Field::Architecture(Architecture::CausalDecoder) {
+            Some("architectures")
+        } else {
+            (field == Field::Objective(Objective::FullLm)).then_some("objectives")
         };
         if let Some(heading) = heading {
             buf.set_stringn(inside.x, y, heading, usize::from(inside.width), app.palette.dim);
@@ -110,7 +110,18 @@ fn draw_field(app: &App, form: &Form, field: Field, area: Rect, buf: &mut Buffer
         Field::Preset => Some(turning(form.preset())),
         Field::BudgetKind => Some(turning(form.budget.word())),
         Field::Corpus => Some(turning(form.corpus_name().unwrap_or("a path"))),
-        _ => None,
+        Field::Name
+        | Field::Seeds
+        | Field::DModel
+        | Field::NumLayers
+        | Field::NumHeads
+        | Field::HeadDim
+        | Field::SeqLen
+        | Field::BatchSize
+        | Field::LearningRate
+        | Field::BudgetAmount
+        | Field::CorpusPath
+        | Field::Tokenizer => None,
     };
     let labelled = !matches!(field, Field::Architecture(_) | Field::Objective(_));
     let mut spans = vec![Span::styled(pointer, palette.key)];
@@ -142,10 +153,7 @@ fn explain(app: &App, form: &Form, area: Rect, buf: &mut Buffer) {
         return;
     }
     let inside = pane(app, form.focus.label(), false, area, buf);
-    let picture = match form.focus {
-        Field::Architecture(architecture) => mask_picture(architecture),
-        _ => &[],
-    };
+    let picture = if let Field::Architecture(architecture) = form.focus { mask_picture(architecture) } else { &[] };
     let picture_width = picture.iter().map(|row| row.chars().count()).max().unwrap_or(0) as u16;
     for (y, row) in (inside.y..inside.bottom()).zip(picture) {
         buf.set_string(inside.x, y, row, palette.live);
@@ -172,11 +180,8 @@ fn explain(app: &App, form: &Form, area: Rect, buf: &mut Buffer) {
 /// The illegal cells to speak of: those of the choice under the cursor first.
 fn illegal_here(form: &Form) -> Vec<legal::Illegal> {
     let mut illegal = form.illegal();
-    let here = match form.focus {
-        Field::Architecture(architecture) => architecture.label(),
-        Field::Objective(objective) => objective.label(),
-        _ => "",
-    };
+    let labelled = matches!(form.focus, Field::Architecture(_) | Field::Objective(_));
+    let here = if labelled { form.focus.label() } else { "" };
     illegal.sort_by_key(|cell| !cell.cell.contains(here));
     illegal
 }

@@ -81,7 +81,7 @@ pub fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     let wide = area.width >= 110;
     let rows = (series.len() as u16 + 1).min((area.height / 3).max(3));
     let (upper, lower) = if wide {
-        let legend = 58.min(area.width / 2);
+        let legend = if area.width >= 150 { 64 } else { 52 };
         let left = Rect { width: area.width - legend, ..area };
         (left, Rect { x: left.right(), width: legend, ..area })
     } else {
@@ -169,6 +169,9 @@ fn legend(app: &App, series: &[Series], area: Rect, buf: &mut Buffer) {
         None => "Legend  ← → read values".to_owned(),
     };
     let inside = pane(app, &title, !series.is_empty(), area, buf);
+    if series.is_empty() {
+        return;
+    }
     let place = legend_place(app, series);
     let shown = table::visible(series.len(), place, usize::from(inside.height.saturating_sub(1)));
     let rows: Vec<Row> = shown

@@ -11,6 +11,7 @@ use crate::tui::act::available;
 use crate::tui::app::{App, Link, Overlay, Page};
 use crate::tui::composer::Stage;
 use crate::tui::format;
+use crate::tui::keymap::Move::{Bottom, Down, Left, PageDown, PageUp, PreviousPane, Right, Top, Up};
 use crate::tui::keymap::{self, Action};
 use crate::tui::msg::Tab;
 use crate::tui::table::shorten;
@@ -160,10 +161,16 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
 fn keys(app: &App, area: Rect, buf: &mut Buffer) {
     let place = app.place();
     let silent = |action: Action| {
-        use keymap::Move::{Bottom, Down, PageDown, PageUp, Top, Up};
         matches!(
             action,
-            Action::Move(Up | Down | Top | Bottom | PageUp | PageDown)
+            Action::Move(Up | Down | Left | Right | Top | Bottom | PageUp | PageDown | PreviousPane)
+                | Action::PreviousMetric
+                | Action::PreviousStudy
+                | Action::ReverseSort
+                | Action::SmoothLess
+                | Action::ZoomOut
+                | Action::PanLeft
+                | Action::PanRight
                 | Action::ShowLab
                 | Action::ShowCurves
                 | Action::ShowLeaderboard
@@ -184,7 +191,7 @@ fn keys(app: &App, area: Rect, buf: &mut Buffer) {
     for row in first {
         let entry = text(row);
         if width(&entry) > room {
-            break;
+            continue;
         }
         room -= width(&entry);
         push_key(&mut line, app, &entry);
@@ -215,7 +222,7 @@ pub fn pane(app: &App, title: &str, focused: bool, area: Rect, buf: &mut Buffer)
     inside
 }
 
-/// Draws lines from the first that is scrolled to; gives back how many do not fit above and below.
+/// Draws lines from the first that is scrolled to; the last page is always full.
 pub fn lines(lines: &[Line], scroll: usize, area: Rect, buf: &mut Buffer) {
     let height = usize::from(area.height);
     let start = scroll.min(lines.len().saturating_sub(height));

@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::tui::act::available;
+use crate::tui::act::available_on_page;
 use crate::tui::app::App;
 use crate::tui::keymap::{self, Action, Binding, Place};
 use crate::tui::text_field::TextField;
@@ -25,23 +25,13 @@ fn matches(row: &Binding, query: &str) -> bool {
 /// The keys of `place` that work now and match what was typed.
 #[must_use]
 pub fn help_rows(app: &App, place: Place, query: &str) -> Vec<&'static Binding> {
-    keymap::rows(place).filter(|row| available_there(app, row.action) && matches(row, query)).collect()
+    keymap::rows(place).filter(|row| available_on_page(app, row.action) && matches(row, query)).collect()
 }
 
 /// The actions of `place` that can be run by name.
 #[must_use]
 pub fn palette_rows(app: &App, place: Place, query: &str) -> Vec<&'static Binding> {
     help_rows(app, place, query).into_iter().filter(|row| row.action != Action::Palette).collect()
-}
-
-/// The overlay itself must not change what is said to work below it.
-fn available_there(app: &App, action: Action) -> bool {
-    if app.overlay.is_none() {
-        return available(app, action);
-    }
-    let mut below = app.clone();
-    below.overlay = None;
-    available(&below, action)
 }
 
 fn query_line<'a>(app: &App, query: &TextField, hint: &'a str) -> Line<'a> {

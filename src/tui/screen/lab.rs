@@ -25,10 +25,10 @@ struct Layout {
 const TOP: u16 = 6;
 
 fn layout(app: &App, area: Rect) -> Layout {
-    let width = if area.width >= 120 { area.width * 2 / 5 } else { area.width * 11 / 20 };
-    let coverage = Rect { width: width.min(60), height: TOP, ..area };
+    let width = if area.width >= 120 { 50 } else { area.width * 11 / 20 };
+    let coverage = Rect { width, height: TOP, ..area };
     let rest = area.width - coverage.width;
-    let machine = Rect { x: coverage.right(), width: if rest >= 80 { 36 } else { rest }, ..coverage };
+    let machine = Rect { x: coverage.right(), width: if rest >= 66 { 34 } else { rest }, ..coverage };
     let left = rest - machine.width;
     let studies = (left > 0).then_some(Rect { x: machine.right(), width: left, ..coverage });
     let below = Rect { y: area.y + TOP, height: area.height.saturating_sub(TOP), ..area };
@@ -36,49 +36,52 @@ fn layout(app: &App, area: Rect) -> Layout {
         let section = focus(app);
         return Layout { coverage, machine, studies, lists: vec![(section, area)] };
     }
-    let counts = Section::ALL.map(|section| app.section(section).len() as u16);
+    let counted = |section: Section| (section, app.section(section).len() as u16);
     let lists = if area.width >= 160 {
-        let [running, _, _] = heights([counts[0], 0, 0], below.height, true);
-        let top = Rect { height: running, ..below };
-        let low = Rect { y: top.bottom(), height: below.height - running, ..below };
+        let (_, running) = counted(Section::Running);
+        let most = (below.height / 2).max(LEAST_LIST);
+        let top = Rect { height: (running + LIST_FRAME).clamp(LEAST_LIST, most), ..below };
+        let low = Rect { y: top.bottom(), height: below.height - top.height, ..below };
         let half = Rect { width: low.width / 2, ..low };
         let other = Rect { x: half.right(), width: low.width - half.width, ..low };
         vec![(Section::Running, top), (Section::Queue, half), (Section::Recent, other)]
     } else {
-        let shares = heights(counts, below.height, false);
-        let mut y = below.y;
-        let mut stacked = Vec::new();
-        for (section, height) in Section::ALL.into_iter().zip(shares) {
-            stacked.push((section, Rect { y, height, ..below }));
-            y += height;
-        }
-        stacked
+        stacked(Section::ALL.map(counted), focus(app), below)
     };
     Layout { coverage, machine, studies, lists }
 }
 
-/// Heights of the three lists, frames and headings included: what each needs, the rest shared.
-fn heights(counts: [u16; 3], height: u16, first_only: bool) -> [u16; 3] {
-    const FRAME: u16 = 3;
-    if first_only {
-        let most = (height / 2).max(FRAME + 2);
-        return [(counts[0] + FRAME).clamp(FRAME + 2, most), 0, 0];
-    }
-    let least = [FRAME + 2, FRAME + 1, FRAME + 1];
-    let mut given = least;
-    let mut spare = height.saturating_sub(least.iter().sum());
-    // One line at a time to the list that lacks most keeps all three in view.
-    while spare > 0 {
-        let lacking = (0..3).max_by_key(|at| {
-            let (count, have) = (counts.get(*at).copied().unwrap_or(0), given.get(*at).copied().unwrap_or(0));
-            ((count + FRAME).saturating_sub(have), 3 - at)
-        });
-        if let Some(lines) = lacking.and_then(|at| given.get_mut(at)) {
-            *lines += 1;
+/// Lines of a list that are not rows: frame and heading.
+const LIST_FRAME: u16 = 3;
+const LEAST_LIST: u16 = LIST_FRAME + 1;
+
+/// The lists one under the other. What is left after one row each goes line by line to the shortest list that lacks
+/// some; where not even one row each fits, lists without the cursor are left out, the last first.
+fn stacked(lists: [(Section, u16); 3], focus: Section, area: Rect) -> Vec<(Section, Rect)> {
+    let mut shown: Vec<(Section, u16, u16)> =
+        lists.into_iter().map(|(section, count)| (section, count + LIST_FRAME, LEAST_LIST)).collect();
+    while shown.len() as u16 * LEAST_LIST > area.height && shown.len() > 1 {
+        if let Some(last) = shown.iter().rposition(|(section, _, _)| *section != focus) {
+            shown.remove(last);
         }
-        spare -= 1;
     }
-    given
+    for _ in shown.len() as u16 * LEAST_LIST..area.height {
+        let lacking = shown.iter_mut().filter(|(_, wanted, have)| have < wanted).min_by_key(|(_, _, have)| *have);
+        match lacking {
+            Some((_, _, have)) => *have += 1,
+            None => {
+                if let Some((_, _, have)) = shown.last_mut() {
+                    *have += 1;
+                }
+            }
+        }
+    }
+    let mut y = area.y;
+    let place = |(section, _, height): (Section, u16, u16)| {
+        y += height;
+        (section, Rect { y: y - height, height, ..area })
+    };
+    shown.into_iter().map(place).collect()
 }
 
 fn focus(app: &App) -> Section {
@@ -257,6 +260,9 @@ fn draw_list(app: &App, lab: &LabSummary, section: Section, area: Rect, buf: &mu
     let inside = pane(app, &format!("{name} {}{filtered}{marked}{follow}", runs.len()), focused, area, buf);
     if runs.is_empty() {
         let text = match section {
+            Section::Running | Section::Queue | Section::Recent if !app.filter.is_empty() => {
+                "nothing matches the filter"
+            }
             Section::Running => "nothing trains now",
             Section::Queue if lab.runs.is_empty() => "no runs yet: a adds a study",
             Section::Queue => "nothing waits: a adds a study",

@@ -57,7 +57,7 @@ fn totals(app: &App, plan: &PlanReport, width: usize) -> Vec<Line<'static>> {
         (Some(least), Some(most)) => format!("{} to {}", format::count(least as f64), format::count(most as f64)),
         (Some(_), None) | (None, Some(_)) | (None, None) => "-".to_owned(),
     };
-    let known = if existing > 0 { format!(", {existing} known already and not trained twice") } else { String::new() };
+    let known = if existing > 0 { format!(", {existing} known (not trained twice)") } else { String::new() };
     let seconds = plan.seconds.map_or_else(|| "unknown until a run has finished here".to_owned(), format::duration);
     let queue = plan.queue_done_s.map_or_else(|| "unknown yet".to_owned(), format::duration);
     let corpus = format!(
@@ -86,7 +86,7 @@ fn totals(app: &App, plan: &PlanReport, width: usize) -> Vec<Line<'static>> {
         for pair in facts.chunks(2) {
             let mut spans = pair.first().map(entry).unwrap_or_default();
             let used: usize = spans.iter().map(Span::width).sum();
-            spans.push(Span::raw(" ".repeat((width / 2).saturating_sub(used))));
+            spans.push(Span::raw(" ".repeat((width / 2).saturating_sub(used).max(2))));
             spans.extend(pair.get(1).map(entry).unwrap_or_default());
             text.push(Line::from(spans));
         }
