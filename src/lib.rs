@@ -17,4 +17,6 @@ pub mod store;
 pub mod schedule;
 pub mod wire;
 pub mod server;
+pub mod tui;
 pub mod report;
+pub mod cli;

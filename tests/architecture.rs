@@ -23,7 +23,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("schedule", &["rustix"]),
     ("wire", &["tokio", "tokio_util", "futures_util", "blake3", "rustix"]),
     ("server", &["anyhow", "tokio", "tokio_util", "futures_util", "rustix"]),
-    ("tui", &["anyhow", "ratatui", "crossterm", "tokio", "futures_util"]),
+    ("tui", &["anyhow", "ratatui", "crossterm", "tokio", "futures_util", "rustix"]),
     ("report", &[]),
     ("cli", &["anyhow", "clap", "clap_complete", "indicatif", "tokio", "rustix"]),
 ];

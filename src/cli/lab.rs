@@ -1,7 +1,6 @@
 //! What every command stands on: the config, the home, and a connection to the home's server.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -9,7 +8,7 @@ use crate::config::{Config, load_config};
 use crate::core::RunId;
 use crate::core::summary::RunSummary;
 use crate::runlog::Home;
-use crate::schedule::detach;
+use crate::server::start_in_background;
 use crate::wire::{Connection, Reply, Request, attach};
 
 /// The lab of this invocation.
@@ -40,16 +39,14 @@ impl Lab {
         Ok(attach(&self.home, &|| self.start_server()).await?)
     }
 
-    /// Starts `trilab server serve` on its own: new session, no terminal, its words in the server log.
+    /// Starts `trilab server serve` in the background.
     fn start_server(&self) -> std::io::Result<()> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.arg("--home").arg(self.home.root());
+        let mut arguments = vec!["--home".into(), self.home.root().as_os_str().to_owned()];
         if let Some(file) = &self.config_file {
-            command.arg("--config").arg(std::path::absolute(file)?);
+            arguments.extend(["--config".into(), std::path::absolute(file)?.into_os_string()]);
         }
-        command.args(["server", "serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        detach(&mut command, 0);
-        command.current_dir(self.home.root()).spawn().map(|_| ())
+        arguments.extend(["server".into(), "serve".into()]);
+        start_in_background(self.home.root(), &std::env::current_exe()?, &arguments)
     }
 
     /// One request, for commands that make only one.
@@ -67,7 +64,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> 
 /// One request; a refusal is an error with the server's words.
 pub(super) async fn ask(connection: &mut Connection, request: Request) -> Result<Reply> {
     match connection.request(request).await? {
-        Reply::Refused { message } => bail!(message),
+        Reply::Refused { message } => bail!("could not {message}"),
         reply => Ok(reply),
     }
 }
@@ -89,7 +86,8 @@ pub(super) async fn runs(connection: &mut Connection, request: Request) -> Resul
 pub(super) async fn resolve(connection: &mut Connection, texts: &[String]) -> Result<Vec<RunId>> {
     let known = runs(connection, Request::ListRuns { study: None }).await?;
     let one = |text: &String| {
-        let fitting: Vec<&RunId> = known.iter().map(|run| &run.id).filter(|id| id.as_str().starts_with(text.as_str())).collect();
+        let fitting: Vec<&RunId> =
+            known.iter().map(|run| &run.id).filter(|id| id.as_str().starts_with(text.as_str())).collect();
         match fitting.as_slice() {
             [] => bail!("no run is called `{text}`; `trilab run list` shows the ids"),
             [one] => Ok((*one).clone()),

@@ -33,6 +33,9 @@ pub fn shipped_names() -> Vec<&'static str> {
     SHIPPED.iter().map(|(name, _)| *name).collect()
 }
 
+/// File stems that say nothing of their text; the folder's name does.
+const EMPTY_STEMS: [&str; 5] = ["input", "train", "data", "text", "corpus"];
+
 /// A short name for people: shipped name, file stem or folder name of the first path, and how many follow.
 pub(super) fn title(paths: &[String]) -> String {
     let Some(first) = paths.first() else { return "empty".to_owned() };
@@ -41,7 +44,10 @@ pub(super) fn title(paths: &[String]) -> String {
         None => {
             let path = Path::new(first);
             let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-            let name = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
+            let stem = if whole.is_dir() { whole.file_name() } else { whole.file_stem() };
+            let empty = stem.and_then(|stem| stem.to_str()).is_some_and(|stem| EMPTY_STEMS.contains(&stem));
+            let folder = whole.parent().and_then(Path::file_name).filter(|_| empty && !whole.is_dir());
+            let name = folder.or(stem);
             name.map_or_else(|| first.clone(), |name| name.to_string_lossy().into_owned())
         }
     };
@@ -262,5 +268,6 @@ mod tests {
     fn titles_are_short() {
         assert_eq!(title(&["shipped:harbour".to_owned()]), "harbour");
         assert_eq!(title(&["/data/tiny.txt".to_owned(), "b.txt".to_owned()]), "tiny+1");
+        assert_eq!(title(&["/texts/sonnets/input.txt".to_owned()]), "sonnets");
     }
 }

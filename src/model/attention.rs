@@ -3,6 +3,7 @@
 
 use candle_core::{Result, Tensor};
 
+use super::initial::Deviations;
 use super::parameters::Parameters;
 use crate::core::ModelSpec;
 use crate::kernel::attention::attend;
@@ -25,12 +26,7 @@ impl Attention {
     ///
     /// # Errors
     /// The device fails.
-    pub fn new(
-        spec: &ModelSpec,
-        parameters: &mut Parameters,
-        name: &str,
-        deviations: super::block::Deviations,
-    ) -> Result<Self> {
+    pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, deviations: Deviations) -> Result<Self> {
         let inner = spec.num_heads * spec.head_dim;
         let mut weight = |part: &str, shape: [usize; 2], deviation| {
             parameters.normal(&format!("{name}.{part}.weight"), &shape, deviation)

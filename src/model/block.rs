@@ -3,30 +3,13 @@
 use candle_core::{Result, Tensor};
 
 use super::attention::Attention;
+use super::initial::Deviations;
 use super::parameters::Parameters;
 use crate::core::ModelSpec;
 use crate::kernel::activation::swiglu;
 use crate::kernel::linear::linear;
 use crate::kernel::norm::rms_norm;
 use crate::kernel::rope::Rotation;
-
-/// Standard deviations of initial weights.
-#[derive(Clone, Copy, Debug)]
-pub struct Deviations {
-    /// Of matrices that read from the stream.
-    pub weight: f64,
-    /// Of matrices that write into it: smaller, so that depth does not blow it up (GPT-2, Radford et al. 2019, §2.3).
-    pub residual: f64,
-}
-
-impl Deviations {
-    /// 0.02, and 0.02 / √(2 L) for a stack of L blocks.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "layer counts are small")]
-    pub fn of_depth(num_layers: usize) -> Self {
-        Self { weight: 0.02, residual: 0.02 / ((2 * num_layers) as f64).sqrt() }
-    }
-}
 
 /// RMSNorm with its gain.
 #[derive(Clone, Debug)]

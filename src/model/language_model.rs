@@ -3,7 +3,8 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use super::block::{Deviations, Memory, Stack};
+use super::block::{Memory, Stack};
+use super::initial::Deviations;
 use super::input::{ModelInput, SideInput};
 use super::parameters::Parameters;
 use crate::core::{Architecture, ModelSpec};

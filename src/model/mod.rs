@@ -4,6 +4,7 @@
 
 pub mod attention;
 pub mod block;
+pub mod initial;
 pub mod input;
 pub mod language_model;
 pub mod mask;

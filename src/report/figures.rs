@@ -8,7 +8,8 @@ use crate::core::{Metric, Metrics};
 pub fn count(value: f64) -> String {
     let steps = [(1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
     let Some((unit, prefix)) = steps.into_iter().find(|(unit, _)| value >= *unit * 0.9995) else {
-        return format!("{value:.0}");
+        // An empty sum is -0.
+        return format!("{:.0}", value + 0.0);
     };
     let scaled = value / unit;
     let decimals = if scaled < 9.995 { 2 } else { usize::from(scaled < 99.95) };

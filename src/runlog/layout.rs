@@ -59,6 +59,12 @@ impl Home {
         self.root.join("queue.json")
     }
 
+    /// What the dashboard remembers from one start to the next; written by the dashboard alone.
+    #[must_use]
+    pub fn dashboard_file(&self) -> PathBuf {
+        self.root.join("dashboard.json")
+    }
+
     /// Tags, notes and archive flags.
     #[must_use]
     pub fn labels_file(&self) -> PathBuf {

@@ -102,7 +102,7 @@ impl Launcher for LocalLauncher {
 
 /// A session of its own and a lower priority, set between fork and exec.
 #[expect(unsafe_code, reason = "the standard library has no safe way to start a process in a new session")]
-pub fn detach(command: &mut Command, nice: i32) {
+fn detach(command: &mut Command, nice: i32) {
     // SAFETY: the closure runs in the forked child and makes two system calls; it allocates nothing, takes no lock and
     // touches no memory of other threads.
     unsafe {

@@ -11,7 +11,7 @@ pub mod launch;
 
 pub use adopt::{Action, Found, Standing, standing};
 pub use check::PlanError;
-pub use launch::{LaunchError, Launched, Launcher, LocalLauncher, detach};
+pub use launch::{LaunchError, Launched, Launcher, LocalLauncher};
 pub use plan::{CorpusFacts, Plan, plan};
 pub use queue::{Entry, Queue, QueueError, launches};
 pub use report::{Workload, planned_run, report};

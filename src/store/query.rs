@@ -16,6 +16,12 @@ const SPARKLINE: usize = 32;
 
 type Rows<'a> = Box<dyn Iterator<Item = Result<Row, StoreError>> + 'a>;
 
+/// Means and not extremes: a trend in one line of text has no room for noise.
+#[expect(clippy::cast_precision_loss, reason = "stretches are far shorter than 2^52")]
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
 /// The rows whose keys begin with `prefix`, in order. Not sled's `scan_prefix`: that one, asked for more than there
 /// is, walks on to the end of the tree.
 fn ascending<'a>(tree: &Tree, prefix: Vec<u8>) -> Rows<'a> {
@@ -98,7 +104,8 @@ impl Store {
     /// The index cannot be read.
     pub fn sparkline(&self, run: &RunId) -> Result<Vec<f64>, StoreError> {
         let points = self.points(Kind::Training, run, Metric::Loss)?;
-        Ok(thin(points, SPARKLINE).into_iter().map(|point| point.value).collect())
+        let values: Vec<f64> = points.iter().map(|point| point.value).collect();
+        Ok(values.chunks(values.len().div_ceil(SPARKLINE).max(1)).map(mean).collect())
     }
 
     /// The newest `limit` events that are neither steps, validations, samples nor heartbeats, newest last.

@@ -1,0 +1,78 @@
+//! `trilab server` and `trilab reindex`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+
+use super::arguments::ServerCommand;
+use super::lab::{Lab, unexpected};
+use super::output::{print, print_json};
+use crate::schedule::LocalLauncher;
+use crate::server::{ServerOptions, serve as serve_lab};
+use crate::wire::{Connection, Reply, Request, WireError, connect, stop_server};
+
+pub(super) fn run(lab: &Lab, command: &ServerCommand) -> Result<ExitCode> {
+    match command {
+        ServerCommand::Serve => serve(lab),
+        ServerCommand::Start => super::lab::block_on(async {
+            lab.connect().await?;
+            Ok(ExitCode::SUCCESS)
+        }),
+        ServerCommand::Stop => {
+            let stopped = super::lab::block_on(async { Ok(stop_server(&lab.home).await?) })?;
+            print(if stopped { "stopped; runs go on\n" } else { "no server was running\n" })?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ServerCommand::Status { json } => status(lab, *json),
+    }
+}
+
+/// The server itself, until it is asked to leave.
+fn serve(lab: &Lab) -> Result<ExitCode> {
+    let program = std::env::current_exe().context("could not find this program")?;
+    let options = ServerOptions {
+        home: lab.home.root().to_owned(),
+        slots: lab.config.lab.slots,
+        threads: lab.config.execution.threads,
+        program: program.clone(),
+        arguments: std::env::args_os().skip(1).collect(),
+        detach: true,
+    };
+    let launcher = LocalLauncher::new(program, lab.config.lab.nice);
+    let clock = Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    });
+    super::lab::block_on(serve_lab(options, launcher, clock))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn status(lab: &Lab, json: bool) -> Result<ExitCode> {
+    let found: Result<Connection, WireError> = super::lab::block_on(async { Ok(connect(&lab.home).await) })?;
+    match found {
+        Ok(connection) => {
+            let info = connection.server();
+            if json {
+                print_json(info)?;
+            } else {
+                print(&format!("running: version {}, process {}, home {}\n", info.version, info.pid, info.home))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(WireError::NoServer { .. }) => {
+            print(if json { "null\n" } else { "not running\n" })?;
+            Ok(ExitCode::FAILURE)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Rebuilds the index from the run directories.
+pub(super) fn reindex(lab: &Lab) -> Result<()> {
+    match lab.ask(Request::Reindex)? {
+        Reply::Done => Ok(()),
+        other => unexpected(&other),
+    }
+}

@@ -1,0 +1,211 @@
+//! The dashboard: a model, one update function, screens that are functions of the model, and a loop around them.
+//! Promises: the first frame needs no server; closing the terminal never stops a run; idle means silent.
+//! Must not know: stores, workers, schedules; it sees `core`, `config` and `wire` only.
+
+pub mod act;
+pub mod app;
+pub mod axis;
+pub mod board;
+pub mod chart;
+pub mod composer;
+pub mod filter;
+pub mod form;
+pub mod format;
+mod frames;
+pub mod keymap;
+pub mod msg;
+pub mod navigate;
+pub mod screen;
+pub mod series;
+pub mod table;
+mod terminal;
+pub mod text_field;
+pub mod theme;
+pub mod update;
+pub mod verbs;
+
+use std::env;
+use std::io::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+use crossterm::event::{Event, EventStream};
+use futures_util::StreamExt;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+use crate::config::ScreenConfig;
+use crate::wire::ClientFrame;
+
+pub use app::App;
+pub use msg::{ComposerDefaults, Effect, FromServer, Msg, Remembered, StudyChoice, Tab};
+pub use update::update;
+
+use terminal::Screen;
+
+/// The two ends of a connection that its owner keeps alive.
+#[derive(Debug)]
+pub struct Connection {
+    /// To the server. When it is full the request is refused on the screen, never waited for.
+    pub requests: Sender<ClientFrame>,
+    /// From the server.
+    pub frames: Receiver<FromServer>,
+}
+
+/// What the surroundings say: abilities of the terminal and the name of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Colours.
+    pub depth: theme::Depth,
+    /// Host.
+    pub host: String,
+}
+
+impl Surroundings {
+    /// Reads `NO_COLOR`, `CLICOLOR_FORCE`, `TERM`, `COLORTERM` and the host's name.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let read = |name: &str| env::var(name).ok();
+        let [refused, forced, term, colours] = ["NO_COLOR", "CLICOLOR_FORCE", "TERM", "COLORTERM"].map(read);
+        let named = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| read("HOSTNAME"));
+        Self {
+            depth: theme::depth(refused.as_deref(), forced.as_deref(), term.as_deref(), colours.as_deref()),
+            host: named.unwrap_or_default().trim().to_owned(),
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Shows the dashboard until the person leaves, and gives back what the next start should begin with.
+///
+/// # Errors
+/// The terminal cannot be taken, read or written.
+pub async fn run(
+    config: ScreenConfig,
+    remembered: Remembered,
+    connection: Connection,
+    defaults: ComposerDefaults,
+) -> anyhow::Result<Remembered> {
+    let surroundings = Surroundings::from_environment();
+    let mut app = App::new(&config, remembered, defaults, surroundings.depth);
+    app.host = surroundings.host;
+    let mut screen = Screen::new(app.mouse).context("could not take the terminal")?;
+    app.size = screen.size().context("could not read the terminal's size")?;
+    app.now_ms = now_ms();
+    let outcome = event_loop(&mut app, &mut screen, connection, config.frames_per_second).await;
+    drop(screen);
+    outcome?;
+    // After a hang-up there is nobody to tell, and that is no error.
+    let _ = writeln!(std::io::stderr(), "{}", parting(&app));
+    Ok(app.remembered)
+}
+
+/// What is said on leaving.
+#[must_use]
+pub fn parting(app: &App) -> String {
+    let count = |section| app.runs().iter().filter(|run| app::Section::of(&run.status) == section).count();
+    let (running, queued) = (count(app::Section::Running), count(app::Section::Queue));
+    if running + queued == 0 {
+        return "left the dashboard; `trilab` opens it again".to_owned();
+    }
+    let verb = if running == 1 { "goes" } else { "go" };
+    format!(
+        "left the dashboard: {} {verb} on, {queued} more in the queue; `trilab` opens it again",
+        format::runs(running)
+    )
+}
+
+async fn event_loop(
+    app: &mut App,
+    screen: &mut Screen,
+    mut connection: Connection,
+    frames_per_second: u32,
+) -> anyhow::Result<()> {
+    let frame = Duration::from_secs(1) / frames_per_second.clamp(1, 30);
+    let mut terminated = signal(SignalKind::terminate()).context("could not listen for TERM")?;
+    let mut hung_up = signal(SignalKind::hangup()).context("could not listen for HUP")?;
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut events = EventStream::new();
+    let mut due = Instant::now();
+    let mut talking = true;
+    loop {
+        let msg = tokio::select! {
+            biased;
+            _ = terminated.recv() => return Ok(()),
+            _ = hung_up.recv() => return Ok(()),
+            () = sleep_until(due), if app.dirty => {
+                screen.draw(app).context("could not draw on the terminal")?;
+                app.dirty = false;
+                due = Instant::now() + frame;
+                continue;
+            }
+            event = events.next() => match event {
+                Some(Ok(event)) => from_terminal(event),
+                // The terminal is gone: there is nobody to show anything to.
+                Some(Err(_)) | None => return Ok(()),
+            },
+            told = connection.frames.recv(), if talking => match told {
+                Some(FromServer::Connected(info)) => Some(Msg::Connected(info)),
+                Some(FromServer::Frame(frame)) => Some(Msg::Frame(frame)),
+                Some(FromServer::Closed { reason }) => Some(Msg::Disconnected { reason }),
+                None => {
+                    talking = false;
+                    Some(Msg::Disconnected { reason: "the connection's task ended".to_owned() })
+                }
+            },
+            _ = ticks.tick() => Some(Msg::Tick { now_ms: now_ms() }),
+        };
+        let Some(msg) = msg else { continue };
+        // A key is answered in the next frame and not a frame later.
+        if matches!(msg, Msg::Key(_)) {
+            due = due.min(Instant::now() + frame / 8);
+        }
+        let effects = update(app, msg);
+        if perform(app, screen, &connection.requests, effects)? {
+            return Ok(());
+        }
+    }
+}
+
+fn from_terminal(event: Event) -> Option<Msg> {
+    match event {
+        Event::Key(key) => Some(Msg::Key(key)),
+        Event::Mouse(mouse) => Some(Msg::Mouse(mouse)),
+        Event::Paste(text) => Some(Msg::Paste(text)),
+        Event::Resize(columns, rows) => Some(Msg::Resize(columns, rows)),
+        Event::FocusGained | Event::FocusLost => None,
+    }
+}
+
+/// Does what the model wants done; true to leave.
+fn perform(
+    app: &mut App,
+    screen: &mut Screen,
+    requests: &Sender<ClientFrame>,
+    effects: Vec<Effect>,
+) -> anyhow::Result<bool> {
+    for effect in effects {
+        match effect {
+            Effect::Quit => return Ok(true),
+            Effect::Send(frame) => {
+                if let Err(refused) = requests.try_send(frame) {
+                    update(app, Msg::NotSent(refused.into_inner()));
+                }
+            }
+            Effect::Copy(text) => Screen::copy(&text).context("could not write to the terminal")?,
+            Effect::SetMouse(mouse) => Screen::set_mouse(mouse).context("could not switch the mouse")?,
+            Effect::Redraw => screen.forget().context("could not clear the terminal")?,
+            Effect::Suspend => {
+                screen.suspend(app.mouse).context("could not go to the shell and back")?;
+                app.size = screen.size().context("could not read the terminal's size")?;
+                app.dirty = true;
+            }
+        }
+    }
+    Ok(false)
+}

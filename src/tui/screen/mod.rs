@@ -1,0 +1,14 @@
+//! What each screen looks like: pure functions from the model to a buffer of cells.
+//! Promises: no number is ever cut, nothing is drawn outside its area, the same model gives the same screen.
+//! Must not know: keys by name (they come from the keymap), sockets, clocks.
+
+pub mod composer;
+pub mod curves;
+pub mod detail;
+pub mod frame;
+pub mod help;
+pub mod lab;
+pub mod leaderboard;
+pub mod review;
+
+pub use frame::{body, draw, tab_at};

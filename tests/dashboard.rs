@@ -1,0 +1,434 @@
+//! The dashboard as tables of (model, keys) → (model, effects) and as screens in text, at three sizes.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a broken test stops")]
+
+mod dashboard_data;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use dashboard_data as data;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use trilab::core::{Metric, RunId};
+use trilab::tui::app::{Overlay, Page};
+use trilab::tui::{App, Effect, Msg, Tab, screen, update};
+use trilab::wire::{Reply, Request, RunSelection, ServerFrame, Topic, Update};
+
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
+
+fn key(app: &mut App, code: KeyCode) -> Vec<Effect> {
+    update(app, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
+}
+
+/// Presses each character of `keys`; `\n` is Enter, `\t` Tab, `\x1b` Esc.
+fn press(app: &mut App, keys: &str) -> Vec<Effect> {
+    let code = |c| match c {
+        '\n' => KeyCode::Enter,
+        '\t' => KeyCode::Tab,
+        '\x1b' => KeyCode::Esc,
+        c => KeyCode::Char(c),
+    };
+    keys.chars().flat_map(|c| key(app, code(c))).collect()
+}
+
+fn requests(effects: &[Effect]) -> Vec<Request> {
+    let request = |effect: &Effect| match effect {
+        Effect::Send(frame) => Some(frame.request.clone()),
+        Effect::Quit | Effect::Copy(_) | Effect::SetMouse(_) | Effect::Suspend | Effect::Redraw => None,
+    };
+    effects.iter().filter_map(request).collect()
+}
+
+fn reply(app: &mut App, effects: &[Effect], reply: Reply) -> Vec<Effect> {
+    let id = effects
+        .iter()
+        .find_map(|effect| match effect {
+            Effect::Send(frame) if !matches!(frame.request, Request::Subscribe { .. }) => Some(frame.id),
+            _ => None,
+        })
+        .unwrap();
+    update(app, Msg::Frame(Box::new(ServerFrame::Reply { id, reply })))
+}
+
+fn shown(app: &App) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
+    terminal.draw(|frame| screen::draw(app, frame.area(), frame.buffer_mut())).unwrap();
+    terminal.backend().to_string()
+}
+
+fn snapshot(name: &str, app: &App) {
+    insta::assert_snapshot!(format!("{name}_{}x{}", app.size.0, app.size.1), shown(app));
+}
+
+#[test]
+fn lab_screens() {
+    for (columns, rows) in SIZES {
+        snapshot("lab", &data::app(columns, rows));
+    }
+}
+
+#[test]
+fn curves_screens() {
+    for (columns, rows) in SIZES {
+        let mut app = data::app(columns, rows);
+        press(&mut app, "2ss");
+        data::tell_curves(&mut app, Metric::Loss);
+        for _ in 0..30 {
+            key(&mut app, KeyCode::Left);
+        }
+        snapshot("curves", &app);
+    }
+}
+
+#[test]
+fn folded_curves_screen() {
+    let mut app = data::app(120, 40);
+    press(&mut app, "2bXLY");
+    data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
+    data::tell_curves(&mut app, Metric::Loss);
+    snapshot("curves_folded", &app);
+}
+
+#[test]
+fn leaderboard_screens() {
+    for (columns, rows) in SIZES {
+        let mut app = data::app(columns, rows);
+        press(&mut app, "4");
+        data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
+        press(&mut app, "j\n");
+        snapshot("leaderboard", &app);
+    }
+}
+
+#[test]
+fn detail_screens() {
+    for (columns, rows) in SIZES {
+        let mut app = data::app(columns, rows);
+        press(&mut app, "\n");
+        data::tell(&mut app, Update::Run(Box::new(data::detail(7))));
+        data::tell_curves(&mut app, Metric::Loss);
+        data::tell_curves(&mut app, Metric::ValidationLoss);
+        snapshot("detail", &app);
+    }
+}
+
+#[test]
+fn composer_screens() {
+    for (columns, rows) in SIZES {
+        let mut app = data::app(columns, rows);
+        press(&mut app, "a");
+        snapshot("chooser", &app);
+        press(&mut app, "G\n\t\t");
+        press(&mut app, "\t\t ");
+        snapshot("form", &app);
+    }
+}
+
+#[test]
+fn review_screens() {
+    for (columns, rows) in SIZES {
+        let mut app = data::app(columns, rows);
+        let effects = press(&mut app, "a\n");
+        reply(&mut app, &effects, Reply::Plan(Box::new(data::plan())));
+        snapshot("review", &app);
+    }
+}
+
+#[test]
+fn help_and_palette_screens() {
+    for (columns, rows) in SIZES {
+        let mut app = data::app(columns, rows);
+        press(&mut app, "?");
+        snapshot("help", &app);
+        press(&mut app, "\x1b:run");
+        snapshot("palette", &app);
+    }
+}
+
+#[test]
+fn dialogs_and_empty_screens() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "x");
+    snapshot("stop", &app);
+    let mut app = data::fresh(80, 24);
+    snapshot("connecting", &app);
+    press(&mut app, "2");
+    snapshot("curves_empty", &app);
+    let mut app = data::app(80, 24);
+    press(&mut app, "/arch:ND stat");
+    snapshot("filter", &app);
+    update(&mut app, Msg::Disconnected { reason: "connection reset".to_owned() });
+    press(&mut app, "\n");
+    snapshot("gone", &app);
+    let mut app = data::fresh(59, 24);
+    app.dirty = true;
+    assert!(shown(&app).contains("trilab needs 60×16; this is 59×24"));
+}
+
+fn run_ids(numbers: &[u64]) -> RunSelection {
+    RunSelection::Runs(numbers.iter().map(|number| data::id(*number)).collect())
+}
+
+#[test]
+fn verbs_become_requests_for_the_run_under_the_cursor_or_the_marked_ones() {
+    for (keys, wanted) in [
+        ("p", Request::PauseRuns { runs: run_ids(&[7]) }),
+        ("\tK", Request::MoveRun { run: data::id(9), by: -1 }),
+        ("\tjJ", Request::MoveRun { run: data::id(10), by: 1 }),
+        ("\t+", Request::ChangePriority { runs: run_ids(&[9]), by: 1 }),
+        ("\t-", Request::ChangePriority { runs: run_ids(&[9]), by: -1 }),
+        ("P", Request::PauseQueue),
+        // Down the lists to the paused run.
+        ("jjjjjp", Request::ResumeRuns { runs: run_ids(&[12]) }),
+        // Space goes on to the next run; the mark on a queued one does not take part in a retry.
+        ("  p", Request::PauseRuns { runs: run_ids(&[7, 8]) }),
+        ("xy", Request::StopRuns { runs: run_ids(&[7]) }),
+        ("x\t\n", Request::StopRuns { runs: run_ids(&[7]) }),
+        ("/status:failed\nR", Request::RetryRuns { runs: run_ids(&[13]) }),
+    ] {
+        let mut app = data::app(80, 24);
+        assert_eq!(requests(&press(&mut app, keys)), [wanted], "{keys:?}");
+    }
+}
+
+#[test]
+fn verbs_that_make_no_sense_and_answers_of_no_send_nothing() {
+    for keys in ["R", "K", "x\n", "xn", "x\x1b", "\t\tp", "\t\t+", "/status:finished\nR"] {
+        let mut app = data::app(80, 24);
+        assert_eq!(requests(&press(&mut app, keys)), [], "{keys:?}");
+    }
+    let mut app = data::app(80, 24);
+    update(&mut app, Msg::Disconnected { reason: "gone".to_owned() });
+    assert_eq!(requests(&press(&mut app, "pxyP")), [], "without a server there is nothing to send to");
+}
+
+fn topics(effects: &[Effect]) -> Vec<Topic> {
+    match requests(effects).pop() {
+        Some(Request::Subscribe { topics }) => topics,
+        other => panic!("no subscription but {other:?}"),
+    }
+}
+
+#[test]
+fn what_is_subscribed_is_what_is_on_the_screen() {
+    let mut app = data::fresh(80, 24);
+    assert_eq!(requests(&press(&mut app, "1")), [], "nothing is sent before there is a server");
+    let effects = update(&mut app, Msg::Connected(data::info()));
+    assert_eq!(topics(&effects), [Topic::Lab]);
+    data::tell(&mut app, Update::Lab(Box::new(data::lab())));
+    assert_eq!(topics(&press(&mut app, "4")), [Topic::Lab, Topic::Leaderboard { study: None }]);
+    let study = Some("night-shift".parse().unwrap());
+    assert_eq!(topics(&press(&mut app, "\t")), [Topic::Lab, Topic::Leaderboard { study }]);
+    press(&mut app, "\t\t1  ");
+    let marked = |width| {
+        let runs = vec![data::id(7), data::id(8)];
+        vec![Topic::Lab, Topic::Curves { runs, metric: Metric::Loss, width }]
+    };
+    assert_eq!(topics(&press(&mut app, "2")), marked(160));
+    assert_eq!(topics(&update(&mut app, Msg::Resize(100, 30))), marked(200));
+    let effects = press(&mut app, "]");
+    assert!(matches!(&topics(&effects)[1], Topic::Curves { metric: Metric::ValidationLoss, .. }));
+    let effects = press(&mut app, "1\n");
+    assert!(topics(&effects).contains(&Topic::Run { run: data::id(10) }) || matches!(app.page, Page::Detail(_)));
+    assert_eq!(topics(&press(&mut app, "\x1b")), [Topic::Lab]);
+    assert_eq!(requests(&press(&mut app, "jk")), [], "moving the cursor on the Lab asks for nothing");
+    let effects = update(&mut app, Msg::Connected(data::info()));
+    assert_eq!(topics(&effects), [Topic::Lab], "a new connection is told again");
+}
+
+#[test]
+fn zooming_asks_for_more_points_and_panning_does_not() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "2");
+    data::tell_curves(&mut app, Metric::Loss);
+    let width = |effects: &[Effect]| match topics(effects).pop() {
+        Some(Topic::Curves { width, .. }) => width,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(width(&press(&mut app, "+")), 320);
+    assert_eq!(width(&press(&mut app, "+")), 640);
+    assert_eq!(requests(&press(&mut app, "<>")), []);
+    assert_eq!(width(&press(&mut app, "0")), 160);
+}
+
+#[test]
+fn a_new_run_never_moves_the_cursor() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "jj");
+    let before = app.lab_view.cursor.clone().unwrap();
+    let mut lab = data::lab();
+    let mut new = lab.runs[0].clone();
+    new.id = "ffffffffffff".parse().unwrap();
+    new.status = lab.runs[4].status.clone();
+    lab.runs.insert(0, new);
+    data::tell(&mut app, Update::Lab(Box::new(lab)));
+    assert_eq!(app.lab_view.cursor, Some(before));
+    let mut app = data::app(80, 24);
+    press(&mut app, "4");
+    data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
+    press(&mut app, "jj");
+    let under = trilab::tui::act::under_cursor(&app);
+    press(&mut app, "ssS");
+    assert_eq!(trilab::tui::act::under_cursor(&app), under, "sorting keeps the row");
+}
+
+#[test]
+fn a_shipped_study_is_reviewed_then_submitted() {
+    let mut app = data::app(80, 24);
+    let effects = press(&mut app, "aj\n");
+    let sent = requests(&effects);
+    assert!(
+        matches!(&sent[..], [Request::CheckStudy { study }] if study.name.as_str() == "three-by-three"),
+        "{sent:?}"
+    );
+    assert_eq!(requests(&press(&mut app, "\n")), [], "nothing to submit before the plan is there");
+    let mut plan = data::plan();
+    plan.study = "three-by-three".parse().unwrap();
+    reply(&mut app, &effects, Reply::Plan(Box::new(plan.clone())));
+    let effects = press(&mut app, "\n");
+    assert!(matches!(&requests(&effects)[..], [Request::SubmitStudy { .. }]));
+    assert_eq!(requests(&press(&mut app, "\n")), [], "a second Enter does not submit twice");
+    reply(&mut app, &effects, Reply::Submitted(Box::new(plan)));
+    assert_eq!((app.tab, &app.page), (Tab::Lab, &Page::Tab));
+    let said = app.notice.unwrap().text;
+    assert_eq!(said, "study three-by-three: 6 runs queued; 2 runs known already");
+}
+
+#[test]
+fn a_refusal_is_shown_in_full_and_can_be_mended() {
+    let mut app = data::app(80, 24);
+    let effects = press(&mut app, "a\n");
+    let message = "the corpus `shipped:tales` could not be read: the folder holds no .txt or .jsonl file; name one with \
+                   corpus.paths or choose another corpus in the form";
+    reply(&mut app, &effects, Reply::Refused { message: message.to_owned() });
+    let screen = shown(&app).replace(['"', '\n', '┃', '│'], " ");
+    for word in message.split(' ') {
+        assert!(screen.contains(word), "`{word}` is missing:\n{screen}");
+    }
+    press(&mut app, "e");
+    assert_eq!(app.page_place(), trilab::tui::keymap::Place::Form);
+}
+
+#[test]
+fn the_form_makes_a_study() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "aG\n");
+    // The name, then ED on, FLM left off, PLM on already, MLM on, then the seeds.
+    press(&mut app, "\t\t\t \t\t\t \t,7");
+    let Page::Composer(composer) = &mut app.page else { panic!("not in the composer") };
+    assert_eq!(composer.form.text(trilab::tui::form::Field::Name).unwrap().text(), "cd-nd-ed_plm-mlm");
+    let effects = press(&mut app, "\n");
+    let [Request::CheckStudy { study }] = &requests(&effects)[..] else { panic!("{effects:?}") };
+    assert_eq!(study.grid.architecture.0.len() * study.grid.objective.0.len(), 6);
+    assert_eq!(study.grid.seed.0, [1, 2, 7]);
+    assert_eq!(study.name.as_str(), "cd-nd-ed_plm-mlm");
+    assert_eq!(study.training, data::study().training);
+}
+
+#[test]
+fn the_form_names_the_field_that_is_wrong() {
+    use trilab::tui::form::Field;
+    for (field, text, said) in [
+        (Field::Seeds, "1,x", "`x` is not a number; write it like 1,2"),
+        (Field::DModel, "0", "must be at least 1"),
+        (Field::LearningRate, "-1", "`-1` is not above 0"),
+        (Field::BudgetAmount, "many", "`many` is not a number like 2000"),
+        (Field::Tokenizer, "words", "unknown tokenizer `words`"),
+        (Field::Name, "No Spaces", "may hold only"),
+        (Field::BatchSize, "8,16", "takes one number like 16"),
+    ] {
+        let mut app = data::app(80, 24);
+        press(&mut app, "aG\n");
+        let Page::Composer(composer) = &mut app.page else { panic!("not in the composer") };
+        composer.form.focus = field;
+        update(&mut app, Msg::Key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL)));
+        press(&mut app, text);
+        assert_eq!(requests(&press(&mut app, "\n")), [], "{field:?}");
+        let Page::Composer(composer) = &app.page else { panic!("not in the composer") };
+        let (wrong, reason) = composer.form.error.clone().unwrap();
+        assert_eq!(wrong, field);
+        assert!(reason.contains(said), "{reason}");
+        assert!(shown(&app).contains(field.label()));
+    }
+}
+
+#[test]
+fn changes_are_reported_with_their_refusals() {
+    let mut app = data::app(80, 24);
+    let effects = press(&mut app, "p");
+    reply(&mut app, &effects, Reply::Changed { runs: vec![data::id(7)], refused: Vec::new() });
+    assert_eq!(app.notice.as_ref().unwrap().text, "paused 1 run");
+    let effects = press(&mut app, "p");
+    reply(&mut app, &effects, Reply::Changed { runs: vec![], refused: vec![(data::id(7), "it is over".to_owned())] });
+    let notice = app.notice.clone().unwrap();
+    assert!(notice.bad && notice.text.ends_with("it is over"), "{notice:?}");
+    update(&mut app, Msg::Tick { now_ms: notice.at_ms + 9_000 });
+    assert_eq!(app.notice, None, "a line for the person goes after a while");
+}
+
+#[test]
+fn lost_requests_are_told() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "p");
+    update(&mut app, Msg::Disconnected { reason: "connection reset".to_owned() });
+    assert!(app.notice.unwrap().bad);
+    assert!(app.pending.is_empty());
+}
+
+#[test]
+fn overlays_open_search_and_close() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "?prio");
+    let text = shown(&app);
+    assert!(text.contains("priority") && !text.contains("OSC 52"), "{text}");
+    press(&mut app, "\x1b");
+    assert_eq!(app.overlay, None);
+    press(&mut app, ":theme\n");
+    assert_eq!(app.remembered.theme, Some(trilab::config::Theme::Light));
+    press(&mut app, "/arch:CD\n");
+    assert_eq!(app.overlay, None::<Overlay>);
+    assert!(app.section(trilab::tui::app::Section::Running).iter().all(|run| run.cell().starts_with("CD")));
+    press(&mut app, "\x1b\x1b");
+    assert!(app.filter.is_empty());
+}
+
+#[test]
+fn leaving_is_always_possible_and_says_that_runs_go_on() {
+    let mut app = data::app(80, 24);
+    assert_eq!(press(&mut app, "q"), [Effect::Quit]);
+    assert_eq!(
+        trilab::tui::parting(&app),
+        "left the dashboard: 2 runs go on, 4 more in the queue; `trilab` opens it again"
+    );
+    for keys in ["", "2", "4", "\n", "a", "aG\n", "?", ":", "/", "x"] {
+        let mut app = data::app(80, 24);
+        press(&mut app, keys);
+        let event = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+        assert!(update(&mut app, Msg::Key(event)).contains(&Effect::Quit), "{keys:?}");
+    }
+}
+
+#[test]
+fn copying_takes_the_whole_id() {
+    let mut app = data::app(80, 24);
+    assert_eq!(press(&mut app, "y"), [Effect::Copy(data::id(7).to_string())]);
+    let whole: RunId = data::id(7);
+    assert_eq!(whole.as_str().len(), 12);
+}
+
+#[test]
+fn every_screen_survives_every_size_and_hostile_text() {
+    for columns in [60, 61, 79, 100, 159, 160, 260] {
+        for rows in [16, 17, 23, 40, 90] {
+            for keys in ["", "2", "4", "\n", "a", "aG\n", "?", ":", "x", "z"] {
+                let mut app = data::app(columns, rows);
+                press(&mut app, keys);
+                data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
+                data::tell_curves(&mut app, Metric::Loss);
+                let mut detail = data::detail(7);
+                detail.output_tail = "\x1b[31mred\x07 \u{0} 漢字 👩‍👩‍👧 ".repeat(40);
+                data::tell(&mut app, Update::Run(Box::new(detail)));
+                let text = shown(&app);
+                assert!(!text.contains('\x1b') && text.contains("trilab"), "{columns}×{rows} {keys:?}");
+            }
+        }
+    }
+}
