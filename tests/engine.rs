@@ -1,6 +1,6 @@
 //! The server in this process: clients over in-memory pipes, a launcher whose workers the test plays itself, a supplied
 //! clock. What is waited for is waited for by subscription, with a deadline.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a broken test stops")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a broken test stops")]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -170,7 +170,7 @@ struct Watch {
 impl Watch {
     async fn next(&mut self) -> Update {
         loop {
-            match timeout(DEADLINE, self.frames.next()).await.expect("an update in time").unwrap() {
+            match timeout(DEADLINE, self.frames.next()).await.unwrap().unwrap() {
                 ServerFrame::Update(update) => return update,
                 ServerFrame::Reply { .. } => {}
             }
@@ -729,6 +729,7 @@ async fn clients_find_the_server_of_a_home_start_it_once_and_stop_it() {
             threads: 1,
             program: "trilab".into(),
             arguments: Vec::new(),
+            detach: false,
         };
         tokio::spawn(serve(options, Stage::default(), Arc::new(|| 1_700_000_000_000)))
     };

@@ -7,7 +7,7 @@ use std::io::{self, Seek, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -195,10 +195,34 @@ impl Signals {
     }
 }
 
+/// Leave the session of the terminal, so that its end is not ours. A process that leads a group stays where it is: it was
+/// started by hand, in the foreground.
+pub(super) fn detach() {
+    _ = rustix::process::setsid();
+}
+
 /// This process becomes a fresh server. Returns only if that fails.
 pub(super) fn replace(program: &Path, arguments: &[std::ffi::OsString]) -> anyhow::Error {
     let error = Command::new(program).args(arguments).exec();
     anyhow::Error::new(error).context(format!("start {} again", program.display()))
+}
+
+/// Start `program arguments…` as a server in the background: no input, output to the server's log. For `attach`.
+///
+/// # Errors
+/// The log cannot be opened or the program does not start.
+pub fn start_in_background(home: &Path, program: &Path, arguments: &[std::ffi::OsString]) -> io::Result<()> {
+    let log = open_append(&Home::new(home).server_log()).map_err(io::Error::other)?;
+    let child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .current_dir(home)
+        .spawn()?;
+    // The server outlives this process; until then its end is nobody's business.
+    drop(child);
+    Ok(())
 }
 
 #[cfg(test)]

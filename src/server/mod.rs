@@ -25,6 +25,7 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 
 pub use engine::{Clock, Ended, Engine, Incoming, LabOptions};
+pub use lifecycle::start_in_background;
 pub use session::Stream;
 
 use crate::runlog::Home;
@@ -47,6 +48,8 @@ pub struct ServerOptions {
     pub program: PathBuf,
     /// The arguments it was started with.
     pub arguments: Vec<OsString>,
+    /// Leave the terminal's session: for a server that a client starts in the background.
+    pub detach: bool,
 }
 
 impl ServerOptions {
@@ -61,6 +64,9 @@ impl ServerOptions {
 /// # Errors
 /// Another server has the home, its files cannot be used, or there is no place for a socket.
 pub async fn serve(options: ServerOptions, launcher: impl Launcher + 'static, clock: Clock) -> anyhow::Result<()> {
+    if options.detach {
+        lifecycle::detach();
+    }
     let home = Home::new(&options.home);
     home.create()?;
     let log = lifecycle::Log::open(&home, Arc::clone(&clock))?;
