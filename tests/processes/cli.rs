@@ -85,7 +85,7 @@ fn wrong_usage_is_2_and_names_the_place_and_a_failure_is_1() {
         (&["study", "check", "first-steps", "--set", "budget.step=3"], 2, &["--set budget.step=3", "`steps`"]),
         (&["study", "check", "first-steps", "--set", "nonsense"], 2, &["key=value"]),
         (&["study", "frobnicate"], 2, &["frobnicate"]),
-        (&["run", "stop"], 2, &["<RUN|--study"]),
+        (&["run", "stop"], 2, &["<RUN>", "--help"]),
         (&["study", "check", "./missing.toml"], 1, &["could not read", "missing.toml"]),
         (&["study", "check", "missing"], 1, &["missing", "trilab study list"]),
         (&["run", "show", "zz"], 1, &["`zz`", "trilab run list"]),
@@ -97,8 +97,11 @@ fn wrong_usage_is_2_and_names_the_place_and_a_failure_is_1() {
             assert!(done.stderr.contains(word), "{arguments:?} does not say `{word}`: {}", done.stderr);
         }
     }
-    let lost = lab.run(&["--config", "absent.toml", "run", "list"]);
-    assert!(lost.code == Some(2) && lost.stderr.contains("absent.toml"), "{lost:?}");
+    let config = fs::read_to_string(lab.config()).unwrap();
+    fs::write(lab.config(), "[lab]\nslot = 2\n").unwrap();
+    let typo = lab.run(&["run", "list"]);
+    fs::write(lab.config(), config).unwrap();
+    assert!(typo.code == Some(2) && typo.stderr.contains("lab.toml:2") && typo.stderr.contains("`slots`"), "{typo:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use trilab::core::RunId;
 use trilab::core::seed::{Stream, generator};
+use trilab::runlog::RunFolder;
 
 use super::lab::Lab;
 use super::process::{Process, wait_for, wait_until};
@@ -19,6 +20,9 @@ use super::watcher::Watcher;
 
 /// Of a hundred kills, how many must hit a checkpoint that is being written.
 const WRITING_PERCENT: usize = 30;
+
+/// Length of a run.
+const STEPS: u64 = 150;
 
 /// Whom a kill is meant for.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +62,8 @@ struct Storm<'a> {
     watcher: Watcher,
     chance: ChaCha8Rng,
     dashboard: Option<Terminal>,
-    steps: u64,
+    /// Studies so far: the storm brings new ones while it lasts.
+    rounds: u64,
     tally: Tally,
     /// Runs whose worker was killed last before it had made a step; not again at once, or the lab gives them up.
     silenced: BTreeSet<RunId>,
@@ -68,14 +73,16 @@ fn from_environment<T: FromStr>(name: &str, default: T) -> T {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-fn study(lab: &Lab, steps: u64) -> String {
-    // Seven legal cells less four: three wirings with three objectives.
+/// The study of a round: three cells, each with two seeds of its own.
+fn study(lab: &Lab, round: u64) -> String {
     let exclude = r#"["ND:FLM", "ED:FLM", "CD:PLM", "ED:PLM", "CD:MLM", "ND:MLM"]"#;
     let grid = format!(
-        "[grid]\narchitecture = [\"CD\", \"ND\", \"ED\"]\nobjective = [\"FLM\", \"PLM\", \"MLM\"]\nseed = [1, 2]\n\
-         exclude = {exclude}\n[budget]\nsteps = {steps}"
+        "[grid]\narchitecture = [\"CD\", \"ND\", \"ED\"]\nobjective = [\"FLM\", \"PLM\", \"MLM\"]\nseed = [{}, {}]\n\
+         exclude = {exclude}\n[budget]\nsteps = {STEPS}",
+        2 * round,
+        2 * round + 1,
     );
-    lab.study("storm", &grid)
+    lab.study(&format!("storm-{round}"), &grid)
 }
 
 #[test]
@@ -83,40 +90,39 @@ fn a_storm_of_kills_changes_nothing() {
     let kills: usize = from_environment("TRILAB_KILLS", 12);
     let seed: u64 = from_environment("TRILAB_KILL_SEED", 20_260_131);
     println!("TRILAB_KILL_SEED={seed} TRILAB_KILLS={kills}");
-    // Enough work that somebody is still training when the last kill comes.
-    let steps = 20 * kills as u64 + 60;
-    let quiet = Lab::new();
-    quiet.ok(&["study", "submit", &study(&quiet, steps), "--wait"]);
-
     let lab = Lab::new();
-    let file = study(&lab, steps);
-    lab.ok(&["study", "submit", &file]);
-    let runs: Vec<RunId> = lab.runs().iter().map(|run| run.id().clone()).collect();
-    assert_eq!(runs.len(), 6);
-    let chance = generator(seed, Stream::Sample, 0);
-    let watcher = Watcher::start(lab.home(), runs.clone());
-    let dashboard = Some(Terminal::open(&lab));
-    let (tally, silenced) = (Tally::default(), BTreeSet::new());
-    let mut storm = Storm { lab: &lab, watcher, chance, dashboard, steps, tally, silenced };
+    let watcher = Watcher::start(lab.home());
+    let (chance, tally, silenced) = (generator(seed, Stream::Sample, 0), Tally::default(), BTreeSet::new());
+    let mut storm = Storm { lab: &lab, watcher, chance, dashboard: None, rounds: 0, tally, silenced };
+    storm.dashboard = Some(Terminal::open(&lab));
     storm.rage(kills);
-    let Storm { watcher, tally, .. } = storm;
+    let Storm { watcher, tally, rounds, .. } = storm;
     println!("{} kills: {tally:?}", tally.kills());
     assert!(tally.kills() >= kills && tally.enough_while_writing(), "{tally:?}");
 
-    lab.ok(&["study", "submit", &file, "--wait"]);
+    // Nobody disturbs this one, and it trains the same studies.
+    let quiet = Lab::new();
+    for round in 0..rounds {
+        lab.ok(&["study", "submit", &study(&lab, round), "--wait"]);
+        quiet.ok(&["study", "submit", &study(&quiet, round), "--wait"]);
+    }
     let told = watcher.finish();
-    let attempts: usize = lab.runs().iter().map(|run| run.attempts().unwrap().len()).sum();
-    println!("{} points were told in {} answers; {attempts} attempts", told.points.len(), told.answers);
+    let (runs, points) = (lab.runs(), told.points.len());
+    let attempts: usize = runs.iter().map(|run| run.attempts().unwrap().len()).sum();
+    println!("{rounds} studies, {} runs, {attempts} attempts; {points} points told", runs.len());
+    assert!(points as u64 > STEPS, "the client was told too little to prove anything");
     assert!(told.taken_back.is_empty(), "told and taken back: {:?}", told.taken_back);
-    assert!(attempts >= runs.len() + tally.workers, "every killed worker had a successor");
-    for run in lab.runs() {
+    assert!(attempts >= runs.len() + tally.while_writing, "who died while writing had a successor");
+    let ids = |lab: &Lab| lab.runs().iter().map(|run| run.id().clone()).collect::<Vec<_>>();
+    assert_eq!(ids(&lab), ids(&quiet));
+    for run in &runs {
         assert_eq!(lab.status(run.id()), "finished");
-        assert_same(&run, &quiet.home().run(run.id()));
-        let truth = values(&run);
+        assert_same(run, &quiet.home().run(run.id()));
+        assert!(unfinished(run).is_empty(), "the last attempt has swept");
+        let truth = values(run);
         for ((_, metric, step), bits) in told.points.iter().filter(|((of, ..), _)| of == run.id()) {
             assert_eq!(truth.get(&(*step, *metric)), Some(bits), "run {}: {metric} of step {step}", run.id());
         }
-        assert!(unfinished(&run).is_empty(), "the last attempt has swept");
     }
 }
 
@@ -143,26 +149,25 @@ impl Storm<'_> {
                 Target::Dashboard => self.kill_dashboard(),
             }
         }
-        while !self.tally.enough_while_writing() {
+        while !self.tally.enough_while_writing() || self.tally.kills() < kills {
             self.kill_while_writing();
         }
     }
 
-    fn assert_training(&self) {
-        let over = |run: &RunId| checkpoints(&self.lab.home().run(run)).last() == Some(&self.steps);
-        let runs = self.lab.runs();
-        let tally = &self.tally;
-        assert!(
-            !runs.iter().all(|run| over(run.id())),
-            "the study was over too soon, after {tally:?}; give it more steps"
-        );
+    /// Brings another study before the workers run out of work.
+    fn keep_busy(&mut self) {
+        let open = |run: &RunFolder| checkpoints(run).last() != Some(&STEPS);
+        if self.lab.runs().iter().filter(|run| open(run)).count() < 4 {
+            self.lab.ok(&["study", "submit", &study(self.lab, self.rounds)]);
+            self.rounds += 1;
+        }
     }
 
     /// Until the client was told a random number of new points: a random moment, in the time of the lab.
     fn wait_a_while(&mut self) {
         let until = self.watcher.told().points.len() + self.chance.random_range(0..25);
         wait_until("new points", || {
-            self.assert_training();
+            self.keep_busy();
             self.watcher.told().points.len() >= until
         });
     }
@@ -172,6 +177,7 @@ impl Storm<'_> {
         let pass = self.chance.random_range(0..4);
         let mut seen = BTreeSet::new();
         let (run, name, worker) = wait_for("a checkpoint being written", || {
+            self.keep_busy();
             let workers = self.lab.workers();
             for (run, worker) in workers {
                 for name in unfinished(&self.lab.home().run(&run)) {
@@ -181,7 +187,6 @@ impl Storm<'_> {
                     }
                 }
             }
-            self.assert_training();
             None
         });
         if !worker.kill() {
@@ -194,12 +199,12 @@ impl Storm<'_> {
     }
 
     fn kill_worker(&mut self) {
-        let victim: usize = self.chance.random_range(0..2);
+        let victim = self.chance.random_range(0..2);
         let (run, worker) = wait_for("a worker", || {
-            self.assert_training();
+            self.keep_busy();
             let mut workers = self.lab.workers();
             workers.sort_by(|a, b| a.0.cmp(&b.0));
-            let (run, worker) = workers.into_iter().cycle_at(victim)?;
+            let (run, worker) = workers.into_iter().nth(victim)?;
             (!self.silenced.contains(&run) || self.has_made_a_step(&run)).then_some((run, worker))
         });
         if !worker.kill() {
@@ -245,13 +250,3 @@ impl Storm<'_> {
         self.dashboard = Some(Terminal::open(self.lab));
     }
 }
-
-/// The item at a place, counted round and round.
-trait CycleAt: Iterator + Sized {
-    fn cycle_at(self, place: usize) -> Option<Self::Item> {
-        let mut items: Vec<_> = self.collect();
-        if items.is_empty() { None } else { Some(items.swap_remove(place % items.len())) }
-    }
-}
-
-impl<I: Iterator> CycleAt for I {}

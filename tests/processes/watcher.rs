@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use trilab::core::{Metric, RunId};
 use trilab::runlog::Home;
-use trilab::wire::{Connection, Reply, Request, connect};
+use trilab::wire::{Connection, Reply, Request, WireError, connect};
 
 /// What is asked for.
 const METRICS: [Metric; 3] = [Metric::Loss, Metric::GradNorm, Metric::ValidationLoss];
@@ -35,8 +35,8 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    /// Begins to ask for the curves of `runs`; it never starts a server itself.
-    pub(crate) fn start(home: Home, runs: Vec<RunId>) -> Self {
+    /// Begins to ask for the curves of all runs; it never starts a server itself.
+    pub(crate) fn start(home: Home) -> Self {
         let (told, enough): (Arc<Mutex<Told>>, Arc<AtomicBool>) = (Arc::default(), Arc::default());
         let (theirs, until) = (Arc::clone(&told), Arc::clone(&enough));
         let asking = std::thread::spawn(move || {
@@ -44,7 +44,7 @@ impl Watcher {
             runtime.block_on(async {
                 while !until.load(Ordering::Relaxed) {
                     if let Ok(mut connection) = connect(&home).await {
-                        ask(&mut connection, &runs, &theirs, &until).await;
+                        ask(&mut connection, &home, &theirs, &until).await;
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -72,17 +72,21 @@ impl Drop for Watcher {
 }
 
 /// Asks until the server is gone or enough was asked.
-async fn ask(connection: &mut Connection, runs: &[RunId], told: &Mutex<Told>, enough: &AtomicBool) {
+async fn ask(connection: &mut Connection, home: &Home, told: &Mutex<Told>, enough: &AtomicBool) {
     while !enough.load(Ordering::Relaxed) {
-        for run in runs {
+        for run in home.list_runs().unwrap() {
             for metric in METRICS {
                 let question = Request::GetCurve { run: run.clone(), metric, width: None };
-                let Ok(Reply::Curve(curve)) = connection.request(question).await else { return };
-                told.lock().unwrap().take(
-                    run,
-                    metric,
-                    curve.points.iter().map(|point| (point.step, point.value.to_bits())).collect(),
-                );
+                match connection.request(question).await {
+                    Ok(Reply::Curve(curve)) => {
+                        let points = curve.points.iter().map(|point| (point.step, point.value.to_bits()));
+                        told.lock().unwrap().take(&run, metric, &points.collect());
+                    }
+                    Ok(other) => panic!("no curve: {other:?}"),
+                    // Its files are there already, but the server has not taken it in.
+                    Err(WireError::Refused(_)) => {}
+                    Err(_) => return,
+                }
             }
         }
         tokio::time::sleep(PAUSE).await;
@@ -90,7 +94,7 @@ async fn ask(connection: &mut Connection, runs: &[RunId], told: &Mutex<Told>, en
 }
 
 impl Told {
-    fn take(&mut self, run: &RunId, metric: Metric, now: BTreeMap<u64, u64>) {
+    fn take(&mut self, run: &RunId, metric: Metric, now: &BTreeMap<u64, u64>) {
         self.answers += 1;
         let of_curve = (run.clone(), metric, 0)..=(run.clone(), metric, u64::MAX);
         for ((_, _, step), bits) in self.points.range(of_curve) {
@@ -98,6 +102,6 @@ impl Told {
                 self.taken_back.push(format!("run {run}: {metric} at step {step}: {:?}", now.get(step)));
             }
         }
-        self.points.extend(now.into_iter().map(|(step, bits)| ((run.clone(), metric, step), bits)));
+        self.points.extend(now.iter().map(|(step, bits)| ((run.clone(), metric, *step), *bits)));
     }
 }
