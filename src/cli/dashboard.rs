@@ -25,8 +25,10 @@ pub(super) fn run(lab: &Lab) -> Result<()> {
     if !std::io::stdout().is_terminal() {
         return snapshot(lab);
     }
-    let remembered: Remembered =
-        std::fs::read(lab.home.dashboard_file()).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+    let remembered: Remembered = std::fs::read(lab.home.dashboard_file())
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default();
     let defaults = composer_defaults(lab)?;
     let left = block_on(async {
         let (requests, asked) = mpsc::channel(WAITING_FRAMES);

@@ -86,7 +86,8 @@ pub(super) async fn runs(connection: &mut Connection, request: Request) -> Resul
 pub(super) async fn resolve(connection: &mut Connection, texts: &[String]) -> Result<Vec<RunId>> {
     let known = runs(connection, Request::ListRuns { study: None }).await?;
     let one = |text: &String| {
-        let fitting: Vec<&RunId> = known.iter().map(|run| &run.id).filter(|id| id.as_str().starts_with(text.as_str())).collect();
+        let fitting: Vec<&RunId> =
+            known.iter().map(|run| &run.id).filter(|id| id.as_str().starts_with(text.as_str())).collect();
         match fitting.as_slice() {
             [] => bail!("no run is called `{text}`; `trilab run list` shows the ids"),
             [one] => Ok((*one).clone()),

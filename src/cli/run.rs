@@ -94,7 +94,13 @@ fn text(detail: &RunDetail) -> Result<String> {
         format!("size       {}  {} parameters", run.size, count(run.parameters as f64)),
         format!("corpus     {}", run.corpus),
         format!("status     {}", run.status.word()),
-        format!("steps      {}/{}  {} tokens  {}", run.step, run.steps, count(run.tokens as f64), duration(run.elapsed_s)),
+        format!(
+            "steps      {}/{}  {} tokens  {}",
+            run.step,
+            run.steps,
+            count(run.tokens as f64),
+            duration(run.elapsed_s)
+        ),
         format!("folder     {}", detail.directory),
         format!("reproduce  trilab worker {}", detail.directory),
     ];

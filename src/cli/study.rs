@@ -115,7 +115,11 @@ async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool) -> Result<Exi
         }
     };
     let ours: Vec<_> = last.runs.into_iter().filter(|run| runs.contains(&run.id)).collect();
-    if arguments.json { print_json(&ours)? } else { print(&run_table(&ours).text())? }
+    if arguments.json {
+        print_json(&ours)?
+    } else {
+        print(&run_table(&ours).text())?
+    }
     let finished = ours.iter().filter(|run| run.status == RunStatus::Finished).count();
     Ok(if finished == runs.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

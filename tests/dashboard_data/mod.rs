@@ -196,7 +196,12 @@ pub(crate) fn study() -> StudySpec {
     StudySpec {
         name: "base".parse().unwrap(),
         description: "Which architecture learns which objective best at one size?".to_owned(),
-        grid: GridSettings { architecture: Axis(vec![CD, ND]), objective: Axis(vec![PLM]), seed: Axis(vec![1, 2]), exclude: Vec::new() },
+        grid: GridSettings {
+            architecture: Axis(vec![CD, ND]),
+            objective: Axis(vec![PLM]),
+            seed: Axis(vec![1, 2]),
+            exclude: Vec::new(),
+        },
         corpus: CorpusSettings {
             paths: vec!["shipped:tales".to_owned()],
             field: "text".to_owned(),
