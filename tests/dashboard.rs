@@ -32,7 +32,12 @@ fn press(app: &mut App, keys: &str) -> Vec<Effect> {
 fn requests(effects: &[Effect]) -> Vec<Request> {
     let request = |effect: &Effect| match effect {
         Effect::Send(frame) => Some(frame.request.clone()),
-        Effect::Quit | Effect::Copy(_) | Effect::SetMouse(_) | Effect::Suspend | Effect::Redraw => None,
+        Effect::Quit
+        | Effect::Copy(_)
+        | Effect::SetMouse(_)
+        | Effect::Suspend
+        | Effect::Redraw
+        | Effect::Export { .. } => None,
     };
     effects.iter().filter_map(request).collect()
 }

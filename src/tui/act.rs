@@ -7,13 +7,14 @@ use crate::core::{Metric, RunId};
 use super::app::{App, DetailPane, DetailView, Link, Overlay, Page, Pending, Section};
 use super::board::{self, Entry, RowKey};
 use super::composer::{Composer, Stage};
+use super::export::Export;
 use super::keymap::{Action, Move};
 use super::msg::{Effect, Tab, XAxis};
 use super::series::SMOOTHING;
 use super::text_field::TextField;
 use super::theme::Palette;
 use super::update::{say, send};
-use super::{navigate, verbs};
+use super::{columns, export, navigate, verbs};
 
 /// Metrics that change over training.
 pub const CURVES: [Metric; 7] = [
@@ -81,6 +82,15 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
                 say(app, format!("copied {run}"), false);
             }
         }
+        Action::NextMatch => navigate::to_match(app, true),
+        Action::PreviousMatch => navigate::to_match(app, false),
+        Action::Columns => app.overlay = Some(Overlay::Columns { tab: app.tab, cursor: 0 }),
+        Action::ToggleColumn => columns::toggle(app),
+        Action::Export => {
+            if let Some(Export { screen, text, note }) = export::of_screen(app) {
+                effects.push(Effect::Export { screen, text, note });
+            }
+        }
         Action::NextMetric | Action::PreviousMetric => turn_metric(app, action == Action::NextMetric),
         Action::NextAxis => next_axis(app),
         Action::LogX => app.curves_view.log_x = !app.curves_view.log_x,
@@ -89,7 +99,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
             let now = app.curves_view.smoothing;
             let to = if action == Action::SmoothMore { now + 1 } else { now.saturating_sub(1) };
             app.curves_view.smoothing = to.min(SMOOTHING.len() - 1);
-            app.remembered.smoothing = app.curves_view.smoothing;
+            app.remembered.smoothing = Some(app.curves_view.smoothing);
         }
         Action::FoldSeeds => {
             app.curves_view.fold = !app.curves_view.fold;
@@ -136,6 +146,8 @@ pub fn available_on_page(app: &App, action: Action) -> bool {
         Action::Mark => !under_cursor(app).is_empty(),
         Action::ClearMarks => !app.marks.is_empty(),
         Action::Follow | Action::Filter => any_run,
+        Action::NextMatch | Action::PreviousMatch => !app.filter.is_empty() || !app.marks.is_empty(),
+        Action::Export => export::possible(app),
         Action::NextStudy | Action::PreviousStudy => app.lab.as_ref().is_some_and(|lab| !lab.studies.is_empty()),
         Action::ZoomIn | Action::ZoomOut | Action::PanLeft | Action::PanRight => app.x_range().is_some(),
         Action::ResetView => app.curves_view.window.is_some() || app.curves_view.cursor.is_some(),
@@ -174,6 +186,8 @@ pub fn available_on_page(app: &App, action: Action) -> bool {
         | Action::LogX
         | Action::LogY
         | Action::FoldSeeds
+        | Action::Columns
+        | Action::ToggleColumn
         | Action::NextSort
         | Action::ReverseSort
         | Action::Yes
@@ -243,7 +257,7 @@ pub fn current(app: &App) -> Option<RunId> {
     }
 }
 
-fn show(app: &mut App, tab: Tab) {
+pub(super) fn show(app: &mut App, tab: Tab) {
     app.tab = tab;
     app.page = Page::Tab;
     app.overlay = None;
@@ -257,9 +271,13 @@ fn back(app: &mut App) {
             read_filter(app);
             return;
         }
-        Some(Overlay::Help { .. } | Overlay::Palette { .. } | Overlay::Confirm { .. } | Overlay::Report { .. }) => {
-            return;
-        }
+        Some(
+            Overlay::Help { .. }
+            | Overlay::Palette { .. }
+            | Overlay::Confirm { .. }
+            | Overlay::Report { .. }
+            | Overlay::Columns { .. },
+        ) => return,
         None => {}
     }
     match &mut app.page {
@@ -392,7 +410,7 @@ fn proceed(app: &mut App, effects: &mut Vec<Effect>) {
             verbs::answer(app, yes, effects);
             return;
         }
-        Some(Overlay::Filter | Overlay::Help { .. } | Overlay::Report { .. }) => return,
+        Some(Overlay::Filter | Overlay::Help { .. } | Overlay::Report { .. } | Overlay::Columns { .. }) => return,
         None => {}
     }
     let Page::Composer(composer) = &mut app.page else { return };
@@ -422,11 +440,12 @@ fn proceed(app: &mut App, effects: &mut Vec<Effect>) {
     }
 }
 
-/// A drag of the chart to `column`.
+/// A drag of the chart to `column`: what was under the pointer stays under it.
 pub(super) fn drag(app: &mut App, column: u16) {
-    if let Some(from) = app.curves_view.drag {
+    let Some(from) = app.curves_view.drag else { return };
+    if let Some(plot) = super::screen::curves::plot(app) {
         let moved = f64::from(from) - f64::from(column);
-        navigate::pan(app, moved / f64::from(app.size.0.max(1)));
+        navigate::pan(app, moved / f64::from(plot.width.saturating_sub(1).max(1)));
     }
     app.curves_view.drag = Some(column);
 }

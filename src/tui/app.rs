@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::{ScreenConfig, Theme};
 use crate::core::summary::{Curve, LabSummary, Leaderboard, RunDetail, RunSummary};
 use crate::core::{Metric, RunId, RunStatus, StudyId};
-use crate::wire::{Request, ServerInfo, Topic};
+use crate::wire::{ServerInfo, Topic};
 
 use super::board::BoardView;
 use super::composer::{Composer, Stage};
 use super::filter::Filter;
 use super::keymap::Place;
 use super::msg::{ComposerDefaults, Remembered, Tab, XAxis};
+pub use super::overlay::Overlay;
+use super::series::{DEFAULT_SMOOTHING, SMOOTHING};
 use super::text_field::TextField;
 use super::theme::{Depth, Palette};
 
@@ -40,51 +42,6 @@ pub enum Page {
     Detail(Box<DetailView>),
     /// A new study.
     Composer(Box<Composer>),
-}
-
-/// What lies over the page.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Overlay {
-    /// Keys of a place; what is typed narrows them.
-    Help {
-        /// Whose keys.
-        place: Place,
-        /// What was typed.
-        query: TextField,
-        /// First row shown.
-        scroll: usize,
-    },
-    /// Actions of a place; what is typed narrows them.
-    Palette {
-        /// Whose actions.
-        place: Place,
-        /// What was typed.
-        query: TextField,
-        /// Row under the cursor.
-        cursor: usize,
-    },
-    /// A question with two answers; No is marked first.
-    Confirm {
-        /// The question.
-        question: String,
-        /// What it is about.
-        lines: Vec<String>,
-        /// Whether Yes is marked.
-        yes: bool,
-        /// What Yes sends.
-        request: Box<Request>,
-    },
-    /// The filter line has the focus.
-    Filter,
-    /// A message too long for one line.
-    Report {
-        /// What it is.
-        title: String,
-        /// All of it.
-        text: String,
-        /// First line shown.
-        scroll: usize,
-    },
 }
 
 /// The panes of the detail page.
@@ -142,7 +99,7 @@ pub struct CurvesView {
     pub log_x: bool,
     /// Logarithmic y.
     pub log_y: bool,
-    /// Step of [`super::series::SMOOTHING`].
+    /// Place in [`SMOOTHING`].
     pub smoothing: usize,
     /// Whether seeds are folded.
     pub fold: bool,
@@ -275,6 +232,8 @@ impl Section {
     }
 }
 
+/// Points that are asked for where they are averaged: thinning keeps extremes, of which no mean can be taken.
+const AVERAGED_POINTS: usize = 2_048;
 /// The most curves shown when no runs are marked.
 const MOST_UNMARKED: usize = 8;
 
@@ -288,7 +247,7 @@ impl App {
             x_axis: remembered.x_axis,
             log_x: false,
             log_y: false,
-            smoothing: remembered.smoothing.min(super::series::SMOOTHING.len() - 1),
+            smoothing: remembered.smoothing.unwrap_or(DEFAULT_SMOOTHING).min(SMOOTHING.len() - 1),
             fold: remembered.fold_seeds,
             cursor: None,
             window: None,
@@ -340,6 +299,7 @@ impl App {
             Some(Overlay::Confirm { .. }) => Place::Confirm,
             Some(Overlay::Filter) => Place::Filter,
             Some(Overlay::Report { .. }) => Place::Report,
+            Some(Overlay::Columns { .. }) => Place::Columns,
             None => self.page_place(),
         }
     }
@@ -413,7 +373,17 @@ impl App {
         super::series::Recipe {
             metric: view.metric,
             x_axis: view.x_axis,
-            smoothing: super::series::SMOOTHING.get(view.smoothing).copied().unwrap_or(0.0),
+            // A learning rate is set, not measured: averaging would only make it wrong.
+            smoothing: match view.metric {
+                Metric::LearningRate => 0,
+                Metric::Loss
+                | Metric::ValidationLoss
+                | Metric::Perplexity
+                | Metric::BitsPerByte
+                | Metric::TargetEntropy
+                | Metric::GradNorm
+                | Metric::TokensPerSecond => SMOOTHING.get(view.smoothing).copied().unwrap_or(0),
+            },
             fold: view.fold,
         }
     }
@@ -444,6 +414,7 @@ impl App {
                     let runs: Vec<RunId> = self.shown_curves().iter().map(|run| run.id.clone()).collect();
                     if !runs.is_empty() {
                         let width = dots * self.magnification();
+                        let width = if self.recipe().smoothing > 0 { width.max(AVERAGED_POINTS) } else { width };
                         topics.push(Topic::Curves { runs, metric: self.curves_view.metric, width });
                     }
                     // Which runs differ by their seed alone is known by the table.

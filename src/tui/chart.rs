@@ -112,11 +112,21 @@ fn plot_area(area: Rect, gutter: u16) -> Option<Rect> {
     (inner.width >= 8 && inner.height >= 2).then_some(inner)
 }
 
-/// Draws the chart and gives back the area of the curves, for the mouse.
+fn y_ticks(chart: &Chart, area: Rect) -> Vec<(f64, String)> {
+    chart.y.ticks(usize::from(area.height / 3).clamp(2, 8))
+}
+
+/// Where the curves are if the chart is drawn in `area`; `None` if there is no room for them.
+#[must_use]
+pub fn plot(chart: &Chart, area: Rect) -> Option<Rect> {
+    let widest = y_ticks(chart, area).iter().map(|(_, text)| text.chars().count()).max().unwrap_or(1);
+    plot_area(area, widest as u16 + 1)
+}
+
+/// Draws the chart and gives back the area of the curves.
 pub fn draw(chart: &Chart, area: Rect, buf: &mut Buffer, palette: &Palette) -> Option<Rect> {
-    let ticks = chart.y.ticks(usize::from(area.height / 3).clamp(2, 8));
-    let gutter = ticks.iter().map(|(_, text)| text.chars().count()).max().unwrap_or(1) as u16 + 1;
-    let plot = plot_area(area, gutter)?;
+    let plot = plot(chart, area)?;
+    let ticks = y_ticks(chart, area);
     buf.set_stringn(area.x, area.y, &chart.y_title, usize::from(area.width), palette.dim);
     draw_axes(chart, &ticks, plot, area, buf, palette);
     let mut canvas = Canvas::new(usize::from(plot.width), usize::from(plot.height), chart.braille);

@@ -31,11 +31,13 @@ pub enum Place {
     Filter,
     /// A long message.
     Report,
+    /// Which columns a table shows.
+    Columns,
 }
 
 impl Place {
     /// All places.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Lab,
         Self::Curves,
         Self::Leaderboard,
@@ -48,6 +50,7 @@ impl Place {
         Self::Confirm,
         Self::Filter,
         Self::Report,
+        Self::Columns,
     ];
 }
 
@@ -110,6 +113,11 @@ pub enum Action {
     Filter,
     Follow,
     CopyId,
+    NextMatch,
+    PreviousMatch,
+    Export,
+    Columns,
+    ToggleColumn,
     NextMetric,
     PreviousMetric,
     NextAxis,
@@ -210,14 +218,14 @@ const fn bind(
     Binding { places, keys, action, label, help }
 }
 
-use Place::{Chooser, Confirm, Curves, Detail, Filter, Form, Help, Lab, Leaderboard, Palette, Report, Review};
+use Place::{Chooser, Columns, Confirm, Curves, Detail, Filter, Form, Help, Lab, Leaderboard, Palette, Report, Review};
 
 const EVERYWHERE: &[Place] = &Place::ALL;
 const SCREENS: &[Place] = &[Lab, Curves, Leaderboard, Detail];
 const LISTS: &[Place] = &[Lab, Leaderboard];
 const RUNS: &[Place] = &[Lab, Leaderboard, Detail];
 const MARKING: &[Place] = &[Lab, Curves, Leaderboard];
-const MOVING: &[Place] = &[Lab, Curves, Leaderboard, Detail, Chooser, Review, Report];
+const MOVING: &[Place] = &[Lab, Curves, Leaderboard, Detail, Chooser, Review, Report, Columns];
 const TYPING: &[Place] = &[Help, Palette, Form];
 const UP: Key = Key::named(KeyCode::Up);
 const DOWN: Key = Key::named(KeyCode::Down);
@@ -317,6 +325,23 @@ pub const BINDINGS: &[Binding] = &[
         "filter",
         "show only matches: arch:CD status:failed loss<3 -seed:1 a|b",
     ),
+    bind(LISTS, &[Key::char('n')], Action::NextMatch, "next", "go to the next marked run, or the next filter match"),
+    bind(LISTS, &[Key::char('N')], Action::PreviousMatch, "previous", "go to the previous marked run or match"),
+    bind(LISTS, &[Key::char('c')], Action::Columns, "columns", "choose the columns of the table"),
+    bind(
+        &[Columns],
+        &[Key::char(' '), ENTER],
+        Action::ToggleColumn,
+        "show or hide",
+        "show or hide the column under the cursor",
+    ),
+    bind(
+        SCREENS,
+        &[Key::char('e')],
+        Action::Export,
+        "export",
+        "write what is on the screen as CSV into a new file here",
+    ),
     bind(
         &[Lab, Detail],
         &[Key::char('z')],
@@ -332,20 +357,8 @@ pub const BINDINGS: &[Binding] = &[
         "copy the run's id to the clipboard (OSC 52)",
     ),
     bind(MARKING, &[Key::char('u')], Action::ClearMarks, "unmark all", "remove all marks"),
-    bind(
-        &[Lab, Curves, Leaderboard, Chooser, Review, Detail, Report],
-        &[UP, Key::char('k')],
-        Action::Move(Move::Up),
-        "up",
-        "one up",
-    ),
-    bind(
-        &[Lab, Curves, Leaderboard, Chooser, Review, Detail, Report],
-        &[DOWN, Key::char('j')],
-        Action::Move(Move::Down),
-        "down",
-        "one down",
-    ),
+    bind(MOVING, &[UP, Key::char('k')], Action::Move(Move::Up), "up", "one up"),
+    bind(MOVING, &[DOWN, Key::char('j')], Action::Move(Move::Down), "down", "one down"),
     bind(TYPING, &[UP], Action::Move(Move::Up), "up", "one up"),
     bind(TYPING, &[DOWN], Action::Move(Move::Down), "down", "one down"),
     bind(&[Curves], &[LEFT, Key::char('h')], Action::Move(Move::Left), "cursor", "move the reading line left"),
@@ -398,7 +411,7 @@ pub const BINDINGS: &[Binding] = &[
         "capture the mouse, or leave it to the terminal for copying",
     ),
     bind(
-        &[Detail, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report],
+        &[Detail, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report, Columns],
         &[ESC],
         Action::Back,
         "back",

@@ -7,7 +7,9 @@ pub mod app;
 pub mod axis;
 pub mod board;
 pub mod chart;
+pub mod columns;
 pub mod composer;
+pub mod export;
 pub mod filter;
 pub mod form;
 pub mod format;
@@ -15,6 +17,7 @@ mod frames;
 pub mod keymap;
 pub mod msg;
 pub mod navigate;
+pub mod overlay;
 pub mod screen;
 pub mod series;
 pub mod table;
@@ -25,7 +28,9 @@ pub mod update;
 pub mod verbs;
 
 use std::env;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
@@ -199,6 +204,10 @@ fn perform(
             }
             Effect::Copy(text) => Screen::copy(&text).context("could not write to the terminal")?,
             Effect::SetMouse(mouse) => Screen::set_mouse(mouse).context("could not switch the mouse")?,
+            Effect::Export { screen, text, note } => {
+                let told = save(Path::new("."), screen, &text).map_err(|error| error.to_string());
+                update(app, Msg::Exported { told, note });
+            }
             Effect::Redraw => screen.forget().context("could not clear the terminal")?,
             Effect::Suspend => {
                 screen.suspend(app.mouse).context("could not go to the shell and back")?;
@@ -208,4 +217,36 @@ fn perform(
         }
     }
     Ok(false)
+}
+
+/// Writes `text` beside what was exported before, and gives back the name of the new file: none is ever overwritten.
+fn save(folder: &Path, screen: &str, text: &str) -> io::Result<String> {
+    for number in 1..10_000 {
+        let name = format!("trilab-{screen}-{number}.csv");
+        match File::create_new(folder.join(&name)) {
+            Ok(mut file) => {
+                file.write_all(text.as_bytes())?;
+                return Ok(name);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, "there are 9999 exports already; move some away"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exports_are_numbered_and_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("trilab-lab-1.csv"), "mine").unwrap();
+        assert_eq!(save(folder.path(), "lab", "a\n").unwrap(), "trilab-lab-2.csv");
+        assert_eq!(save(folder.path(), "lab", "b\n").unwrap(), "trilab-lab-3.csv");
+        assert_eq!(std::fs::read_to_string(folder.path().join("trilab-lab-1.csv")).unwrap(), "mine");
+        assert_eq!(std::fs::read_to_string(folder.path().join("trilab-lab-2.csv")).unwrap(), "a\n");
+        assert!(save(&folder.path().join("gone"), "lab", "").is_err());
+    }
 }

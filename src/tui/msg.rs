@@ -1,5 +1,7 @@
 //! What the screen reacts to and what it wants done. Values only, so that tests can make and compare them.
 
+use std::collections::BTreeSet;
+
 use crossterm::event::{KeyEvent, MouseEvent};
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,13 @@ pub enum Msg {
     },
     /// A frame could not be handed on; it was not sent.
     NotSent(ClientFrame),
+    /// A file was written, or could not be.
+    Exported {
+        /// Its name, or why not.
+        told: Result<String, String>,
+        /// What is in it.
+        note: String,
+    },
     /// Time passed.
     Tick {
         /// Unix milliseconds.
@@ -45,6 +54,15 @@ pub enum Effect {
     Quit,
     /// Put this on the clipboard of the person's terminal.
     Copy(String),
+    /// Write this to a new file in the working directory.
+    Export {
+        /// Part of the file's name.
+        screen: &'static str,
+        /// All of it.
+        text: String,
+        /// What is in it, for the message.
+        note: String,
+    },
     /// Capture the mouse or let it go.
     SetMouse(bool),
     /// Give the terminal back and stop until the shell says `fg`.
@@ -109,8 +127,12 @@ pub struct Remembered {
     pub x_axis: XAxis,
     /// Whether seeds are folded on Curves.
     pub fold_seeds: bool,
-    /// Steps of smoothing on Curves.
-    pub smoothing: usize,
+    /// Place in the list of smoothing windows, if it was changed by key.
+    pub smoothing: Option<usize>,
+    /// Headings of the columns that the Lab's lists leave out.
+    pub hidden_lab: BTreeSet<String>,
+    /// Headings of the columns that the Leaderboard leaves out.
+    pub hidden_leaderboard: BTreeSet<String>,
 }
 
 /// A study that ships with the program.

@@ -6,6 +6,7 @@ use crate::core::RunId;
 use super::act::{board_entries, board_place};
 use super::app::{App, DetailPane, Overlay, Page, Section};
 use super::board::Entry;
+use super::columns;
 use super::composer::{Composer, Stage};
 use super::keymap::Move;
 use super::msg::Tab;
@@ -38,6 +39,7 @@ pub(super) fn perform(app: &mut App, to: Move) {
             }
             return;
         }
+        Some(Overlay::Columns { tab, cursor }) => return shift(cursor, by, Some(columns::choices(*tab).len())),
         Some(Overlay::Confirm { .. } | Overlay::Filter) | None => {}
     }
     match &mut app.page {
@@ -88,6 +90,39 @@ fn in_lab(app: &mut App, by: i64) {
     if let Some(run) = order.get(at) {
         app.lab_view.cursor = Some(run.clone());
         app.lab_view.follow = false;
+    }
+}
+
+/// To the next row that is marked; without marks, to the next that the filter keeps. After the last comes the first.
+pub(super) fn to_match(app: &mut App, forward: bool) {
+    let next = |rows: &[bool], now: Option<usize>| {
+        let count = rows.len();
+        let start = now.unwrap_or(if forward { count.saturating_sub(1) } else { 0 });
+        let place = |by: usize| (if forward { start + by } else { start + count - by }) % count;
+        (1..=count).map(place).find(|at| rows.get(*at).copied().unwrap_or(false))
+    };
+    match app.tab {
+        Tab::Lab => {
+            let order = lab_order(app);
+            let any = order.iter().any(|run| app.marks.contains(run));
+            let rows: Vec<bool> = order.iter().map(|run| !any || app.marks.contains(run)).collect();
+            let now = app.lab_view.cursor.as_ref().and_then(|cursor| order.iter().position(|run| run == cursor));
+            if let Some(run) = next(&rows, now).and_then(|at| order.get(at)) {
+                app.lab_view.cursor = Some(run.clone());
+                app.lab_view.follow = false;
+            }
+        }
+        Tab::Leaderboard => {
+            let entries = board_entries(app);
+            let marked = |entry: &Entry| entry.runs().iter().any(|run| app.marks.contains(run));
+            let any = entries.iter().any(marked);
+            let rows: Vec<bool> = entries.iter().map(|entry| !any || marked(entry)).collect();
+            let found = next(&rows, board_place(app, &entries)).and_then(|at| entries.get(at)).map(Entry::key);
+            if found.is_some() {
+                app.board.cursor = found;
+            }
+        }
+        Tab::Curves => {}
     }
 }
 
@@ -156,9 +191,13 @@ pub(super) fn zoom(app: &mut App, factor: f64) {
 /// Move the window by a share of its width; the ends of the data stop it.
 pub(super) fn pan(app: &mut App, share: f64) {
     let (Some((first, last)), Some((low, high))) = (app.x_range(), app.curves_view.window) else { return };
-    let width = high - low;
-    let start = (low + share * width).clamp(first, (last - width).max(first));
-    app.curves_view.window = Some((start, start + width));
+    // On a logarithmic axis equal distances are equal ratios.
+    let log = app.curves_view.log_x && low > 0.0 && first > 0.0;
+    let inner = |x: f64| if log { x.ln() } else { x };
+    let outer = |x: f64| if log { x.exp() } else { x };
+    let width = inner(high) - inner(low);
+    let start = (inner(low) + share * width).clamp(inner(first), (inner(last) - width).max(inner(first)));
+    app.curves_view.window = Some((outer(start), outer(start + width)));
 }
 
 fn pane(app: &mut App, forward: bool) {

@@ -2,6 +2,7 @@
 //! free text may be shortened, and then end in `…`. Draws the rows it is given; the caller formats visible rows only.
 //! Must not know: what the rows are.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use ratatui::buffer::Buffer;
@@ -18,19 +19,33 @@ pub struct Column {
     right: bool,
     need: u8,
     free_text: bool,
+    hidden: bool,
 }
 
 impl Column {
     /// A column aligned left; those with the smallest `need` are left out first.
     #[must_use]
     pub const fn new(heading: &'static str, need: u8) -> Self {
-        Self { heading, right: false, need, free_text: false }
+        Self { heading, right: false, need, free_text: false, hidden: false }
     }
 
     /// Aligned right, for numbers.
     #[must_use]
     pub const fn right(mut self) -> Self {
         self.right = true;
+        self
+    }
+
+    /// What stands over it.
+    #[must_use]
+    pub const fn heading(&self) -> &'static str {
+        self.heading
+    }
+
+    /// Left out if its heading is in `hidden`.
+    #[must_use]
+    pub fn unless_in(mut self, hidden: &BTreeSet<String>) -> Self {
+        self.hidden = hidden.contains(self.heading);
         self
     }
 
@@ -89,6 +104,7 @@ fn fit(columns: &[Column], rows: &[Row], room: usize) -> Vec<(usize, usize)> {
     let mut kept: Vec<(usize, usize, Column)> = columns
         .iter()
         .enumerate()
+        .filter(|(_, column)| !column.hidden)
         .map(|(at, column)| {
             let widest = rows.iter().filter_map(|row| row.cells.get(at)).map(Cell::width).max().unwrap_or(0);
             (at, widest.max(Span::raw(column.heading).width()), *column)
@@ -159,7 +175,8 @@ pub fn draw(columns: &[Column], rows: &[Row], area: Rect, buf: &mut Buffer, pale
             let right = columns.get(*at).is_some_and(|column| column.right);
             let shift = if right { pad as u16 } else { 0 };
             let room = usize::from(area.right().saturating_sub(x + shift));
-            let style = base.map_or(*style, |base| style.patch(base));
+            // The row under the cursor is one bar: a cell with a colour of its own would be a hole in it.
+            let style = base.unwrap_or(*style);
             buf.set_stringn(x + shift, y, text, room, style);
             x = x.saturating_add((width + GAP) as u16);
             if x >= area.right() {
@@ -205,6 +222,29 @@ mod tests {
         assert_eq!(drawn(40)[1].trim_end(), "CD:FLM 3.1234 ran out of memory and of …");
         assert_eq!(drawn(18)[1].trim_end(), "CD:FLM 3.1234");
         assert_eq!(drawn(10)[1].trim_end(), "CD:FLM");
+    }
+
+    #[test]
+    fn the_row_under_the_cursor_is_one_bar_in_every_theme() {
+        for (theme, depth) in [(Theme::Dark, Depth::True), (Theme::Light, Depth::Ansi), (Theme::Mono, Depth::Mono)] {
+            let palette = Palette::new(theme, depth);
+            let cells =
+                vec![Cell::new("CD:FLM", palette.text), Cell::new("3.1", palette.bad), Cell::new("why", palette.dim)];
+            let area = Rect::new(0, 0, 30, 2);
+            let mut buf = Buffer::empty(area);
+            draw(&COLUMNS, &[Row { cells, selected: true }], area, &mut buf, &palette);
+            let first = buf[(0, 1)].style();
+            assert!((0..30).all(|x| buf[(x, 1)].style() == first), "{theme:?}");
+            assert_ne!(first, buf[(0, 0)].style(), "{theme:?}: the bar differs from the heading");
+        }
+    }
+
+    #[test]
+    fn hidden_columns_leave_their_room_to_others() {
+        let hidden = ["loss".to_owned()].into();
+        let columns = COLUMNS.map(|column| column.unless_in(&hidden));
+        let kept: Vec<usize> = fit(&columns, &[], 40).into_iter().map(|(at, _)| at).collect();
+        assert_eq!(kept, [0, 2]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEve
 use crate::wire::Request;
 
 use super::app::{App, Link, Notice, Overlay, Page, Pending};
+use super::composer::Stage;
 use super::keymap::{Action, Key, Move, Place, lookup};
 use super::msg::{Effect, Msg, Tab};
 use super::text_field::TextField;
@@ -56,6 +57,13 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
                 app.subscribed = None;
             }
             frames::not_sent(app, frame.id);
+        }
+        Msg::Exported { told, note } => {
+            app.dirty = true;
+            match told {
+                Ok(name) => say(app, format!("saved {name}: {note}"), false),
+                Err(reason) => say(app, format!("could not write the export: {reason}"), true),
+            }
         }
         Msg::Tick { now_ms } => tick(app, now_ms),
     }
@@ -146,20 +154,20 @@ fn paste(app: &mut App, text: &str) {
         }
         (Some(Overlay::Help { query, .. } | Overlay::Palette { query, .. }), _) => insert(query),
         (None, Page::Composer(composer)) => composer.form.paste(text),
-        (Some(Overlay::Confirm { .. } | Overlay::Report { .. }) | None, _) => {}
+        (Some(Overlay::Confirm { .. } | Overlay::Report { .. } | Overlay::Columns { .. }) | None, _) => {}
     }
 }
 
 fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>) {
     app.dirty |= event.kind != MouseEventKind::Moved;
-    let chart = app.place() == Place::Curves;
+    let chart = app.place() == Place::Curves && screen::curves::over_chart(app, event.column, event.row);
     match event.kind {
         MouseEventKind::ScrollUp if chart => act::perform(app, Action::ZoomIn, effects),
         MouseEventKind::ScrollDown if chart => act::perform(app, Action::ZoomOut, effects),
         MouseEventKind::ScrollUp => act::perform(app, Action::Move(Move::Up), effects),
         MouseEventKind::ScrollDown => act::perform(app, Action::Move(Move::Down), effects),
         MouseEventKind::Down(MouseButton::Left) => click(app, event.column, event.row),
-        MouseEventKind::Drag(MouseButton::Left) if chart => act::drag(app, event.column),
+        MouseEventKind::Drag(MouseButton::Left) => act::drag(app, event.column),
         MouseEventKind::Up(MouseButton::Left) => app.curves_view.drag = None,
         MouseEventKind::Down(_)
         | MouseEventKind::Up(_)
@@ -171,27 +179,41 @@ fn mouse(app: &mut App, event: MouseEvent, effects: &mut Vec<Effect>) {
 }
 
 fn click(app: &mut App, column: u16, row: u16) {
-    if app.overlay.is_some() || !matches!(app.page, Page::Tab) {
+    if app.overlay.is_some() {
         return;
     }
     if row == 0 {
         if let Some(tab) = screen::tab_at(column) {
-            app.tab = tab;
+            act::show(app, tab);
         }
         return;
     }
-    match app.tab {
-        Tab::Lab => {
+    let chosen = match &app.page {
+        Page::Composer(composer) if composer.stage == Stage::Choose => {
+            screen::composer::choice_at(app, composer, column, row)
+        }
+        Page::Composer(_) | Page::Detail(_) | Page::Tab => None,
+    };
+    match (&mut app.page, app.tab) {
+        (Page::Composer(composer), _) => composer.cursor = chosen.unwrap_or(composer.cursor),
+        (Page::Detail(_), _) => {}
+        (Page::Tab, Tab::Lab) => {
             if let Some(run) = screen::lab::run_at(app, column, row) {
                 app.lab_view.cursor = Some(run);
                 app.lab_view.follow = false;
             }
         }
-        Tab::Leaderboard => {
+        (Page::Tab, Tab::Leaderboard) => {
             if let Some(key) = screen::leaderboard::entry_at(app, column, row) {
                 app.board.cursor = Some(key);
             }
         }
-        Tab::Curves => app.curves_view.drag = Some(column),
+        (Page::Tab, Tab::Curves) => {
+            if screen::curves::over_chart(app, column, row) {
+                app.curves_view.drag = Some(column);
+            } else if let Some(run) = screen::curves::legend_at(app, column, row) {
+                app.curves_view.selected = Some(run);
+            }
+        }
     }
 }

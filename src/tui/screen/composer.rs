@@ -2,7 +2,7 @@
 //! Promises: illegal cells are named with their reason before anything is asked of the server. Must not know: keys.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Margin, Rect};
 use ratatui::text::{Line, Span};
 
 use crate::core::{Architecture, Objective, legal};
@@ -11,16 +11,23 @@ use crate::tui::composer::Composer;
 use crate::tui::form::{Field, Form};
 use crate::tui::format;
 
-use super::frame::{lines, pane};
+use super::frame::{body, lines, pane};
 
 /// Draws the list of shipped studies.
 pub fn draw_chooser(app: &App, composer: &Composer, area: Rect, buf: &mut Buffer) {
-    let palette = &app.palette;
     let inside = pane(app, "Add a study: choose one that ships with trilab, or compose your own", true, area, buf);
+    let (text, scroll) = choices(app, composer, inside);
+    let text: Vec<Line> = text.into_iter().map(|(_, line)| line).collect();
+    lines(&text, scroll, inside, buf);
+}
+
+/// The lines of the list, each with the place of its study, and the first that is shown.
+fn choices<'a>(app: &'a App, composer: &Composer, inside: Rect) -> (Vec<(usize, Line<'a>)>, usize) {
+    let palette = &app.palette;
     let width = usize::from(inside.width.saturating_sub(2));
     let own = ("compose your own", "choose architectures, objectives, seeds, sizes, budget and corpus");
     let shipped = app.defaults.studies.iter().map(|study| (study.name.as_str(), study.description.as_str()));
-    let mut text: Vec<Line> = Vec::new();
+    let mut text: Vec<(usize, Line)> = Vec::new();
     let mut cursor_line = 0;
     for (at, (name, description)) in shipped.chain([own]).enumerate() {
         let chosen = at == composer.cursor;
@@ -28,12 +35,26 @@ pub fn draw_chooser(app: &App, composer: &Composer, area: Rect, buf: &mut Buffer
             cursor_line = text.len();
         }
         let style = if chosen { palette.selected } else { palette.title };
-        text.push(Line::from(Span::styled(format!(" {} {name} ", if chosen { "▸" } else { " " }), style)));
+        let title = format!(" {} {name} ", if chosen { "▸" } else { " " });
+        text.push((at, Line::from(Span::styled(title, style))));
         let about = format::wrap(description, width.saturating_sub(4));
-        text.extend(about.into_iter().map(|line| Line::styled(format!("     {line}"), palette.text)));
+        text.extend(about.into_iter().map(|line| (at, Line::styled(format!("     {line}"), palette.text))));
     }
-    let scroll = (cursor_line + 4).saturating_sub(usize::from(inside.height));
-    lines(&text, scroll, inside, buf);
+    let height = usize::from(inside.height);
+    let scroll = (cursor_line + 4).saturating_sub(height).min(text.len().saturating_sub(height));
+    (text, scroll)
+}
+
+/// The study at a place of the screen.
+#[must_use]
+pub fn choice_at(app: &App, composer: &Composer, column: u16, row: u16) -> Option<usize> {
+    let area = body(Rect::new(0, 0, app.size.0, app.size.1));
+    let inside = area.inner(Margin::new(1, 1));
+    if !inside.contains((column, row).into()) {
+        return None;
+    }
+    let (text, scroll) = choices(app, composer, inside);
+    text.get(scroll + usize::from(row - inside.y)).map(|(at, _)| *at)
 }
 
 const LEFT: [Field; 8] = [

@@ -2,10 +2,10 @@
 //! Promises: every curve has a mark besides its colour; an empty screen says what to do. Must not know: keys.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Margin, Rect};
 use ratatui::style::{Modifier, Style};
 
-use crate::core::Metric;
+use crate::core::{Metric, RunId};
 use crate::tui::app::App;
 use crate::tui::axis::{Axis, Writing};
 use crate::tui::chart::{self, Band, Chart, Line};
@@ -16,7 +16,7 @@ use crate::tui::series::{Series, value_at, window};
 use crate::tui::table::{self, Cell, Column, Row};
 use crate::tui::theme::mark;
 
-use super::frame::pane;
+use super::frame::{body, pane};
 
 /// What an x axis is called.
 #[must_use]
@@ -52,12 +52,11 @@ pub const fn metric_writing(metric: Metric) -> Writing {
     }
 }
 
-fn settings(app: &App) -> String {
+fn settings(app: &App, series: &[Series]) -> String {
     let view = &app.curves_view;
-    let smoothing = app.recipe().smoothing;
     let mut parts = vec![view.metric.definition().heading.to_owned(), format!("by {}", axis_title(view.x_axis))];
-    if smoothing > 0.0 {
-        parts.push(format!("smoothed {smoothing}"));
+    if let Some(window) = series.iter().map(|series| series.window).max().filter(|window| *window > 0) {
+        parts.push(format!("smoothed {window}"));
     }
     for (on, word) in
         [(view.log_x, "log x"), (view.log_y, "log y"), (view.fold, "seeds folded"), (view.window.is_some(), "zoomed")]
@@ -78,23 +77,62 @@ fn settings(app: &App) -> String {
 /// Draws the screen.
 pub fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     let series = app.series();
+    let (upper, lower) = parts(area, series.len());
+    let inside = pane(app, &format!("Curves  {}", settings(app, &series)), false, upper, buf);
+    match chart_of(app, &series) {
+        Some(chart) if series.iter().any(|series| series.line.len() > 1) => {
+            chart::draw(&chart, inside, buf, &app.palette);
+        }
+        Some(_) | None => empty(app, &series, inside, buf),
+    }
+    legend(app, &series, lower, buf);
+}
+
+/// Where the chart and the legend are.
+fn parts(area: Rect, series: usize) -> (Rect, Rect) {
     let wide = area.width >= 110;
-    let rows = (series.len() as u16 + 1).min((area.height / 3).max(3));
-    let (upper, lower) = if wide {
+    let rows = (series as u16 + 1).min((area.height / 3).max(3));
+    if wide {
         let legend = if area.width >= 150 { 64 } else { 52 };
         let left = Rect { width: area.width - legend, ..area };
         (left, Rect { x: left.right(), width: legend, ..area })
     } else {
         let above = Rect { height: area.height - rows - 2, ..area };
         (above, Rect { y: above.bottom(), height: rows + 2, ..area })
-    };
-    let inside = pane(app, &format!("Curves  {}", settings(app)), false, upper, buf);
-    if series.iter().all(|series| series.line.is_empty()) {
-        empty(app, &series, inside, buf);
-    } else if let Some(chart) = chart_of(app, &series) {
-        chart::draw(&chart, inside, buf, &app.palette);
     }
-    legend(app, &series, lower, buf);
+}
+
+fn whole(app: &App) -> Rect {
+    body(Rect::new(0, 0, app.size.0, app.size.1))
+}
+
+/// Whether a place of the screen is in the frame of the chart.
+#[must_use]
+pub fn over_chart(app: &App, column: u16, row: u16) -> bool {
+    parts(whole(app), app.series().len()).0.contains((column, row).into())
+}
+
+/// Where the curves themselves are.
+#[must_use]
+pub fn plot(app: &App) -> Option<Rect> {
+    let series = app.series();
+    let inside = parts(whole(app), series.len()).0.inner(Margin::new(1, 1));
+    chart::plot(&chart_of(app, &series)?, inside)
+}
+
+/// The first run of the legend's row at a place of the screen.
+#[must_use]
+pub fn legend_at(app: &App, column: u16, row: u16) -> Option<RunId> {
+    let series = app.series();
+    let (_, legend) = parts(whole(app), series.len());
+    if !legend.contains((column, row).into()) {
+        return None;
+    }
+    let line = usize::from(row.checked_sub(legend.y + 2)?);
+    let height = usize::from(legend.height.saturating_sub(3));
+    let shown = table::visible(series.len(), legend_place(app, &series), height);
+    let at = shown.start + line;
+    if at < shown.end { series.get(at)?.runs.first().cloned() } else { None }
 }
 
 fn empty(app: &App, series: &[Series], area: Rect, buf: &mut Buffer) {
@@ -104,8 +142,10 @@ fn empty(app: &App, series: &[Series], area: Rect, buf: &mut Buffer) {
         "no runs yet: a adds a study"
     } else if series.is_empty() {
         "no run has made a step yet; mark runs with Space on the Lab (1), or wait"
-    } else {
+    } else if series.iter().all(|series| series.line.is_empty()) {
         "these runs have no values of this metric yet: [ and ] show other metrics"
+    } else {
+        "one value so far, see the legend: a curve needs two"
     };
     for (y, line) in (area.y + 1..area.bottom()).zip(format::wrap(text, usize::from(area.width.saturating_sub(4)))) {
         buf.set_stringn(area.x + 2, y, line, usize::from(area.width.saturating_sub(2)), app.palette.dim);

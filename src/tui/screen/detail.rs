@@ -270,8 +270,16 @@ fn draw_curves(app: &App, view: &DetailView, area: Rect, buf: &mut Buffer) {
         .collect();
     let xs = drawn.iter().flat_map(|line| line.points.iter().map(|(x, _)| *x));
     let ys = drawn.iter().flat_map(|line| line.points.iter().map(|(_, y)| *y));
+    if drawn.iter().all(|line| line.points.len() < 2) {
+        let text = if drawn.iter().all(|line| line.points.is_empty()) {
+            "no losses yet"
+        } else {
+            "one value so far: a curve needs two"
+        };
+        buf.set_stringn(inside.x, inside.y, text, usize::from(inside.width), app.palette.dim);
+        return;
+    }
     let (Some(x), Some(y)) = (Axis::over(xs, false, Writing::Count), Axis::over(ys, false, Writing::Plain)) else {
-        buf.set_stringn(inside.x, inside.y, "no losses yet", usize::from(inside.width), app.palette.dim);
         return;
     };
     let chart = Chart {

@@ -166,6 +166,7 @@ fn keys(app: &App, area: Rect, buf: &mut Buffer) {
             Action::Move(Up | Down | Left | Right | Top | Bottom | PageUp | PageDown | PreviousPane)
                 | Action::PreviousMetric
                 | Action::PreviousStudy
+                | Action::PreviousMatch
                 | Action::ReverseSort
                 | Action::SmoothLess
                 | Action::ZoomOut
@@ -263,6 +264,7 @@ fn overlay(app: &App, area: Rect, buf: &mut Buffer) {
             ]);
             buf.set_line(inside.x, inside.bottom() - 1, &answers, inside.width);
         }
+        Some(Overlay::Columns { tab, cursor }) => help::draw_columns(app, *tab, *cursor, area, buf),
         Some(Overlay::Report { title, text, scroll }) => {
             let wrapped = format::wrap(text, usize::from(area.width.saturating_sub(12)).min(100));
             let width = wrapped.iter().map(|line| line.chars().count()).max().unwrap_or(0) as u16;

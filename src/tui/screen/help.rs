@@ -7,7 +7,9 @@ use ratatui::text::{Line, Span};
 
 use crate::tui::act::available_on_page;
 use crate::tui::app::App;
+use crate::tui::columns;
 use crate::tui::keymap::{self, Action, Binding, Place};
+use crate::tui::msg::Tab;
 use crate::tui::text_field::TextField;
 
 use super::frame::{centered, lines};
@@ -83,13 +85,32 @@ pub fn draw_palette(app: &App, place: Place, query: &TextField, cursor: usize, a
     let shown = visible(rows.len(), Some(cursor), usize::from(inside.height.saturating_sub(1)));
     for (y, at) in (inside.y + 1..inside.bottom()).zip(shown) {
         let Some(row) = rows.get(at) else { continue };
-        buf.set_line(inside.x, y, &row_line(app, row, width), inside.width);
         if at == cursor {
             buf.set_style(Rect { y, height: 1, ..inside }, app.palette.selected);
+            let text: String = row_line(app, row, width).spans.into_iter().map(|span| span.content).collect();
+            buf.set_stringn(inside.x, y, text, usize::from(inside.width), app.palette.selected);
+        } else {
+            buf.set_line(inside.x, y, &row_line(app, row, width), inside.width);
         }
     }
     if rows.is_empty() {
         buf.set_stringn(inside.x, inside.y + 1, "nothing matches", usize::from(inside.width), app.palette.dim);
+    }
+}
+
+/// Draws the columns of a screen that can be left out.
+pub fn draw_columns(app: &App, tab: Tab, cursor: usize, area: Rect, buf: &mut Buffer) {
+    let (choices, hidden) = (columns::choices(tab), columns::hidden(app, tab));
+    let text = "shown from the most to the least needed, as far as there is room";
+    let inside = centered(app, "Columns", text.len() as u16, choices.len() as u16 + 1, area, buf);
+    buf.set_stringn(inside.x, inside.y, text, usize::from(inside.width), app.palette.dim);
+    let shown = visible(choices.len(), Some(cursor), usize::from(inside.height.saturating_sub(1)));
+    for (y, at) in (inside.y + 1..inside.bottom()).zip(shown) {
+        let Some(heading) = choices.get(at) else { continue };
+        let style = if at == cursor { app.palette.selected } else { app.palette.text };
+        let row = format!(" [{}] {heading}", if hidden.contains(*heading) { " " } else { "x" });
+        let width = usize::from(inside.width);
+        buf.set_stringn(inside.x, y, format!("{row:width$}"), width, style);
     }
 }
 
@@ -102,6 +123,6 @@ const fn place_name(place: Place) -> &'static str {
         Place::Chooser => "add a study",
         Place::Form => "compose a study",
         Place::Review => "review",
-        Place::Help | Place::Palette | Place::Confirm | Place::Filter | Place::Report => "dialog",
+        Place::Help | Place::Palette | Place::Confirm | Place::Filter | Place::Report | Place::Columns => "dialog",
     }
 }

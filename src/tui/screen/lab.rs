@@ -9,6 +9,7 @@ use crate::core::summary::{LabSummary, RunSummary};
 use crate::core::{Architecture, Metric, Objective, RunId, RunStatus, legal};
 use crate::tui::app::{App, Section};
 use crate::tui::format;
+use crate::tui::msg::Tab;
 use crate::tui::table::{self, Cell, Column, Row};
 use crate::tui::theme::status_mark;
 
@@ -274,7 +275,8 @@ fn draw_list(app: &App, lab: &LabSummary, section: Section, area: Rect, buf: &mu
     let place = selected(app, &runs);
     let shown = table::visible(runs.len(), place, usize::from(inside.height.saturating_sub(1)));
     let wide = inside.width >= 110;
-    let columns = columns(section);
+    let hidden = crate::tui::columns::hidden(app, Tab::Lab);
+    let columns: Vec<Column> = columns(section).into_iter().map(|column| column.unless_in(hidden)).collect();
     let rows: Vec<Row> = shown
         .filter_map(|at| {
             let run = runs.get(at)?;
@@ -288,6 +290,12 @@ const LEADING: [Column; 4] =
     [Column::new("", 20), Column::new("cell", 19), Column::new("seed", 14).right(), Column::new("size", 12)];
 const TRAILING: [Column; 3] =
     [Column::new("study", 4).free_text(), Column::new("corpus", 3).free_text(), Column::new("id", 2)];
+
+/// What stands over the columns of all lists, in order.
+#[must_use]
+pub fn headings() -> Vec<&'static str> {
+    Section::ALL.into_iter().flat_map(columns).map(|column| column.heading()).collect()
+}
 
 fn columns(section: Section) -> Vec<Column> {
     let own: &[Column] = match section {

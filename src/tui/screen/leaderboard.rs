@@ -10,6 +10,7 @@ use crate::tui::act::{board_entries, board_place};
 use crate::tui::app::App;
 use crate::tui::board::{Entry, RowKey};
 use crate::tui::format;
+use crate::tui::msg::Tab;
 use crate::tui::table::{self, Cell, Column, Row};
 use crate::tui::theme::status_mark;
 
@@ -32,6 +33,12 @@ const COLUMNS: [Column; 15] = [
     Column::new("lr", 9).right(),
     Column::new("corpus", 5).free_text(),
 ];
+
+/// What stands over the columns, in order.
+#[must_use]
+pub fn headings() -> Vec<&'static str> {
+    COLUMNS.iter().map(Column::heading).collect()
+}
 
 const NOTE: &str = "Losses of different objectives average over different tokens: ranks count within one objective and corpus. \
                     = marks ties: 95 % intervals over seeds overlap.";
@@ -75,7 +82,9 @@ pub fn draw(app: &App, area: Rect, buf: &mut Buffer) {
             Some(Row { cells, selected: place == Some(at) })
         })
         .collect();
-    table::draw(&COLUMNS, &rows, inside, buf, palette);
+    let hidden = crate::tui::columns::hidden(app, Tab::Leaderboard);
+    let columns = COLUMNS.map(|column| column.unless_in(hidden));
+    table::draw(&columns, &rows, inside, buf, palette);
 }
 
 /// The row at a place of the screen.

@@ -1,0 +1,289 @@
+//! What the dashboard does on a click, a drag, a search and an export: (model, messages) → (model, effects, cells).
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a broken test stops")]
+
+mod dashboard_data;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use dashboard_data as data;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use trilab::core::summary::Point;
+use trilab::core::{Metric, RunId};
+use trilab::tui::app::{Overlay, Page, Section};
+use trilab::tui::{App, Effect, Msg, Tab, act, screen, update};
+use trilab::wire::Update;
+
+fn press(app: &mut App, keys: &str) -> Vec<Effect> {
+    let code = |c| match c {
+        '\n' => KeyCode::Enter,
+        '\t' => KeyCode::Tab,
+        '\x1b' => KeyCode::Esc,
+        c => KeyCode::Char(c),
+    };
+    keys.chars().flat_map(|c| update(app, Msg::Key(KeyEvent::new(code(c), KeyModifiers::NONE)))).collect()
+}
+
+fn mouse(app: &mut App, kind: MouseEventKind, (column, row): (u16, u16)) {
+    update(app, Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));
+}
+
+fn click(app: &mut App, at: (u16, u16)) {
+    mouse(app, MouseEventKind::Down(MouseButton::Left), at);
+    mouse(app, MouseEventKind::Up(MouseButton::Left), at);
+}
+
+fn drawn(app: &App) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
+    terminal.draw(|frame| screen::draw(app, frame.area(), frame.buffer_mut())).unwrap();
+    terminal.backend().buffer().clone()
+}
+
+fn rows(app: &App) -> Vec<String> {
+    let buffer = drawn(app);
+    let row = |y| (0..app.size.0).map(|x| buffer[(x, y)].symbol().to_owned()).collect();
+    (0..app.size.1).map(row).collect()
+}
+
+/// Where `text` first stands on the screen, below the header.
+fn find(app: &App, text: &str) -> (u16, u16) {
+    let found = rows(app).iter().enumerate().skip(1).find_map(|(y, row)| {
+        let at = row.find(text)?;
+        Some((row[..at].chars().count() as u16, y as u16))
+    });
+    found.unwrap_or_else(|| panic!("`{text}` is not on the screen:\n{}", rows(app).join("\n")))
+}
+
+fn board(app: &mut App) {
+    press(app, "4");
+    data::tell(app, Update::Leaderboard(data::leaderboard()));
+}
+
+fn curves(app: &mut App) {
+    press(app, "2");
+    data::tell_curves(app, Metric::Loss);
+}
+
+#[test]
+fn a_click_selects_the_row_under_the_pointer_in_every_list() {
+    for size in [(80, 24), (120, 40), (200, 60)] {
+        let mut app = data::app(size.0, size.1);
+        for section in Section::ALL {
+            let run = app.section(section)[0].clone();
+            let (_, y) = find(&app, &format!("{}    {} ", run.cell(), run.seed));
+            let x = if size.0 >= 160 && section == Section::Recent { size.0 / 2 + 5 } else { 5 };
+            let y = if size.0 >= 160 && section == Section::Recent { find(&app, "state").1 + 1 } else { y };
+            click(&mut app, (x, y));
+            assert_eq!(app.lab_view.cursor, Some(run.id), "{size:?} {section:?}");
+        }
+        board(&mut app);
+        let at = find(&app, "ND:MLM");
+        click(&mut app, at);
+        assert_eq!(act::under_cursor(&app), [data::id(12), data::id(6)], "{size:?}");
+        curves(&mut app);
+        let (_, y) = find(&app, "● CD:FLM");
+        let x = find(&app, "● CD:FLM").0 + 3;
+        press(&mut app, "jj");
+        click(&mut app, (x, y + 1));
+        assert_eq!(act::under_cursor(&app).len(), 1);
+        assert_ne!(act::under_cursor(&app), [app.shown_curves()[0].id.clone()]);
+        assert_eq!(act::under_cursor(&app), [app.shown_curves()[1].id.clone()], "{size:?}");
+        press(&mut app, "a");
+        let at = find(&app, "compose your own");
+        click(&mut app, at);
+        let Page::Composer(composer) = &app.page else { panic!("the composer is closed") };
+        assert_eq!(composer.cursor, app.defaults.studies.len());
+    }
+}
+
+#[test]
+fn a_click_beside_the_rows_changes_nothing_and_one_on_a_name_shows_that_screen() {
+    let mut app = data::app(80, 24);
+    let before = app.lab_view.cursor.clone();
+    for at in [(5, 3), (0, 23), (79, 23), (40, 22)] {
+        click(&mut app, at);
+        assert_eq!(app.lab_view.cursor, before, "{at:?}");
+    }
+    click(&mut app, (rows(&app)[0].find("Curves").unwrap() as u16, 0));
+    assert_eq!((app.tab, app.remembered.screen), (Tab::Curves, Tab::Curves));
+}
+
+#[test]
+fn the_wheel_scrolls_lists_and_zooms_the_chart() {
+    let mut app = data::app(80, 24);
+    let first = app.lab_view.cursor.clone();
+    mouse(&mut app, MouseEventKind::ScrollDown, (5, 12));
+    assert_ne!(app.lab_view.cursor, first);
+    mouse(&mut app, MouseEventKind::ScrollUp, (5, 12));
+    assert_eq!(app.lab_view.cursor, first);
+    curves(&mut app);
+    let legend = find(&app, "● CD:FLM");
+    mouse(&mut app, MouseEventKind::ScrollDown, legend);
+    assert_eq!(app.curves_view.window, None, "over the legend the wheel moves the cursor");
+    assert_eq!(act::under_cursor(&app), [app.shown_curves()[1].id.clone()]);
+    mouse(&mut app, MouseEventKind::ScrollUp, (40, 5));
+    assert!(app.curves_view.window.is_some(), "over the chart it zooms in");
+}
+
+#[test]
+fn a_drag_keeps_what_is_under_the_pointer_under_it() {
+    for keys in ["", "L"] {
+        let mut app = data::app(120, 40);
+        curves(&mut app);
+        press(&mut app, keys);
+        press(&mut app, "+<");
+        let (low, high) = app.curves_view.window.unwrap();
+        let plot = screen::curves::plot(&app).unwrap();
+        mouse(&mut app, MouseEventKind::Down(MouseButton::Left), (plot.x + 10, plot.y + 3));
+        mouse(&mut app, MouseEventKind::Drag(MouseButton::Left), (plot.x + 7, plot.y + 9));
+        let (after_low, after_high) = app.curves_view.window.unwrap();
+        let inner = |x: f64| if keys == "L" { x.ln() } else { x };
+        let share = 3.0 / f64::from(plot.width - 1);
+        let moved = share * (inner(high) - inner(low));
+        assert!((inner(after_low) - inner(low) - moved).abs() < 1e-9, "{keys:?}: {low} → {after_low}");
+        assert!((inner(after_high) - inner(high) - moved).abs() < 1e-9);
+        mouse(&mut app, MouseEventKind::Up(MouseButton::Left), (plot.x + 7, plot.y + 9));
+        mouse(&mut app, MouseEventKind::Drag(MouseButton::Left), (plot.x, plot.y));
+        assert_eq!(app.curves_view.window, Some((after_low, after_high)), "a drag ends with the button");
+    }
+}
+
+#[test]
+fn n_goes_round_the_matches_and_marks_come_first() {
+    let mut app = data::app(80, 24);
+    let before = app.lab_view.cursor.clone();
+    press(&mut app, "nN");
+    assert_eq!(app.lab_view.cursor, before, "without filter and marks there is no next match");
+    press(&mut app, "/arch:CD\n");
+    let cursor = |app: &App| app.run(app.lab_view.cursor.as_ref().unwrap()).unwrap().id.clone();
+    let matches: Vec<RunId> =
+        Section::ALL.into_iter().flat_map(|section| app.section(section)).map(|run| run.id.clone()).collect();
+    assert!(matches.len() > 3);
+    for wanted in matches.iter().cycle().skip(1).take(matches.len()) {
+        press(&mut app, "n");
+        assert_eq!(cursor(&app), *wanted);
+    }
+    press(&mut app, "N");
+    assert_eq!(cursor(&app), *matches.last().unwrap(), "before the first comes the last");
+    press(&mut app, "\x1b\x1bg  jjj g");
+    let marks = app.marks.clone();
+    assert_eq!(marks.len(), 3);
+    let visited: Vec<RunId> = (0..3)
+        .map(|_| {
+            press(&mut app, "n");
+            cursor(&app)
+        })
+        .collect();
+    assert_eq!(visited.into_iter().collect::<std::collections::BTreeSet<_>>(), marks);
+    board(&mut app);
+    press(&mut app, "u/PLM\n");
+    let first = act::under_cursor(&app);
+    press(&mut app, "n");
+    let second = act::under_cursor(&app);
+    assert_ne!(first, second);
+    press(&mut app, "N");
+    assert_eq!(act::under_cursor(&app), first);
+}
+
+#[test]
+fn hidden_columns_are_gone_remembered_and_come_back() {
+    let mut app = data::app(200, 60);
+    board(&mut app);
+    let shows = |app: &App, heading: &str| rows(app).iter().any(|row| row.contains(heading));
+    assert!(shows(&app, "bits/byte"));
+    press(&mut app, "c");
+    let choices = trilab::tui::columns::choices(Tab::Leaderboard);
+    let at = choices.iter().position(|heading| *heading == "bits/byte").unwrap();
+    press(&mut app, &format!("{} \x1b", "j".repeat(at)));
+    assert_eq!(app.overlay, None::<Overlay>);
+    assert!(!shows(&app, "bits/byte") && shows(&app, "perplexity"));
+    assert_eq!(app.remembered.hidden_leaderboard, ["bits/byte".to_owned()].into());
+    let text = serde_json::to_string(&app.remembered).unwrap();
+    assert_eq!(serde_json::from_str::<trilab::tui::Remembered>(&text).unwrap(), app.remembered);
+    press(&mut app, &format!("c{}\n\x1b", "j".repeat(at)));
+    assert!(shows(&app, "bits/byte"));
+    press(&mut app, "1");
+    assert!(shows(&app, "trend"));
+    press(&mut app, "c");
+    let at = trilab::tui::columns::choices(Tab::Lab).iter().position(|heading| *heading == "trend").unwrap();
+    press(&mut app, &format!("{} \x1b", "j".repeat(at)));
+    assert!(!shows(&app, "trend") && shows(&app, "tok/s"));
+}
+
+fn exported(effects: &[Effect]) -> (&'static str, Vec<Vec<String>>, String) {
+    let [Effect::Export { screen, text, note }] = effects else { panic!("no export: {effects:?}") };
+    let rows: Vec<Vec<String>> =
+        text.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>()).collect();
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()), "{text}");
+    (screen, rows, note.clone())
+}
+
+#[test]
+fn what_is_exported_is_what_is_on_the_screen_with_every_digit() {
+    let mut app = data::app(120, 40);
+    press(&mut app, "/arch:CD\n");
+    let (screen, table, note) = exported(&press(&mut app, "e"));
+    let shown: usize = Section::ALL.into_iter().map(|section| app.section(section).len()).sum();
+    assert_eq!((screen, table.len() - 1, note), ("lab", shown, format!("{shown} runs")));
+    let column = |table: &[Vec<String>], name: &str| table[0].iter().position(|heading| heading == name).unwrap();
+    let first = app.section(Section::Running)[0];
+    assert_eq!(table[1][column(&table, "run")], first.id.to_string());
+    let loss: f64 = table[1][column(&table, "loss")].parse().unwrap();
+    assert_eq!(loss.to_bits(), first.latest[&Metric::Loss].to_bits());
+    press(&mut app, "\x1b\x1b");
+    curves(&mut app);
+    let (screen, table, _) = exported(&press(&mut app, "e"));
+    assert_eq!(screen, "curves");
+    let points: Vec<Point> = app.shown_curves().iter().flat_map(|run| data::curve(run, Metric::Loss).points).collect();
+    assert_eq!(table.len() - 1, points.len());
+    let last: f64 = table.last().unwrap()[column(&table, "value")].parse().unwrap();
+    assert_eq!(last.to_bits(), points.last().unwrap().value.to_bits());
+    assert_eq!(table[1][column(&table, "window")], "10");
+    data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
+    let (_, table, _) = exported(&press(&mut app, "be"));
+    assert!(table[0].contains(&"least".to_owned()), "{:?}", table[0]);
+    board(&mut app);
+    let (screen, table, _) = exported(&press(&mut app, "e"));
+    assert_eq!((screen, table.len() - 1), ("leaderboard", data::leaderboard().rows.len()));
+    update(&mut app, Msg::Exported { told: Ok("trilab-leaderboard-1.csv".to_owned()), note: "7 rows".to_owned() });
+    assert!(rows(&app).last().unwrap().contains("saved trilab-leaderboard-1.csv: 7 rows"));
+    update(&mut app, Msg::Exported { told: Err("disk full".to_owned()), note: String::new() });
+    assert!(app.notice.unwrap().bad);
+    assert_eq!(press(&mut data::fresh(80, 24), "e"), [], "nothing there, nothing written");
+}
+
+#[test]
+fn the_row_under_the_cursor_is_one_bar_on_every_screen() {
+    for keys in ["", "\t", "\t\t", "2", "4", ":"] {
+        let mut app = data::app(120, 40);
+        press(&mut app, keys);
+        data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
+        data::tell_curves(&mut app, Metric::Loss);
+        let buffer = drawn(&app);
+        let selected = app.palette.selected;
+        let is_bar = |x, y| buffer[(x, y)].modifier == selected.add_modifier;
+        let bars: Vec<u16> = (1..39).filter(|y| (0..120).filter(|x| is_bar(*x, *y)).count() > 20).collect();
+        assert_eq!(bars.len(), 1, "{keys:?}");
+        let cells: Vec<u16> = (0..120).filter(|x| is_bar(*x, bars[0])).collect();
+        assert!(cells.windows(2).all(|pair| pair[1] == pair[0] + 1), "{keys:?}: a hole in the bar");
+        let first = buffer[(cells[0], bars[0])].style();
+        assert!(cells.iter().all(|x| buffer[(*x, bars[0])].style() == first), "{keys:?}: patches in the bar");
+    }
+}
+
+#[test]
+fn one_value_is_told_in_words_and_many_curves_are_drawn_without_noise() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "2");
+    let run = app.shown_curves()[0].clone();
+    let mut curve = data::curve(&run, Metric::Loss);
+    curve.points.truncate(1);
+    data::tell(&mut app, Update::Curves(vec![curve]));
+    assert!(rows(&app).iter().any(|row| row.contains("one value so far")), "{}", rows(&app).join("\n"));
+    data::tell_curves(&mut app, Metric::Loss);
+    assert!(rows(&app)[1].contains("smoothed 10"), "{}", rows(&app)[1]);
+    assert!(app.series().len() > 3 && app.series().iter().all(|series| series.raw.is_empty()));
+    press(&mut app, "1 2");
+    data::tell_curves(&mut app, Metric::Loss);
+    assert!(app.series().len() <= 3 && app.series().iter().all(|series| !series.raw.is_empty()));
+}
