@@ -353,6 +353,29 @@ async fn pause_resume_stop_retry() {
 }
 
 #[tokio::test]
+async fn a_paused_run_that_is_stopped_stays_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lab");
+    let lab = Lab::open(&path, 1, Stage::default()).await;
+    let mut client = lab.client().await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    let run = ids(&submit(&mut client, &study(folder.path(), "halted", 1)).await).remove(0);
+    watch.status(&run, "running").await;
+    change(&mut client, Request::PauseRuns { runs: one(&run) }).await;
+    lab.stage.take(&run).obey(0);
+    watch.status(&run, "paused").await;
+    change(&mut client, Request::StopRuns { runs: one(&run) }).await;
+    watch.status(&run, "stopped").await;
+    let lab = Lab::open(&path, 1, lab.close().await).await;
+    let mut client = lab.client().await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    watch.status(&run, "stopped").await;
+    change(&mut client, Request::RetryRuns { runs: one(&run) }).await;
+    assert_eq!(watch.status(&run, "running").await.attempt, 2);
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn order_and_priority_and_the_pause_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lab");

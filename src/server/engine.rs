@@ -171,6 +171,8 @@ pub struct Engine {
     pub(super) look_again: BTreeSet<RunId>,
     pub(super) load: Load,
     pub(super) notices: VecDeque<String>,
+    /// Everything was read; from now on changes are news.
+    pub(super) serving: bool,
     pub(super) leaving: Option<Ended>,
 }
 
@@ -210,6 +212,7 @@ impl Engine {
             look_again: BTreeSet::new(),
             load: Load::default(),
             notices: VecDeque::new(),
+            serving: false,
             leaving: None,
         };
         if let Some(notice) = rebuilt {
@@ -280,6 +283,7 @@ impl Engine {
         mut housekeeping: impl FnMut() + Send,
     ) -> anyhow::Result<Ended> {
         tokio::pin!(stop);
+        self.serving = true;
         self.prepare_what_is_missing();
         self.schedule()?;
         self.save_ledger()?;

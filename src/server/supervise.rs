@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::engine::{Engine, Happened, Process, RunRecord};
 use super::observe::{Look, Seen, attempt, observe};
 use crate::core::{Control, RunEvent, RunId, RunStatus};
-use crate::schedule::{Action, Found, launches, standing};
+use crate::schedule::{Action, Found, Standing, launches, standing};
 use crate::store::Ending;
 
 impl Engine {
@@ -114,6 +114,16 @@ impl Engine {
         }
     }
 
+    /// What a run is now. A paused run that is stopped has no worker left to say so: the wish says it.
+    fn standing(&self, run: &RunId, record: &RunRecord) -> Standing {
+        let found = self.found(run, record);
+        let standing = standing(&found);
+        if standing.status == RunStatus::Paused && !found.in_queue && found.control == Control::Stop {
+            return Standing { status: RunStatus::Stopped, action: Action::None };
+        }
+        standing
+    }
+
     /// Draw the consequences of what is known of a run: its status, and its place in queue and slots.
     pub(super) fn settle(&mut self, run: &RunId) {
         let now_ms = self.now_ms();
@@ -124,7 +134,7 @@ impl Engine {
                 self.ledger.start(run, now_ms);
             }
         } else if !waits {
-            let standing = standing(&self.found(run, record));
+            let standing = self.standing(run, record);
             let wished_to_wait = record.wish == Control::Pause;
             let left_early = matches!(record.sight.facts.ending(), Some(Ending::Paused { .. }));
             match (standing.action, standing.status) {
@@ -151,9 +161,8 @@ impl Engine {
     /// Compute the status of a run anew, after anything it depends on has changed.
     pub(super) fn restate(&mut self, run: &RunId) {
         let Some(record) = self.runs.get(run) else { return };
-        let found = self.found(run, record);
         let failed = self.preparations.get(&record.spec.data.fingerprint).and_then(|p| p.failed.clone());
-        let status = match (standing(&found).status, failed) {
+        let status = match (self.standing(run, record).status, failed) {
             (RunStatus::Preparing, Some(reason)) => RunStatus::Failed { reason },
             (RunStatus::Running { .. }, _) => RunStatus::Running { since_ms: self.since(record) },
             (status, _) => status,
@@ -161,7 +170,7 @@ impl Engine {
         if let Some(record) = self.runs.get_mut(run)
             && record.status != status
         {
-            if record.status.word() != status.word() {
+            if self.serving && record.status.word() != status.word() {
                 self.log.say(&format!("run {run}: {} → {}", record.status.word(), status.word()));
             }
             record.status = status;
