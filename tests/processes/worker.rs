@@ -109,14 +109,14 @@ fn a_run_has_one_worker_at_a_time() {
 
 #[test]
 fn killed_at_random_steps_a_run_equals_one_that_never_was() {
-    let settings = ["budget.steps=200", "grid.architecture=ED", "grid.objective=MLM"];
+    let settings = ["budget.steps=400", "grid.architecture=ED", "grid.objective=MLM"];
     let (_quiet, expected) = undisturbed(&settings);
     let lab = Lab::new();
     let run = new_run(&lab, &settings);
     let mut chance = generator(7, Stream::Sample, 0);
     let mut furthest = 0;
     for attempt in 1..=5 {
-        let at = (furthest + chance.random_range(1..30)).min(180);
+        let at = (furthest + chance.random_range(1..30)).min(150);
         let mut worker = start(&run);
         wait_until("a step", || steps_logged(&run, attempt) >= at);
         worker.kill().unwrap();
