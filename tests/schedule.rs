@@ -28,6 +28,7 @@ fn study() -> StudySpec {
             architecture: Axis(Architecture::ALL.to_vec()),
             objective: Axis(Objective::ALL.to_vec()),
             seed: Axis(vec![1, 2]),
+            exclude: Vec::new(),
         },
         corpus: CorpusSettings {
             paths: vec!["shipped:world".to_owned()],
@@ -66,6 +67,7 @@ fn study() -> StudySpec {
             log_every: 1,
             validation_every: 50,
             validation_examples: 8,
+            rank_every: 0,
             sample_every: 0,
             sample_tokens: 0,
             checkpoint_every: 50,
@@ -295,6 +297,7 @@ fn the_review_page_adds_up() {
             architecture: Architecture::CausalDecoder.into(),
             objective: Objective::FullLm.into(),
             seed: Axis(vec![1, 2, 3]),
+            exclude: Vec::new(),
         },
         ..study()
     };

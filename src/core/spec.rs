@@ -201,6 +201,10 @@ pub struct ProbeSpec {
     pub validation_every: u64,
     /// Held-out examples per validation, the same each time and for every seed.
     pub validation_examples: usize,
+    /// Steps between measurements of attention rank, with one more at the end; 0 for none, as in specs that were written
+    /// before rank was measured.
+    #[serde(default)]
+    pub rank_every: u64,
     /// Steps between text samples; 0 for none.
     pub sample_every: u64,
     /// Tokens of a sample.

@@ -102,6 +102,7 @@ const fn must_survive_power_cut(event: &RunEvent) -> bool {
         | RunEvent::Resumed { .. }
         | RunEvent::StepLogged { .. }
         | RunEvent::Validated { .. }
+        | RunEvent::RankMeasured { .. }
         | RunEvent::SampleGenerated { .. }
         | RunEvent::Heartbeat { .. }
         | RunEvent::Warned { .. } => false,
@@ -118,6 +119,9 @@ fn non_finite(event: &RunEvent) -> Option<&'static str> {
             in_number("elapsed_s", *elapsed_s).or_else(|| in_metrics(metrics))
         }
         RunEvent::Validated { seconds, metrics, .. } => in_number("seconds", *seconds).or_else(|| in_metrics(metrics)),
+        RunEvent::RankMeasured { seconds, metrics, report, .. } => in_number("seconds", *seconds)
+            .or_else(|| in_metrics(metrics))
+            .or_else(|| (!report.is_finite()).then_some("report")),
         RunEvent::CheckpointSaved { seconds, .. } => in_number("seconds", *seconds),
         RunEvent::Started { .. }
         | RunEvent::Resumed { .. }

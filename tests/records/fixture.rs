@@ -50,6 +50,7 @@ pub(crate) fn spec(seed: u64) -> RunSpec {
             log_every: 1,
             validation_every: 10,
             validation_examples: 8,
+            rank_every: 0,
             sample_every: 0,
             sample_tokens: 8,
             checkpoint_every: 50,
