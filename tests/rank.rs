@@ -1,6 +1,6 @@
 //! Rank through real models: what is captured is what the models compute, uniform attention has the rank that algebra
 //! says, and probing leaves training as it was, bit for bit.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a broken test stops")]
+#![expect(clippy::unwrap_used, reason = "a broken test stops")]
 
 use std::path::Path;
 
@@ -103,7 +103,7 @@ fn a_watched_pass_is_the_pass_itself() {
     ] {
         let spec = run_spec(architecture, Objective::PrefixLm, 60, 16);
         let (model, parameters) = LanguageModel::new(&spec.model, 16, 7, &Device::Cpu).unwrap();
-        for (_, variable) in parameters.iter() {
+        for (_, variable) in parameters.iter().filter(|(_, variable)| variable.rank() == 2) {
             variable.set(&(variable.as_tensor().detach() * 8.0).unwrap()).unwrap();
         }
         let prefix = if architecture == Architecture::NonCausalDecoder { 4 } else { 0 };
@@ -207,8 +207,8 @@ fn uniform_attention_has_the_rank_that_algebra_says() {
         println!("{architecture}:{objective} headline {headline}");
         match architecture {
             Architecture::CausalDecoder | Architecture::EncoderDecoder => assert!((headline - 0.25).abs() < 1e-3),
-            // The prefix half adds one direction only, so a non-causal decoder has clearly less.
-            Architecture::NonCausalDecoder => assert!((0.1..0.2).contains(&headline), "{headline}"),
+            // All rows of the prefix are alike, so a uniform non-causal decoder has clearly less.
+            Architecture::NonCausalDecoder => assert!((headline - 0.0816).abs() < 1e-3, "{headline}"),
         }
         for stack in [StackKind::Encoder, StackKind::Decoder] {
             let depths: Vec<usize> = report.residual.iter().filter(|r| r.stack == stack).map(|r| r.depth).collect();
@@ -274,22 +274,38 @@ fn probing_leaves_training_as_it_was() {
 #[test]
 fn a_text_too_short_to_probe_is_said_and_does_not_end_the_run() {
     let folder = tempfile::tempdir().unwrap();
-    let corpus = corpus_in(folder.path());
-    // One example fits the validation text; an encoder and its decoder together need two.
-    let length = usize::try_from(corpus.validation().len()).unwrap() - 1;
-    let mut spec =
-        run_spec(Architecture::EncoderDecoder, Objective::PrefixLm, corpus.vocabulary().size() as usize, length);
-    assert!(RankProbe::new(&spec, &corpus).is_err());
-    spec.model.architecture = Architecture::CausalDecoder;
-    assert!(RankProbe::new(&spec, &corpus).is_ok());
-    spec.model.architecture = Architecture::EncoderDecoder;
-    spec.training.seq_len = 24;
-    spec.probes.validation_examples = 2;
-    assert!(RankProbe::new(&spec, &corpus).is_ok());
+    let text = folder.path().join("short.txt");
+    std::fs::write(&text, "the boats go out and the boats come home again\n".repeat(20)).unwrap();
+    let settings = CorpusSettings {
+        paths: vec![text.display().to_string()],
+        field: "text".to_owned(),
+        validation: Vec::new(),
+        validation_fraction: 0.05,
+        tokenizer: TokenizerSpec::Bytes,
+    };
+    let manifest = trilab::corpus::prepare(&settings, folder.path(), &mut |_| {}).unwrap();
+    let corpus = Corpus::open(&folder.path().join(manifest.fingerprint)).unwrap();
+    // One example fits the validation text; what an encoder and then its decoder read does not.
+    let length = usize::try_from(corpus.validation().len()).unwrap() * 2 / 3;
+    assert!(length >= 24, "{length}");
+    let vocab_size = corpus.vocabulary().size() as usize;
+    let spec = |architecture| run_spec(architecture, Objective::PrefixLm, vocab_size, length);
+    let events = |architecture| trained(&spec(architecture), &corpus, &folder.path().join(format!("{architecture}")));
+    let warned = |events: &[RunEvent]| {
+        let warning =
+            |event: &&RunEvent| matches!(event, RunEvent::Warned { message } if message.contains("rank_every"));
+        events.iter().filter(warning).count()
+    };
+    let measured = |events: &[RunEvent]| events.iter().any(|event| matches!(event, RunEvent::RankMeasured { .. }));
+    let fitting = events(Architecture::NonCausalDecoder);
+    assert_eq!((warned(&fitting), measured(&fitting)), (0, true));
+    let short = events(Architecture::EncoderDecoder);
+    assert_eq!((warned(&short), measured(&short)), (1, false));
+    assert_eq!(short.last(), Some(&RunEvent::Finished { step: 7 }));
 }
 
 #[test]
-fn a_model_that_overflows_is_a_warning() {
+fn a_model_that_overflows_has_no_rank() {
     let folder = tempfile::tempdir().unwrap();
     let corpus = corpus_in(folder.path());
     let spec = run_spec(Architecture::CausalDecoder, Objective::FullLm, corpus.vocabulary().size() as usize, 24);

@@ -148,7 +148,7 @@ pub struct ResidualRank {
 }
 
 /// What the probe saw at one step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RankReport {
     /// Decoder positions of a probe example: the run's `seq_len`.
     pub seq_len: usize,

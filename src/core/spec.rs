@@ -346,3 +346,16 @@ impl RunSpec {
         format!("d{} L{} h{}x{} n{}", m.d_model, m.num_layers, m.num_heads, m.head_dim, self.training.seq_len)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_of_before_rank_was_measured_still_load() {
+        let old = r#"{"log_every":1,"validation_every":50,"validation_examples":64,"sample_every":100,"sample_tokens":64,
+            "checkpoint_every":50,"keep_checkpoints":2}"#;
+        let probes: ProbeSpec = serde_json::from_str(old).unwrap();
+        assert_eq!((probes.rank_every, probes.sample_every), (0, 100));
+    }
+}

@@ -140,6 +140,7 @@ fn non_finite(event: &RunEvent) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::core::Metric;
+    use crate::core::rank::{RankMeasures, RankReport, ResidualRank, StackKind};
     use crate::runlog::read_from;
 
     fn log(path: &Path) -> EventLog {
@@ -171,6 +172,15 @@ mod tests {
             assert!(error.0.contains("grad_norm") && error.0.contains("events.jsonl"), "{error}");
             let metrics = Metrics::from([(Metric::Loss, 1.0)]);
             assert!(log.record(RunEvent::StepLogged { step: 1, tokens: 1, elapsed_s: bad, metrics }).is_err());
+            let residual = ResidualRank {
+                stack: StackKind::Decoder,
+                depth: 0,
+                measures: RankMeasures::default(),
+                rank_one_residual: bad,
+            };
+            let report = RankReport { residual: vec![residual], ..RankReport::default() };
+            let event = RunEvent::RankMeasured { step: 1, report, metrics: Metrics::new(), seconds: 0.5 };
+            assert!(log.record(event).unwrap_err().0.contains("report"));
         }
         log.record(RunEvent::Finished { step: 1 }).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
