@@ -67,6 +67,7 @@ fn study() -> StudySpec {
             log_every: 1,
             validation_every: 50,
             validation_examples: 8,
+            rank_every: 0,
             sample_every: 0,
             sample_tokens: 0,
             checkpoint_every: 50,
