@@ -17,9 +17,8 @@ const SIZE: PtySize = PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_heigh
 
 pub(crate) struct Terminal {
     child: Box<dyn Child + Send + Sync>,
-    master: Box<dyn MasterPty + Send>,
-    /// Kept while someone wants to know how the terminal was left behind.
-    slave: Option<Box<dyn SlavePty + Send>>,
+    /// Both sides, until the terminal is closed; the far one shows how the dashboard left it.
+    sides: Option<(Box<dyn MasterPty + Send>, Box<dyn SlavePty + Send>)>,
     /// The settings of the terminal before the dashboard took it, as text.
     settings: String,
     written: Arc<Mutex<Vec<u8>>>,
@@ -40,7 +39,7 @@ impl Terminal {
         let child = pair.slave.spawn_command(command).unwrap();
         let (written, closing) = (Arc::default(), Arc::default());
         let reader = read(&*pair.master, Arc::clone(&written), Arc::clone(&closing));
-        Self { child, master: pair.master, slave: Some(pair.slave), settings, written, closing, reader: Some(reader) }
+        Self { child, sides: Some((pair.master, pair.slave)), settings, written, closing, reader: Some(reader) }
     }
 
     pub(crate) fn process(&self) -> Option<Process> {
@@ -65,7 +64,8 @@ impl Terminal {
 
     /// Whether the terminal is set as it was before the dashboard.
     pub(crate) fn is_as_before(&self) -> bool {
-        format!("{:?}", self.master.get_termios().unwrap()) == self.settings
+        let (near, _) = self.sides.as_ref().unwrap();
+        format!("{:?}", near.get_termios().unwrap()) == self.settings
     }
 
     /// Waits for the end of the dashboard.
@@ -74,13 +74,31 @@ impl Terminal {
     }
 
     /// Closes the terminal, as when a window or a connection is closed, and waits for the end of the dashboard.
-    pub(crate) fn hang_up(self) -> ExitStatus {
-        let Self { mut child, master, slave, closing, reader, .. } = self;
-        closing.store(true, Ordering::Relaxed);
-        reader.unwrap().join().unwrap();
+    pub(crate) fn hang_up(mut self) -> ExitStatus {
+        self.close();
+        self.ended()
+    }
+
+    fn close(&mut self) {
+        self.closing.store(true, Ordering::Relaxed);
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
         // With the last descriptor of this side the system sends the hangup.
-        drop((slave, master));
-        wait_for("the end of the dashboard", || child.try_wait().unwrap())
+        self.sides = None;
+    }
+}
+
+/// No dashboard outlives its test: it would bring back the server that the lab stops.
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+        if !std::thread::panicking() {
+            self.close();
+        }
     }
 }
 
