@@ -104,7 +104,8 @@ fn a_click_beside_the_rows_changes_nothing_and_one_on_a_name_shows_that_screen()
         click(&mut app, at);
         assert_eq!(app.lab_view.cursor, before, "{at:?}");
     }
-    click(&mut app, (rows(&app)[0].find("Curves").unwrap() as u16, 0));
+    let at = rows(&app)[0].find("Curves").unwrap() as u16;
+    click(&mut app, (at, 0));
     assert_eq!((app.tab, app.remembered.screen), (Tab::Curves, Tab::Curves));
 }
 

@@ -542,7 +542,7 @@ async fn every_client_sees_changes_and_an_idle_lab_is_silent() {
             Update::Curves(all) => curves |= all[0].points.len() == 2,
             Update::Leaderboard(table) => board |= table.rows[0].metrics.contains_key(&Metric::Loss),
             Update::Run(run) => detail |= run.summary.step == 2 && run.directory.ends_with(runs[0].as_str()),
-            Update::Lab(_) => panic!("not subscribed"),
+            Update::Lab(_) | Update::Rank(_) => panic!("not subscribed"),
         }
     }
     lab.stage.take(&runs[0]).finish();
