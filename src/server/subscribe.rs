@@ -250,6 +250,8 @@ mod tests {
         let curves = |n| Topic::Curves { runs: vec![run(n)], metric: Metric::Loss, width: 10 };
         assert!(changes.touch(&Topic::Lab) && changes.touch(&curves(1)) && changes.touch(&Topic::Run { run: run(1) }));
         assert!(!changes.touch(&curves(2)) && !changes.touch(&Topic::Run { run: run(2) }));
+        let rank = |n| Topic::Rank { run: run(n) };
+        assert!(changes.touch(&rank(1)) && !changes.touch(&rank(2)));
         let lab_only = Changes { lab: true, ..Changes::default() };
         assert!(lab_only.touch(&Topic::Lab) && !lab_only.touch(&Topic::Leaderboard { study: None }));
     }
