@@ -12,7 +12,7 @@ use trilab::core::summary::Point;
 use trilab::core::{Metric, RunId};
 use trilab::tui::app::{Overlay, Page, Section};
 use trilab::tui::{App, Effect, Msg, Tab, act, screen, update};
-use trilab::wire::Update;
+use trilab::wire::{Reply, Request, ServerFrame, Update};
 
 fn press(app: &mut App, keys: &str) -> Vec<Effect> {
     let code = |c| match c {
@@ -124,6 +124,31 @@ fn the_wheel_scrolls_lists_and_zooms_the_chart() {
     assert_eq!(act::under_cursor(&app), [app.shown_curves()[1].id.clone()]);
     mouse(&mut app, MouseEventKind::ScrollUp, (40, 5));
     assert!(app.curves_view.window.is_some(), "over the chart it zooms in");
+}
+
+#[test]
+fn the_wheel_scrolls_the_page_of_a_run_and_the_review() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "\n");
+    data::tell(&mut app, Update::Run(Box::new(data::detail(7))));
+    let before = rows(&app);
+    mouse(&mut app, MouseEventKind::ScrollDown, (5, 12));
+    assert_ne!(rows(&app), before);
+    mouse(&mut app, MouseEventKind::ScrollUp, (5, 12));
+    assert_eq!(rows(&app), before);
+    let effects = press(&mut app, "\x1ba\n");
+    let request = effects.iter().find_map(|effect| match effect {
+        Effect::Send(frame) if matches!(frame.request, Request::CheckStudy { .. }) => Some(frame.id),
+        _ => None,
+    });
+    let reply = Reply::Plan(Box::new(data::plan()));
+    update(&mut app, Msg::Frame(Box::new(ServerFrame::Reply { id: request.unwrap(), reply })));
+    let before = rows(&app);
+    mouse(&mut app, MouseEventKind::ScrollDown, (5, 20));
+    let Page::Composer(composer) = &app.page else { panic!("the review is closed") };
+    assert_eq!(composer.review.as_ref().unwrap().scroll, 1);
+    mouse(&mut app, MouseEventKind::ScrollUp, (5, 20));
+    assert_eq!(rows(&app), before);
 }
 
 #[test]
