@@ -28,6 +28,7 @@ fn study() -> StudySpec {
             architecture: Axis(Architecture::ALL.to_vec()),
             objective: Axis(Objective::ALL.to_vec()),
             seed: Axis(vec![1, 2]),
+            exclude: Vec::new(),
         },
         corpus: CorpusSettings {
             paths: vec!["shipped:world".to_owned()],
@@ -66,6 +67,7 @@ fn study() -> StudySpec {
             log_every: 1,
             validation_every: 50,
             validation_examples: 8,
+            rank_every: 0,
             sample_every: 0,
             sample_tokens: 0,
             checkpoint_every: 50,
@@ -295,6 +297,7 @@ fn the_review_page_adds_up() {
             architecture: Architecture::CausalDecoder.into(),
             objective: Objective::FullLm.into(),
             seed: Axis(vec![1, 2, 3]),
+            exclude: Vec::new(),
         },
         ..study()
     };
@@ -425,6 +428,13 @@ fn every_standing() {
         ("died while pausing", Found { control: Control::Pause, ..with(&found, vec![dead(5, None)]) }, "paused", false),
         ("died twice at once", with(&found, vec![dead(0, None), dead(0, None)]), "queued", true),
         ("progress, then two deaths", with(&found, vec![dead(5, None), dead(5, None), dead(4, None)]), "queued", true),
+        ("a storm that hits a worker with steps", with(&found, vec![dead(5, None); 10]), "queued", true),
+        (
+            "a step between silent deaths",
+            with(&found, [0, 0, 5, 0, 0, 3, 0, 0].map(|step| dead(step, None)).to_vec()),
+            "queued",
+            true,
+        ),
         (
             "a checkpoint is progress",
             with(&found, vec![dead(5, None), dead(4, None), dead(4, Some(4)), dead(4, None)]),
@@ -456,10 +466,16 @@ fn a_run_that_only_dies_is_given_up_with_its_last_words() {
         output_tail: tail.to_owned(),
         ..Found::default()
     };
-    for attempts in [vec![dead(0), dead(0), dead(0)], vec![dead(7), dead(7), dead(6), dead(7)]] {
+    let table = [
+        (vec![dead(0); 3], "3 times in a row before its first step"),
+        (vec![dead(7), dead(7), dead(0), dead(0), dead(0)], "3 times in a row before its first step"),
+        (vec![dead(7); 11], "10 times in a row without getting any further"),
+        ([7, 7, 0, 7, 0, 6, 0, 7, 7, 3, 7].map(dead).to_vec(), "10 times in a row without getting any further"),
+    ];
+    for (attempts, why) in table {
         let standing = standing(&found(attempts, "thread 'main' panicked\nKilled\n"));
         let Action::GiveUp { reason } = standing.action else { unreachable!("not given up") };
-        assert!(reason.contains("3 times in a row") && reason.ends_with("Killed"), "{reason}");
+        assert!(reason.contains(why) && reason.ends_with("Killed"), "{reason}");
         assert_eq!(standing.status, RunStatus::Failed { reason });
     }
     let silent = standing(&found(vec![dead(0), dead(0), dead(0)], " \n"));

@@ -68,6 +68,7 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: u32, d
             log_every: 1,
             validation_every: 4,
             validation_examples: 4,
+            rank_every: 5,
             sample_every: 6,
             sample_tokens: 4,
             checkpoint_every: 5,

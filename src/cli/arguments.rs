@@ -42,6 +42,14 @@ pub(super) enum Command {
         #[arg(long)]
         csv: bool,
     },
+    /// The rank of a run's attention, by layer and head
+    Rank {
+        /// Run id, or an unambiguous beginning of it
+        run: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Prepare texts
     #[command(subcommand)]
     Corpus(CorpusCommand),

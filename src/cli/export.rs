@@ -54,7 +54,7 @@ fn record<'a>(run: &'a RunId, event: &'a RunEvent) -> Option<Record<'a>> {
         RunEvent::StepLogged { step, tokens, elapsed_s, metrics } => {
             Some(Record { run, step: *step, tokens: Some(*tokens), elapsed_s: Some(*elapsed_s), metrics })
         }
-        RunEvent::Validated { step, metrics, .. } => {
+        RunEvent::Validated { step, metrics, .. } | RunEvent::RankMeasured { step, metrics, .. } => {
             Some(Record { run, step: *step, tokens: None, elapsed_s: None, metrics })
         }
         RunEvent::Started { .. }

@@ -64,7 +64,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> 
 /// One request; a refusal is an error with the server's words.
 pub(super) async fn ask(connection: &mut Connection, request: Request) -> Result<Reply> {
     match connection.request(request).await? {
-        Reply::Refused { message } => bail!(message),
+        Reply::Refused { message } => bail!("could not {message}"),
         reply => Ok(reply),
     }
 }

@@ -9,6 +9,7 @@ mod export;
 mod lab;
 mod leaderboard;
 mod output;
+mod rank;
 mod run;
 mod server;
 mod study;
@@ -54,6 +55,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Study(command)) => study::run(&lab()?, command),
         Some(Command::Run(command)) => run::run(&lab()?, command).map(done),
         Some(Command::Leaderboard { study, json, csv }) => leaderboard::run(&lab()?, study, json, csv).map(done),
+        Some(Command::Rank { run, json }) => rank::run(&lab()?, run, json).map(done),
         Some(Command::Corpus(command)) => corpus::run(&lab()?, command).map(done),
         Some(Command::Export(command)) => export::run(&lab()?, &command).map(done),
         Some(Command::Bench(command)) => bench::run(&command).map(done),

@@ -134,7 +134,7 @@ async fn watch(connection: Connection, runs: &[RunId]) -> Result<LabSummary> {
     loop {
         let lab = match frames.next().await? {
             ServerFrame::Update(Update::Lab(lab)) => *lab,
-            ServerFrame::Reply { reply: Reply::Refused { message }, .. } => bail!(message),
+            ServerFrame::Reply { reply: Reply::Refused { message }, .. } => bail!("could not {message}"),
             ServerFrame::Update(_) | ServerFrame::Reply { .. } => continue,
         };
         let ours: Vec<_> = lab.runs.iter().filter(|run| runs.contains(&run.id)).collect();

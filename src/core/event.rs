@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::metric::Metrics;
+use super::rank::RankReport;
 
 /// Version of the event log; the first line of every log names it.
 pub const LOG_FORMAT: u32 = 1;
@@ -55,6 +56,17 @@ pub enum RunEvent {
         metrics: Metrics,
         /// Targets that carried loss.
         targets: u64,
+        /// Cost in seconds.
+        seconds: f64,
+    },
+    /// The ranks of attention and of the residual stream were measured on the probe examples.
+    RankMeasured {
+        /// Steps made so far.
+        step: u64,
+        /// What was seen.
+        report: RankReport,
+        /// The headline of the report.
+        metrics: Metrics,
         /// Cost in seconds.
         seconds: f64,
     },

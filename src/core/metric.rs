@@ -38,6 +38,9 @@ pub enum Metric {
     LearningRate,
     /// Training speed over all positions, encoder and decoder.
     TokensPerSecond,
+    /// Effective rank of the attention matrices of decoder (or only) self-attention as a share of the sequence length,
+    /// mean over layers and heads: 1 for the identity, 1/4 for uniform causal attention, 1/n for uniform full attention.
+    EffectiveRankShare,
 }
 
 /// What a metric is called and how it is read.
@@ -60,7 +63,7 @@ pub type Metrics = BTreeMap<Metric, f64>;
 
 impl Metric {
     /// All metrics, in the order in which tables show them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Loss,
         Self::ValidationLoss,
         Self::Perplexity,
@@ -69,6 +72,7 @@ impl Metric {
         Self::GradNorm,
         Self::LearningRate,
         Self::TokensPerSecond,
+        Self::EffectiveRankShare,
     ];
 
     /// Name, unit and direction.
@@ -83,6 +87,7 @@ impl Metric {
             Self::GradNorm => ("grad_norm", "grad norm", "", Direction::Neutral, 3),
             Self::LearningRate => ("learning_rate", "lr", "", Direction::Neutral, 6),
             Self::TokensPerSecond => ("tokens_per_second", "tokens/s", "1/s", Direction::Higher, 0),
+            Self::EffectiveRankShare => ("effective_rank_share", "eff rank/n", "of n", Direction::Neutral, 4),
         };
         Definition { name, heading, unit, direction, decimals }
     }

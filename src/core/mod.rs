@@ -8,6 +8,7 @@ pub mod event;
 pub mod id;
 pub mod legal;
 pub mod metric;
+pub mod rank;
 pub mod rows;
 pub mod seed;
 pub mod spec;
@@ -19,6 +20,7 @@ pub use control::{Control, ControlSource};
 pub use event::{EventSink, RunEvent, SinkError, StampedEvent};
 pub use id::{RunId, StudyId};
 pub use metric::{Direction, Metric, Metrics};
+pub use rank::{RankHistory, RankReport};
 pub use spec::{
     Architecture, Device, ExecutionSpec, LearningRateSchedule, ModelSpec, Objective, ObjectiveSpec, OptimizerSpec,
     ProbeSpec, RunSpec, TrainingSpec,

@@ -201,6 +201,10 @@ pub struct ProbeSpec {
     pub validation_every: u64,
     /// Held-out examples per validation, the same each time and for every seed.
     pub validation_examples: usize,
+    /// Steps between measurements of attention rank, with one more at the end; 0 for none, as in specs that were written
+    /// before rank was measured.
+    #[serde(default)]
+    pub rank_every: u64,
     /// Steps between text samples; 0 for none.
     pub sample_every: u64,
     /// Tokens of a sample.
@@ -340,5 +344,18 @@ impl RunSpec {
     pub fn size_label(&self) -> String {
         let m = &self.model;
         format!("d{} L{} h{}x{} n{}", m.d_model, m.num_layers, m.num_heads, m.head_dim, self.training.seq_len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_of_before_rank_was_measured_still_load() {
+        let old = r#"{"log_every":1,"validation_every":50,"validation_examples":64,"sample_every":100,"sample_tokens":64,
+            "checkpoint_every":50,"keep_checkpoints":2}"#;
+        let probes: ProbeSpec = serde_json::from_str(old).unwrap();
+        assert_eq!((probes.rank_every, probes.sample_every), (0, 100));
     }
 }

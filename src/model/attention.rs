@@ -3,9 +3,11 @@
 
 use candle_core::{Result, Tensor};
 
+use super::capture::Matrices;
+use super::initial::Deviations;
 use super::parameters::Parameters;
 use crate::core::ModelSpec;
-use crate::kernel::attention::attend;
+use crate::kernel::attention::{attend, logits, softmax};
 use crate::kernel::linear::linear;
 use crate::kernel::rope::Rotation;
 
@@ -25,12 +27,7 @@ impl Attention {
     ///
     /// # Errors
     /// The device fails.
-    pub fn new(
-        spec: &ModelSpec,
-        parameters: &mut Parameters,
-        name: &str,
-        deviations: super::block::Deviations,
-    ) -> Result<Self> {
+    pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, deviations: Deviations) -> Result<Self> {
         let inner = spec.num_heads * spec.head_dim;
         let mut weight = |part: &str, shape: [usize; 2], deviation| {
             parameters.normal(&format!("{name}.{part}.weight"), &shape, deviation)
@@ -50,21 +47,43 @@ impl Attention {
         x.reshape((batch, length, self.num_heads, self.head_dim))?.transpose(1, 2)?.contiguous() // [B, H, T, K]
     }
 
+    /// Queries of `x` and keys of `memory`, turned if there is a rotation.
+    fn queries_and_keys(&self, x: &Tensor, memory: &Tensor, rotation: Option<&Rotation>) -> Result<(Tensor, Tensor)> {
+        let q = self.heads(&linear(x, &self.q_proj)?)?; // [B, H, T, K]
+        let k = self.heads(&linear(memory, &self.k_proj)?)?; // [B, H, S, K]
+        match rotation {
+            Some(rotation) => Ok((rotation.apply(&q)?, rotation.apply(&k)?)),
+            None => Ok((q, k)),
+        }
+    }
+
     /// `x [B, T, D]` looks at `memory [B, S, D]` through `mask`; with a rotation for self-attention, without for cross.
     ///
     /// # Errors
     /// Shapes do not fit, or the device fails.
     pub fn forward(&self, x: &Tensor, memory: &Tensor, mask: &Tensor, rotation: Option<&Rotation>) -> Result<Tensor> {
-        let mut q = self.heads(&linear(x, &self.q_proj)?)?; // [B, H, T, K]
-        let mut k = self.heads(&linear(memory, &self.k_proj)?)?; // [B, H, S, K]
+        let (q, k) = self.queries_and_keys(x, memory, rotation)?;
         let v = self.heads(&linear(memory, &self.v_proj)?)?; // [B, H, S, K]
-        if let Some(rotation) = rotation {
-            q = rotation.apply(&q)?;
-            k = rotation.apply(&k)?;
-        }
         let (batch, length, _) = x.dims3()?;
         let y = attend(&q, &k, &v, mask)?.transpose(1, 2)?; // [B, T, H, K]
         linear(&y.reshape((batch, length, self.num_heads * self.head_dim))?, &self.o_proj) // [B, T, D]
+    }
+
+    /// What `forward` of the same arguments looks through: its logits before the mask and its probabilities.
+    ///
+    /// # Errors
+    /// As [`Attention::forward`].
+    pub fn matrices(
+        &self,
+        x: &Tensor,
+        memory: &Tensor,
+        mask: &Tensor,
+        rotation: Option<&Rotation>,
+    ) -> Result<Matrices> {
+        let (q, k) = self.queries_and_keys(x, memory, rotation)?;
+        let logits = logits(&q, &k)?;
+        let probabilities = softmax(&logits.broadcast_add(mask)?)?;
+        Ok(Matrices { logits, probabilities })
     }
 
     /// The same weights as constants: a forward pass through it keeps no graph.

@@ -3,30 +3,14 @@
 use candle_core::{Result, Tensor};
 
 use super::attention::Attention;
+use super::capture::StackCapture;
+use super::initial::Deviations;
 use super::parameters::Parameters;
 use crate::core::ModelSpec;
 use crate::kernel::activation::swiglu;
 use crate::kernel::linear::linear;
 use crate::kernel::norm::rms_norm;
 use crate::kernel::rope::Rotation;
-
-/// Standard deviations of initial weights.
-#[derive(Clone, Copy, Debug)]
-pub struct Deviations {
-    /// Of matrices that read from the stream.
-    pub weight: f64,
-    /// Of matrices that write into it: smaller, so that depth does not blow it up (GPT-2, Radford et al. 2019, §2.3).
-    pub residual: f64,
-}
-
-impl Deviations {
-    /// 0.02, and 0.02 / √(2 L) for a stack of L blocks.
-    #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "layer counts are small")]
-    pub fn of_depth(num_layers: usize) -> Self {
-        Self { weight: 0.02, residual: 0.02 / ((2 * num_layers) as f64).sqrt() }
-    }
-}
 
 /// RMSNorm with its gain.
 #[derive(Clone, Debug)]
@@ -125,7 +109,7 @@ impl Block {
         Ok(Self { attention_norm, attention, cross, mlp_norm, mlp })
     }
 
-    /// `x [B, T, D]` to the same shape.
+    /// `x [B, T, D]` to the same shape; what is looked at is shown to `watch`, if there is one.
     ///
     /// # Errors
     /// Shapes do not fit, a block with cross-attention has no memory, or the device fails.
@@ -135,12 +119,20 @@ impl Block {
         mask: &Tensor,
         rotation: &Rotation,
         memory: Option<Memory<'_>>,
+        mut watch: Option<&mut StackCapture>,
     ) -> Result<Tensor> {
         let normed = self.attention_norm.forward(x)?;
+        if let Some(watch) = watch.as_deref_mut() {
+            watch.attention.push(self.attention.matrices(&normed, &normed, mask, Some(rotation))?);
+        }
         let mut x = (x + self.attention.forward(&normed, &normed, mask, Some(rotation))?)?;
         match (&self.cross, memory) {
             (Some((norm, attention)), Some(memory)) => {
-                x = (&x + attention.forward(&norm.forward(&x)?, memory.states, memory.mask, None)?)?;
+                let normed = norm.forward(&x)?;
+                if let Some(watch) = watch {
+                    watch.cross.push(attention.matrices(&normed, memory.states, memory.mask, None)?);
+                }
+                x = (&x + attention.forward(&normed, memory.states, memory.mask, None)?)?;
             }
             (None, None) => {}
             (Some(_), None) => candle_core::bail!("a decoder block with cross-attention needs encoder states"),
@@ -180,13 +172,28 @@ impl Stack {
         Ok(Self { blocks, norm: Norm::new(spec, parameters, &format!("{name}.norm"))? })
     }
 
-    /// `x [B, T, D]` through all blocks and the final norm.
+    /// `x [B, T, D]` through all blocks and the final norm; what happens on the way is shown to `watch`, if there is one.
     ///
     /// # Errors
     /// As [`Block::forward`].
-    pub fn forward(&self, x: Tensor, mask: &Tensor, rotation: &Rotation, memory: Option<Memory<'_>>) -> Result<Tensor> {
-        let states = self.blocks.iter().try_fold(x, |x, block| block.forward(&x, mask, rotation, memory))?;
-        self.norm.forward(&states)
+    pub fn forward(
+        &self,
+        mut x: Tensor,
+        mask: &Tensor,
+        rotation: &Rotation,
+        memory: Option<Memory<'_>>,
+        mut watch: Option<&mut StackCapture>,
+    ) -> Result<Tensor> {
+        for block in &self.blocks {
+            if let Some(watch) = watch.as_deref_mut() {
+                watch.residual.push(x.clone());
+            }
+            x = block.forward(&x, mask, rotation, memory, watch.as_deref_mut())?;
+        }
+        if let Some(watch) = watch {
+            watch.residual.push(x.clone());
+        }
+        self.norm.forward(&x)
     }
 
     /// The same weights as constants.

@@ -3,7 +3,9 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use super::block::{Deviations, Memory, Stack};
+use super::block::{Memory, Stack};
+use super::capture::Capture;
+use super::initial::Deviations;
 use super::input::{ModelInput, SideInput};
 use super::parameters::Parameters;
 use crate::core::{Architecture, ModelSpec};
@@ -51,18 +53,34 @@ impl LanguageModel {
     /// The input has an encoder side and the model none or the reverse, a token or position is out of range, or the
     /// device fails.
     pub fn states(&self, input: &ModelInput) -> Result<Tensor> {
+        self.pass(input, None)
+    }
+
+    /// The same states, with the attention matrices and residual streams on the way to them. Watch a detached model:
+    /// otherwise everything shown keeps its graph.
+    ///
+    /// # Errors
+    /// As [`LanguageModel::states`].
+    pub fn observe(&self, input: &ModelInput) -> Result<(Tensor, Capture)> {
+        let mut capture = Capture::default();
+        let states = self.pass(input, Some(&mut capture))?;
+        Ok((states, capture))
+    }
+
+    fn pass(&self, input: &ModelInput, watch: Option<&mut Capture>) -> Result<Tensor> {
+        let (watch_encoder, watch_decoder) = watch.map(|watch| (&mut watch.encoder, &mut watch.decoder)).unzip();
         let memory = match (&self.encoder, &input.encoder) {
             (None, None) => None,
             (Some(stack), Some((side, cross_mask))) => {
                 let rotation = self.tables.at(&side.positions)?;
-                Some((stack.forward(self.embed(side)?, &side.mask, &rotation, None)?, cross_mask))
+                Some((stack.forward(self.embed(side)?, &side.mask, &rotation, None, watch_encoder)?, cross_mask))
             }
             (Some(_), None) => candle_core::bail!("an encoder-decoder needs encoder tokens"),
             (None, Some(_)) => candle_core::bail!("a decoder has no encoder to read encoder tokens"),
         };
         let rotation = self.tables.at(&input.decoder.positions)?;
         let memory = memory.as_ref().map(|(states, mask)| Memory { states, mask });
-        self.decoder.forward(self.embed(&input.decoder)?, &input.decoder.mask, &rotation, memory)
+        self.decoder.forward(self.embed(&input.decoder)?, &input.decoder.mask, &rotation, memory, watch_decoder)
     }
 
     /// Logits of `states [.., D]`: `[.., V]`.

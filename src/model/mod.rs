@@ -4,11 +4,14 @@
 
 pub mod attention;
 pub mod block;
+pub mod capture;
+pub mod initial;
 pub mod input;
 pub mod language_model;
 pub mod mask;
 pub mod parameters;
 
+pub use capture::{Capture, Matrices, StackCapture};
 pub use input::{ModelInput, SideInput};
 pub use language_model::LanguageModel;
 pub use parameters::{ParameterError, Parameters};

@@ -4,9 +4,8 @@
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use rand::Rng;
 
-use crate::core::seed::{Stream, generator, index_of};
+use super::initial::normal_values;
 
 /// Weights do not fit the model.
 #[derive(Debug, thiserror::Error)]
@@ -118,41 +117,9 @@ impl Parameters {
     }
 }
 
-/// Normal draws by Box and Muller's method: a fixed recipe, so that a seed means the same weights in every version.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "53 random bits make an f64; weights are f32"
-)]
-fn normal_values(seed: u64, name: &str, count: usize, deviation: f64) -> Vec<f32> {
-    let mut source = generator(seed, Stream::Init, index_of(name));
-    let mut uniform = || ((source.next_u64() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64; // in (0, 1)
-    let mut values = Vec::with_capacity(count + 1);
-    while values.len() < count {
-        let radius = deviation * (-2.0 * uniform().ln()).sqrt();
-        let (sin, cos) = (std::f64::consts::TAU * uniform()).sin_cos();
-        values.extend([(radius * cos) as f32, (radius * sin) as f32]);
-    }
-    values.truncate(count);
-    values
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn draws_are_normal_and_belong_to_their_name() {
-        let values = normal_values(1, "a", 100_001, 0.02);
-        assert_eq!(values.len(), 100_001);
-        let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64;
-        let variance = values.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / values.len() as f64;
-        assert!(mean.abs() < 3e-4, "{mean}");
-        assert!((variance.sqrt() - 0.02).abs() < 2e-4, "{variance}");
-        assert_eq!(values, normal_values(1, "a", 100_001, 0.02));
-        assert_ne!(values, normal_values(1, "b", 100_001, 0.02));
-        assert_ne!(values, normal_values(2, "a", 100_001, 0.02));
-    }
 
     #[test]
     fn loading_checks_names_and_shapes() {

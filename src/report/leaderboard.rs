@@ -6,8 +6,14 @@ use crate::core::Metric;
 use crate::core::summary::Leaderboard;
 
 /// The metrics of the table, in order.
-pub const COLUMNS: [Metric; 5] =
-    [Metric::ValidationLoss, Metric::TargetEntropy, Metric::Perplexity, Metric::BitsPerByte, Metric::TokensPerSecond];
+pub const COLUMNS: [Metric; 6] = [
+    Metric::ValidationLoss,
+    Metric::TargetEntropy,
+    Metric::Perplexity,
+    Metric::BitsPerByte,
+    Metric::EffectiveRankShare,
+    Metric::TokensPerSecond,
+];
 
 /// One row per lineage. Losses of different objectives average different tokens: compare within an objective, or
 /// against the unigram entropy of the same targets.

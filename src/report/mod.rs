@@ -4,6 +4,7 @@
 pub mod figures;
 pub mod leaderboard;
 pub mod plan;
+pub mod rank;
 pub mod runs;
 pub mod table;
 

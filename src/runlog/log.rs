@@ -102,6 +102,7 @@ const fn must_survive_power_cut(event: &RunEvent) -> bool {
         | RunEvent::Resumed { .. }
         | RunEvent::StepLogged { .. }
         | RunEvent::Validated { .. }
+        | RunEvent::RankMeasured { .. }
         | RunEvent::SampleGenerated { .. }
         | RunEvent::Heartbeat { .. }
         | RunEvent::Warned { .. } => false,
@@ -118,6 +119,9 @@ fn non_finite(event: &RunEvent) -> Option<&'static str> {
             in_number("elapsed_s", *elapsed_s).or_else(|| in_metrics(metrics))
         }
         RunEvent::Validated { seconds, metrics, .. } => in_number("seconds", *seconds).or_else(|| in_metrics(metrics)),
+        RunEvent::RankMeasured { seconds, metrics, report, .. } => in_number("seconds", *seconds)
+            .or_else(|| in_metrics(metrics))
+            .or_else(|| (!report.is_finite()).then_some("report")),
         RunEvent::CheckpointSaved { seconds, .. } => in_number("seconds", *seconds),
         RunEvent::Started { .. }
         | RunEvent::Resumed { .. }
@@ -136,6 +140,7 @@ fn non_finite(event: &RunEvent) -> Option<&'static str> {
 mod tests {
     use super::*;
     use crate::core::Metric;
+    use crate::core::rank::{RankMeasures, RankReport, ResidualRank, StackKind};
     use crate::runlog::read_from;
 
     fn log(path: &Path) -> EventLog {
@@ -167,6 +172,15 @@ mod tests {
             assert!(error.0.contains("grad_norm") && error.0.contains("events.jsonl"), "{error}");
             let metrics = Metrics::from([(Metric::Loss, 1.0)]);
             assert!(log.record(RunEvent::StepLogged { step: 1, tokens: 1, elapsed_s: bad, metrics }).is_err());
+            let residual = ResidualRank {
+                stack: StackKind::Decoder,
+                depth: 0,
+                measures: RankMeasures::default(),
+                rank_one_residual: bad,
+            };
+            let report = RankReport { residual: vec![residual], ..RankReport::default() };
+            let event = RunEvent::RankMeasured { step: 1, report, metrics: Metrics::new(), seconds: 0.5 };
+            assert!(log.record(event).unwrap_err().0.contains("report"));
         }
         log.record(RunEvent::Finished { step: 1 }).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();

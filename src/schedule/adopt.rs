@@ -7,8 +7,12 @@
 use crate::core::{Control, RunStatus};
 use crate::store::{AttemptFacts, Ending};
 
-/// Attempts that may die one after the other without getting any further.
-const FRUITLESS_ATTEMPTS: usize = 3;
+/// Attempts that may die one after the other before their first step: such a worker cannot work at all.
+const SILENT_DEATHS: usize = 3;
+
+/// Attempts that may die one after the other without getting any further. More, because whoever makes steps can work,
+/// and whatever killed it (the machine's memory, a person) may be over.
+const FRUITLESS_DEATHS: usize = 10;
 
 /// All that is known of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -118,25 +122,42 @@ fn died(found: &Found) -> Standing {
         Control::Pause => return Standing::just(RunStatus::Paused),
         Control::Run | Control::Yield => {}
     }
-    let fruitless = fruitless_deaths(&found.attempts);
-    if fruitless < FRUITLESS_ATTEMPTS {
+    let deaths = Deaths::of(&found.attempts);
+    let what = if deaths.silent >= SILENT_DEATHS {
+        format!("the worker died {} times in a row before its first step", deaths.silent)
+    } else if deaths.fruitless >= FRUITLESS_DEATHS {
+        format!("the worker died {} times in a row without getting any further", deaths.fruitless)
+    } else {
         return Standing { status: waiting(found), action: Action::Requeue };
-    }
+    };
     let tail = found.output_tail.trim();
     let said = if tail.is_empty() { "it printed nothing".to_owned() } else { format!("its last words: {tail}") };
-    let reason = format!("the worker died {fruitless} times in a row without getting any further; {said}");
+    let reason = format!("{what}; {said}");
     Standing { status: RunStatus::Failed { reason: reason.clone() }, action: Action::GiveUp { reason } }
 }
 
-/// How many attempts at the end died without a step or a checkpoint beyond all attempts before them.
-fn fruitless_deaths(attempts: &[AttemptFacts]) -> usize {
-    let mut in_a_row = 0;
-    let (mut furthest, mut checkpoint) = (0, None);
-    for attempt in attempts {
-        let further = attempt.step > furthest || attempt.checkpoint_step > checkpoint;
-        in_a_row = if further || attempt.ending.is_some() { 0 } else { in_a_row + 1 };
-        furthest = furthest.max(attempt.step);
-        checkpoint = checkpoint.max(attempt.checkpoint_step);
+/// Attempts at the end that died one after the other.
+#[derive(Default)]
+struct Deaths {
+    /// Without a single step or checkpoint.
+    silent: usize,
+    /// Without a step or a checkpoint beyond all attempts before them.
+    fruitless: usize,
+}
+
+impl Deaths {
+    fn of(attempts: &[AttemptFacts]) -> Self {
+        let mut deaths = Self::default();
+        let (mut furthest, mut checkpoint) = (0, None);
+        for attempt in attempts {
+            let silent = attempt.step == 0 && attempt.checkpoint_step.is_none();
+            let further = attempt.step > furthest || attempt.checkpoint_step > checkpoint;
+            let said = attempt.ending.is_some();
+            deaths.silent = if said || !silent { 0 } else { deaths.silent + 1 };
+            deaths.fruitless = if said || further { 0 } else { deaths.fruitless + 1 };
+            furthest = furthest.max(attempt.step);
+            checkpoint = checkpoint.max(attempt.checkpoint_step);
+        }
+        deaths
     }
-    in_a_row
 }

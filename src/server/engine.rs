@@ -90,6 +90,17 @@ pub(super) enum Happened {
     StoreLost(StoreError),
 }
 
+/// Our own worker of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Process {
+    /// There is none.
+    None,
+    /// It is not reaped yet.
+    Running,
+    /// It is gone, but nobody has looked yet at how it went; until then it keeps its slot.
+    Unread,
+}
+
 /// A run, as the engine knows it.
 pub(super) struct RunRecord {
     pub(super) spec: RunSpec,
@@ -101,10 +112,9 @@ pub(super) struct RunRecord {
     pub(super) sparkline: Vec<f64>,
     /// The step from which on the sparkline is drawn anew.
     pub(super) sparkline_from: u64,
-    /// Counts launches; a look from before the newest one is not believed.
+    /// Counts launches and exits; a look from before the newest one is not believed.
     pub(super) epoch: u64,
-    /// Our own worker is not reaped yet.
-    pub(super) process: bool,
+    pub(super) process: Process,
     pub(super) parameters: u64,
     pub(super) step_flops: f64,
     pub(super) step_tokens: u64,
@@ -124,13 +134,13 @@ impl RunRecord {
             sparkline: Vec::new(),
             sparkline_from: 0,
             epoch: 0,
-            process: false,
+            process: Process::None,
         }
     }
 
     /// A worker occupies a slot for it.
     pub(super) const fn is_alive(&self) -> bool {
-        self.process || self.sight.locked
+        !matches!(self.process, Process::None) || self.sight.locked
     }
 }
 
@@ -161,6 +171,8 @@ pub struct Engine {
     pub(super) look_again: BTreeSet<RunId>,
     pub(super) load: Load,
     pub(super) notices: VecDeque<String>,
+    /// Everything was read; from now on changes are news.
+    pub(super) serving: bool,
     pub(super) leaving: Option<Ended>,
 }
 
@@ -200,6 +212,7 @@ impl Engine {
             look_again: BTreeSet::new(),
             load: Load::default(),
             notices: VecDeque::new(),
+            serving: false,
             leaving: None,
         };
         if let Some(notice) = rebuilt {
@@ -270,6 +283,7 @@ impl Engine {
         mut housekeeping: impl FnMut() + Send,
     ) -> anyhow::Result<Ended> {
         tokio::pin!(stop);
+        self.serving = true;
         self.prepare_what_is_missing();
         self.schedule()?;
         self.save_ledger()?;

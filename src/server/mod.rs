@@ -19,6 +19,7 @@ mod supervise;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
@@ -66,10 +67,25 @@ pub async fn serve(options: ServerOptions, launcher: impl Launcher + 'static, cl
     if options.detach {
         lifecycle::detach();
     }
-    let signals = lifecycle::Signals::install().context("watch for signals")?;
     let home = Home::new(&options.home);
     home.create()?;
-    let mut lock = lifecycle::ServerLock::take(&home)?;
+    let log = lifecycle::Log::open(&home, Arc::clone(&clock))?;
+    let result = serve_home(&options, &home, launcher, clock).await;
+    if let Err(error) = &result {
+        // A server in the background has no other place to say it, and `attach` shows the end of the log.
+        log.say(&format!("could not {error:#}"));
+    }
+    result
+}
+
+async fn serve_home(
+    options: &ServerOptions,
+    home: &Home,
+    launcher: impl Launcher + 'static,
+    clock: Clock,
+) -> anyhow::Result<()> {
+    let signals = lifecycle::Signals::install().context("watch for signals")?;
+    let mut lock = lifecycle::ServerLock::take(home)?;
     let place = socket::choose(home.root(), &Surroundings::of_this_process())?;
     // The old record names a server that is gone; clients must not look there while this one opens the lab.
     let lab = LabOptions { home: options.home.clone(), slots: options.slots() };

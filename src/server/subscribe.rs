@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::engine::{Engine, Happened};
-use super::requests::read::RunQuestion;
+use super::requests::read::{RANK_REPORTS, RunQuestion};
 use super::session::{Encoded, SessionId, Shown};
 use crate::core::summary::LabSummary;
 use crate::core::{Metric, RunId};
@@ -48,7 +48,7 @@ impl Changes {
             Topic::Lab => self.lab || !self.runs.is_empty(),
             Topic::Leaderboard { .. } => !self.runs.is_empty(),
             Topic::Curves { runs, .. } => runs.iter().any(|run| self.runs.contains(run)),
-            Topic::Run { run } => self.runs.contains(run),
+            Topic::Run { run } | Topic::Rank { run } => self.runs.contains(run),
         }
     }
 
@@ -82,6 +82,7 @@ enum Draft {
     Ready(Update),
     Curves(Vec<RunId>, Metric, usize),
     Run(Box<RunQuestion>),
+    Rank(RunId),
 }
 
 /// Who shows a topic: client, and place among its topics.
@@ -160,6 +161,7 @@ impl Engine {
             },
             Topic::Curves { runs, metric, width } => Some(Draft::Curves(runs.clone(), *metric, *width)),
             Topic::Run { run } => self.run_question(run).map(|question| Draft::Run(Box::new(question))),
+            Topic::Rank { run } => self.runs.contains_key(run).then(|| Draft::Rank(run.clone())),
         }
     }
 
@@ -188,6 +190,7 @@ fn value(store: &StoreHandle, topic: Topic, viewers: Vec<Viewer>, draft: Draft) 
                 .call("curves", move |store| runs.iter().map(|run| store.curve(run, metric, Some(width))).collect())?,
         ),
         Draft::Run(question) => Update::Run(Box::new(question.answer(store)?)),
+        Draft::Rank(run) => Update::Rank(store.call("rank", move |store| store.ranks(&run, RANK_REPORTS))?),
     };
     let unfit = |error: &dyn std::fmt::Display| StoreError::Row(format!("a value cannot be sent: {error}"));
     let fingerprint = fingerprint(&mut update).map_err(|error| unfit(&error))?;

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use super::engine::{Engine, Happened, RunRecord};
+use super::engine::{Engine, Happened, Process, RunRecord};
 use super::observe::{Look, Seen, attempt, observe};
 use crate::core::{Control, RunEvent, RunId, RunStatus};
-use crate::schedule::{Action, Found, launches, standing};
+use crate::schedule::{Action, Found, Standing, launches, standing};
 use crate::store::Ending;
 
 impl Engine {
@@ -76,6 +76,9 @@ impl Engine {
             self.look_again.insert(run);
             return false;
         }
+        if record.process == Process::Unread {
+            record.process = Process::None;
+        }
         if let Some(sparkline) = seen.sparkline {
             record.sparkline_from = seen.sight.facts.step + 1 + seen.sight.facts.step / 64;
             record.sparkline = sparkline;
@@ -91,7 +94,8 @@ impl Engine {
     /// Our own worker ended; its log and its lock say how.
     pub(super) fn worker_exited(&mut self, run: &RunId) {
         if let Some(record) = self.runs.get_mut(run) {
-            record.process = false;
+            record.process = Process::Unread;
+            record.epoch += 1;
             self.look_again.insert(run.clone());
             self.look();
         }
@@ -110,6 +114,16 @@ impl Engine {
         }
     }
 
+    /// What a run is now. A paused run that is stopped has no worker left to say so: the wish says it.
+    fn standing(&self, run: &RunId, record: &RunRecord) -> Standing {
+        let found = self.found(run, record);
+        let standing = standing(&found);
+        if standing.status == RunStatus::Paused && !found.in_queue && found.control == Control::Stop {
+            return Standing { status: RunStatus::Stopped, action: Action::None };
+        }
+        standing
+    }
+
     /// Draw the consequences of what is known of a run: its status, and its place in queue and slots.
     pub(super) fn settle(&mut self, run: &RunId) {
         let now_ms = self.now_ms();
@@ -120,7 +134,7 @@ impl Engine {
                 self.ledger.start(run, now_ms);
             }
         } else if !waits {
-            let standing = standing(&self.found(run, record));
+            let standing = self.standing(run, record);
             let wished_to_wait = record.wish == Control::Pause;
             let left_early = matches!(record.sight.facts.ending(), Some(Ending::Paused { .. }));
             match (standing.action, standing.status) {
@@ -147,9 +161,8 @@ impl Engine {
     /// Compute the status of a run anew, after anything it depends on has changed.
     pub(super) fn restate(&mut self, run: &RunId) {
         let Some(record) = self.runs.get(run) else { return };
-        let found = self.found(run, record);
         let failed = self.preparations.get(&record.spec.data.fingerprint).and_then(|p| p.failed.clone());
-        let status = match (standing(&found).status, failed) {
+        let status = match (self.standing(run, record).status, failed) {
             (RunStatus::Preparing, Some(reason)) => RunStatus::Failed { reason },
             (RunStatus::Running { .. }, _) => RunStatus::Running { since_ms: self.since(record) },
             (status, _) => status,
@@ -157,7 +170,9 @@ impl Engine {
         if let Some(record) = self.runs.get_mut(run)
             && record.status != status
         {
-            self.log.say(&format!("run {run}: {} → {}", record.status.word(), status.word()));
+            if self.serving && record.status.word() != status.word() {
+                self.log.say(&format!("run {run}: {} → {}", record.status.word(), status.word()));
+            }
             record.status = status;
             self.changes.run(run.clone());
             self.changes.lab = true;
@@ -221,7 +236,7 @@ impl Engine {
             }
         };
         record.epoch += 1;
-        record.process = true;
+        record.process = Process::Running;
         record.sparkline_from = 0;
         record.sight.attempts.push(attempt(&record.sight.facts, launched.attempt));
         record.sight.last_words.clear();

@@ -142,6 +142,10 @@ pub fn fold(facts: &mut LogFacts, attempt: u32, event: &StampedEvent) {
             facts.validated_step = Some(*step);
             facts.latest.extend(metrics);
         }
+        RunEvent::RankMeasured { step, metrics, .. } => {
+            own.step = own.step.max(*step);
+            facts.latest.extend(metrics);
+        }
         RunEvent::CheckpointSaved { step, .. } => {
             own.step = own.step.max(*step);
             own.checkpoint_step = Some(*step);

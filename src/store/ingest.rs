@@ -3,8 +3,9 @@
 
 use std::io;
 
+use crate::core::rank::RankAtStep;
 use crate::core::summary::Sample;
-use crate::core::{RunEvent, RunId, StampedEvent};
+use crate::core::{Metrics, RunEvent, RunId, StampedEvent};
 use crate::runlog::{Home, RunFolder, RunLogError, read_from};
 
 use super::error::StoreError;
@@ -146,7 +147,7 @@ impl Store {
         for event in &lines.events {
             fold(&mut facts, lines.attempt, event);
             let place = facts.entry(lines.attempt).events;
-            if let Some((key, value)) = row(run, &facts, lines.attempt, place, event)? {
+            for (key, value) in rows(run, &facts, lines.attempt, place, event)? {
                 batch.insert(key, value);
             }
         }
@@ -161,28 +162,30 @@ fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|error| StoreError::Row(error.to_string()))
 }
 
-/// The row of an event, if it has one beside the facts. `facts` are those after the event.
-fn row(
-    run: &RunId,
-    facts: &LogFacts,
-    attempt: u32,
-    place: u64,
-    event: &StampedEvent,
-) -> Result<Option<Row>, StoreError> {
+/// The value of a point that was not measured by a training step.
+fn between_steps(facts: &LogFacts, step: u64, metrics: &Metrics) -> Vec<u8> {
+    tables::encode_point(step.saturating_mul(facts.step_tokens), facts.elapsed_s, metrics)
+}
+
+/// The rows of an event beside the facts. `facts` are those after the event.
+fn rows(run: &RunId, facts: &LogFacts, attempt: u32, place: u64, event: &StampedEvent) -> Result<Vec<Row>, StoreError> {
     let row = match &event.event {
         RunEvent::StepLogged { step, tokens, elapsed_s, metrics } => {
             (tables::point_key(Kind::Training, run, *step), tables::encode_point(*tokens, *elapsed_s, metrics))
         }
         RunEvent::Validated { step, metrics, .. } => {
-            let tokens = step.saturating_mul(facts.step_tokens);
-            let value = tables::encode_point(tokens, facts.elapsed_s, metrics);
-            (tables::point_key(Kind::Validation, run, *step), value)
+            (tables::point_key(Kind::Validation, run, *step), between_steps(facts, *step, metrics))
+        }
+        RunEvent::RankMeasured { step, report, metrics, seconds } => {
+            let report = RankAtStep { step: *step, seconds: *seconds, report: report.clone() };
+            let point = (tables::point_key(Kind::Probe, run, *step), between_steps(facts, *step, metrics));
+            return Ok(vec![(tables::point_key(Kind::Rank, run, *step), json(&report)?), point]);
         }
         RunEvent::SampleGenerated { step, prompt, text } => {
             let sample = Sample { step: *step, prompt: prompt.clone(), text: text.clone() };
             (tables::sample_key(run, *step, prompt), json(&sample)?)
         }
-        RunEvent::Heartbeat { .. } => return Ok(None),
+        RunEvent::Heartbeat { .. } => return Ok(Vec::new()),
         RunEvent::Started { .. }
         | RunEvent::Resumed { .. }
         | RunEvent::CheckpointSaved { .. }
@@ -193,5 +196,5 @@ fn row(
         | RunEvent::Finished { .. }
         | RunEvent::Failed { .. } => (tables::event_key(run, attempt, place), json(event)?),
     };
-    Ok(Some(row))
+    Ok(vec![row])
 }

@@ -1,7 +1,8 @@
-//! Questions to the index: facts, curves, samples, events. Every answer is a value of `core`.
+//! Questions to the index: facts, curves, ranks, samples, events. Every answer is a value of `core`.
 
 use serde::de::DeserializeOwned;
 
+use crate::core::rank::{RankAtStep, RankHistory};
 use crate::core::summary::{Curve, Point, Sample};
 use crate::core::{Metric, RunId, StampedEvent};
 
@@ -80,15 +81,17 @@ impl Store {
         Ok(points)
     }
 
-    /// A metric over training, thinned to `width` points if one is given. A metric is measured at validations or at
-    /// steps; where both have it, the validations are shown.
+    /// A metric over training, thinned to `width` points if one is given. A metric is measured at validations, by probes
+    /// or at steps; where several have it, the first of them is shown.
     ///
     /// # Errors
     /// The index cannot be read.
     pub fn curve(&self, run: &RunId, metric: Metric, width: Option<usize>) -> Result<Curve, StoreError> {
-        let mut points = self.points(Kind::Validation, run, metric)?;
-        if points.is_empty() {
-            points = self.points(Kind::Training, run, metric)?;
+        let mut points = Vec::new();
+        for kind in [Kind::Validation, Kind::Probe, Kind::Training] {
+            if points.is_empty() {
+                points = self.points(kind, run, metric)?;
+            }
         }
         let stored = points.len();
         let points = match width {
@@ -108,7 +111,7 @@ impl Store {
         Ok(values.chunks(values.len().div_ceil(SPARKLINE).max(1)).map(mean).collect())
     }
 
-    /// The newest `limit` events that are neither steps, validations, samples nor heartbeats, newest last.
+    /// The newest `limit` events that are neither steps, validations, ranks, samples nor heartbeats, newest last.
     ///
     /// # Errors
     /// The index cannot be read.
@@ -117,6 +120,25 @@ impl Store {
         let mut events = rows.map(|row| parse(&row?.1)).collect::<Result<Vec<StampedEvent>, StoreError>>()?;
         events.reverse();
         Ok(events)
+    }
+
+    /// The rank reports of a run, `most` of them at most: the newest, with spectra, and others at equal steps of their
+    /// place, without.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn ranks(&self, run: &RunId, most: usize) -> Result<RankHistory, StoreError> {
+        let rows = ascending(self.records()?, tables::prefix(Kind::Rank, run)).collect::<Result<Vec<_>, _>>()?;
+        let kept = rows.len().min(most.max(1));
+        // Counted back from the newest, so that it is always among them.
+        let place = |back: usize| if kept < 2 { 0 } else { back * (rows.len() - 1) / (kept - 1) };
+        let mut reports = Vec::with_capacity(kept);
+        for back in (0..kept).rev() {
+            let Some((_, value)) = rows.get(rows.len() - 1 - place(back)) else { continue };
+            let at: RankAtStep = parse(value)?;
+            reports.push(if back == 0 { at } else { RankAtStep { report: at.report.without_spectra(), ..at } });
+        }
+        Ok(RankHistory { run: run.clone(), reports })
     }
 
     /// The newest `limit` samples, newest first.

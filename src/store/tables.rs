@@ -12,6 +12,8 @@
 //! | 2 validation | step u64 | point |
 //! | 3 sample | step u64, prompt (64 bytes at most) | JSON of `Sample` |
 //! | 4 event | attempt u32, place in the log u64 | JSON of `StampedEvent` |
+//! | 5 rank | step u64 | JSON of `RankAtStep` |
+//! | 6 probe | step u64 | point: the metrics of a rank report |
 //!
 //! A point is tokens u64 ‖ seconds f64 ‖ (place in `Metric::ALL` u8 ‖ value f64)…
 
@@ -43,6 +45,8 @@ pub(super) enum Kind {
     Validation = 2,
     Sample = 3,
     Event = 4,
+    Rank = 5,
+    Probe = 6,
 }
 
 /// All keys of one kind.

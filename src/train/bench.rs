@@ -155,6 +155,7 @@ fn spec(architecture: Architecture, sizes: &Sizes, threads: usize, seed: u64) ->
             log_every: 1,
             validation_every: 0,
             validation_examples: 0,
+            rank_every: 0,
             sample_every: 0,
             sample_tokens: 0,
             checkpoint_every: 0,

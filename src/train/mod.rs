@@ -1,10 +1,11 @@
-//! The training loop, in the order one would say it aloud, with its checkpoints, validation and samples.
+//! The training loop, in the order one would say it aloud, with its checkpoints, validation, ranks and samples.
 //! Promises: the same spec and corpus give the same losses bit for bit on a processor, interrupted or not.
 //! Must not know: where events go, who asks for a pause, what else runs.
 
 pub mod bench;
 pub mod checkpoint;
 pub mod examples;
+pub mod rank_probe;
 pub mod run;
 pub mod sample;
 pub mod trainer;
@@ -56,6 +57,9 @@ pub enum TrainError {
         /// Why, and the cure.
         reason: String,
     },
+    /// A rank could not be measured.
+    #[error(transparent)]
+    Rank(#[from] crate::rank::RankError),
     /// An event could not be recorded.
     #[error("event not recorded: {0}")]
     Sink(#[from] SinkError),

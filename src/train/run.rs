@@ -1,9 +1,10 @@
-//! A whole run: restore, then step, log, validate, sample, save, until the budget is spent or someone asks to leave.
+//! A whole run: restore, then step, log, validate, measure ranks, sample, save, until the budget is spent or someone asks to leave.
 
 use std::path::Path;
 
 use super::checkpoint::{self, State};
 use super::examples::{Examples, ValidationTotals};
+use super::rank_probe::RankProbe;
 use super::sample::sample;
 use super::{StepReport, TrainError, Trainer};
 use crate::core::cost::step_tokens;
@@ -48,6 +49,7 @@ struct Run<'a, 'b> {
     examples: Examples<'a>,
     validation: Vec<Batch>,
     totals: ValidationTotals,
+    rank: Option<RankProbe>,
     state: State,
     saved: Option<u64>,
     spoke: f64,
@@ -71,11 +73,12 @@ pub fn train(
     let restored = checkpoint::restore(checkpoints, &mut trainer, &mut |warning| warnings.push(warning))?;
     let validation = examples.validation()?;
     let totals = examples.totals(&validation);
+    let rank = rank_probe(spec, corpus, &mut warnings)?;
     let saved = restored.as_ref().map(|state| state.step);
     let state = restored.unwrap_or_else(|| State::start(spec.id.clone(), spec.seed));
     let spoke = (outside.clock)();
     let mut run =
-        Run { spec, corpus, checkpoints, outside, trainer, examples, validation, totals, state, saved, spoke };
+        Run { spec, corpus, checkpoints, outside, trainer, examples, validation, totals, rank, state, saved, spoke };
     for message in warnings {
         run.tell(RunEvent::Warned { message })?;
     }
@@ -84,6 +87,30 @@ pub fn train(
         run.tell(RunEvent::Resumed { step })?;
     }
     run.go()
+}
+
+/// The rank probe, if one is asked for. A text that is too short for it must not end a run that can train.
+fn rank_probe(spec: &RunSpec, corpus: &Corpus, warnings: &mut Vec<String>) -> Result<Option<RankProbe>, TrainError> {
+    if spec.probes.rank_every == 0 {
+        return Ok(None);
+    }
+    match RankProbe::new(spec, corpus) {
+        Ok(probe) => Ok(Some(probe)),
+        Err(TrainError::Order(error)) => {
+            warnings.push(format!("attention rank is not measured: could not {error}, or set probes.rank_every = 0"));
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A heartbeat, if nothing else was said for a while.
+fn show_life(outside: &mut Surroundings<'_>, spoke: &mut f64, step: u64) -> Result<(), TrainError> {
+    if (outside.clock)() - *spoke > HEARTBEAT_S {
+        *spoke = (outside.clock)();
+        outside.sink.record(RunEvent::Heartbeat { step })?;
+    }
+    Ok(())
 }
 
 impl Run<'_, '_> {
@@ -138,12 +165,15 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Validation, sample and checkpoint, in this order, so that nothing is missing before a checkpoint.
+    /// Validation, ranks, sample and checkpoint, in this order, so that nothing is missing before a checkpoint.
     fn probe(&mut self) -> Result<(), TrainError> {
         let step = self.state.step;
         let last = step == self.spec.training.steps;
         if last || due(step, self.spec.probes.validation_every) {
             self.validate()?;
+        }
+        if last || due(step, self.spec.probes.rank_every) {
+            self.measure_rank()?;
         }
         if self.spec.probes.sample_every > 0 && (last || due(step, self.spec.probes.sample_every)) {
             let (prompt, text) = sample(&self.trainer, self.corpus, self.spec.probes.sample_tokens)?;
@@ -162,9 +192,7 @@ impl Run<'_, '_> {
             if let Some(batch) = self.validation.get(place) {
                 summed += self.trainer.score(batch)?;
             }
-            if (self.outside.clock)() - self.spoke > HEARTBEAT_S {
-                self.tell(RunEvent::Heartbeat { step })?;
-            }
+            show_life(&mut self.outside, &mut self.spoke, step)?;
         }
         let metrics = self.totals.metrics(summed);
         if metrics.values().any(|value| !value.is_finite()) {
@@ -175,6 +203,23 @@ impl Run<'_, '_> {
         let targets = self.totals.weight as u64;
         let seconds = (self.outside.clock)() - began;
         self.tell(RunEvent::Validated { step, metrics, targets, seconds })
+    }
+
+    fn measure_rank(&mut self) -> Result<(), TrainError> {
+        let (step, began) = (self.state.step, (self.outside.clock)());
+        let Self { rank: Some(probe), trainer, outside, spoke, .. } = self else { return Ok(()) };
+        let measured = probe.measure(trainer, &mut || show_life(outside, spoke, step));
+        let seconds = (self.outside.clock)() - began;
+        match measured {
+            Ok(report) => {
+                let metrics = report.metrics();
+                self.tell(RunEvent::RankMeasured { step, report, metrics, seconds })
+            }
+            Err(TrainError::Rank(error)) => {
+                self.tell(RunEvent::Warned { message: format!("rank at step {step} is not measured: {error}") })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn save(&mut self) -> Result<(), TrainError> {

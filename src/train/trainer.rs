@@ -6,7 +6,7 @@ use candle_core::{DType, Device as TensorDevice, Tensor};
 use super::TrainError;
 use crate::core::{Device, RunSpec};
 use crate::kernel::cross_entropy::negative_log_likelihood;
-use crate::model::{LanguageModel, ModelInput, Parameters};
+use crate::model::{Capture, LanguageModel, ModelInput, Parameters};
 use crate::objective::Batch;
 use crate::optim::{AdamW, Gradients, learning_rate};
 
@@ -177,6 +177,14 @@ impl Trainer {
     /// The device fails.
     pub fn score(&self, batch: &Batch) -> Result<f64, TrainError> {
         Ok(f64::from(self.summed_loss(&self.scorer, batch)?.to_dtype(DType::F32)?.to_scalar::<f32>()?))
+    }
+
+    /// What the model looks through while it reads a batch, without a graph.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn observe(&self, batch: &Batch) -> Result<Capture, TrainError> {
+        Ok(self.scorer.observe(&ModelInput::new(batch, &self.device)?)?.1)
     }
 
     /// Logits at the last decoder position of the first row, `[V]`.

@@ -373,16 +373,11 @@ impl App {
         super::series::Recipe {
             metric: view.metric,
             x_axis: view.x_axis,
-            // A learning rate is set, not measured: averaging would only make it wrong.
-            smoothing: match view.metric {
-                Metric::LearningRate => 0,
-                Metric::Loss
-                | Metric::ValidationLoss
-                | Metric::Perplexity
-                | Metric::BitsPerByte
-                | Metric::TargetEntropy
-                | Metric::GradNorm
-                | Metric::TokensPerSecond => SMOOTHING.get(view.smoothing).copied().unwrap_or(0),
+            // Only what is measured at every step is noise enough to average.
+            smoothing: if matches!(view.metric, Metric::Loss | Metric::GradNorm | Metric::TokensPerSecond) {
+                SMOOTHING.get(view.smoothing).copied().unwrap_or(0)
+            } else {
+                0
             },
             fold: view.fold,
         }

@@ -82,7 +82,8 @@ pub fn metric(metric: Metric, value: f64) -> String {
         | Metric::Perplexity
         | Metric::BitsPerByte
         | Metric::TargetEntropy
-        | Metric::GradNorm => {
+        | Metric::GradNorm
+        | Metric::EffectiveRankShare => {
             let decimals = metric.definition().decimals;
             if value.abs() >= 1e6 { format!("{value:.2e}") } else { format!("{value:.decimals$}") }
         }

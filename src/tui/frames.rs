@@ -38,6 +38,8 @@ fn take_update(app: &mut App, update: Update) {
                 app.curves.insert((curve.run.clone(), curve.metric), curve);
             }
         }
+        // No screen shows ranks yet, so none are subscribed to.
+        Update::Rank(_) => {}
         Update::Leaderboard(table) => take_leaderboard(app, table),
         Update::Run(detail) => {
             if let Page::Detail(view) = &mut app.page
@@ -107,6 +109,7 @@ fn take_reply(app: &mut App, purpose: Option<Pending>, reply: Reply) {
             | Reply::Study(_)
             | Reply::Run(_)
             | Reply::Curve(_)
+            | Reply::Rank(_)
             | Reply::Leaderboard(_)
             | Reply::Lab(_)
             | Reply::Events(_),
@@ -192,7 +195,7 @@ pub(super) fn keep_only(app: &mut App, topics: &[Topic]) {
     let wanted = |run: &RunId, metric: Metric| {
         topics.iter().any(|topic| match topic {
             Topic::Curves { runs, metric: other, .. } => *other == metric && runs.contains(run),
-            Topic::Lab | Topic::Leaderboard { .. } | Topic::Run { .. } => false,
+            Topic::Lab | Topic::Leaderboard { .. } | Topic::Run { .. } | Topic::Rank { .. } => false,
         })
     };
     app.curves.retain(|(run, metric), _| wanted(run, *metric));

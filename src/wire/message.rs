@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::metric::Metric;
+use crate::core::rank::RankHistory;
 use crate::core::study::StudySpec;
 use crate::core::summary::{Curve, LabSummary, Leaderboard, PlanReport, RunDetail, RunSummary, StudySummary};
 use crate::core::{RunId, StampedEvent, StudyId};
@@ -103,6 +104,11 @@ pub enum Request {
         /// Most points wanted; absent for all.
         width: Option<usize>,
     },
+    /// The rank reports of a run.
+    GetRank {
+        /// Which.
+        run: RunId,
+    },
     /// The table of lineages.
     GetLeaderboard {
         /// Only of this study.
@@ -153,6 +159,11 @@ pub enum Topic {
         /// Which.
         run: RunId,
     },
+    /// [`RankHistory`].
+    Rank {
+        /// Which.
+        run: RunId,
+    },
 }
 
 /// Answer to one request.
@@ -184,6 +195,8 @@ pub enum Reply {
     Run(Box<RunDetail>),
     /// One curve.
     Curve(Curve),
+    /// Ranks over training.
+    Rank(RankHistory),
     /// The table.
     Leaderboard(Leaderboard),
     /// The Lab.
@@ -224,6 +237,8 @@ pub enum Update {
     Leaderboard(Leaderboard),
     /// A run.
     Run(Box<RunDetail>),
+    /// Ranks over training.
+    Rank(RankHistory),
 }
 
 /// A frame from client to server.

@@ -73,9 +73,19 @@ pub async fn attach(home: &Home, start: &(dyn Fn() -> io::Result<()> + Sync)) ->
         Err(WireError::NoServer { .. } | WireError::Closed) => {}
         other => return other,
     }
-    // A dead socket is removed by the new server, which alone can prove with its lock that nobody owns it.
-    if !server_is_alive(home)? {
-        start().map_err(WireError::Io)?;
+    // A dead socket is removed by the new server, which alone can prove with its lock that nobody owns it. The lock is
+    // looked at again and again: a server may be leaving, or was killed and a worker that it was just starting still has
+    // the file open for an instant.
+    let mut started = false;
+    while Instant::now() < deadline {
+        if !started && !server_is_alive(home)? {
+            start().map_err(WireError::Io)?;
+            started = true;
+        }
+        match connect(home).await {
+            Err(WireError::NoServer { .. } | WireError::Closed) => sleep(PAUSE).await,
+            other => return other,
+        }
     }
     wait_for(home, deadline).await
 }
@@ -156,4 +166,28 @@ pub async fn stop_server(home: &Home) -> Result<bool, WireError> {
         sleep(PAUSE).await;
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lock_that_outlives_its_server_for_an_instant_only_delays_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("home"));
+        home.create().unwrap();
+        let lock = File::create(home.server_lock()).unwrap();
+        lock.lock().unwrap();
+        let start = || Err(io::Error::other("this is the start"));
+        let let_go = async {
+            while !start_lock(&home).exists() {
+                sleep(PAUSE).await;
+            }
+            drop(lock);
+        };
+        let (result, ()) = tokio::join!(attach(&home, &start), let_go);
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("this is the start"), "{error}");
+    }
 }

@@ -245,6 +245,7 @@ fn probes() -> ProbeSpec {
         log_every: 10,
         validation_every: 100,
         validation_examples: 64,
+        rank_every: 0,
         sample_every: 500,
         sample_tokens: 48,
         checkpoint_every: 500,

@@ -12,7 +12,7 @@ use trilab::store::{
     Ending, Ingested, NewLines, Store, StoreError, StoreHandle, leaderboard, next_lines, reindex, sync,
 };
 
-use crate::fixture::{eventful, new_run, spec, step};
+use crate::fixture::{eventful, new_run, ranks, spec, step, write_attempt};
 
 fn open(home: &Home) -> Store {
     let opened = Store::open(home).unwrap();
@@ -64,6 +64,48 @@ fn questions_get_answers() {
             RunEvent::Finished { step: 20 }
         ]
     );
+}
+
+#[test]
+fn ranks_are_kept_by_step_and_their_headline_is_a_curve() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let (run, other) = (new_run(&home, 1), new_run(&home, 2));
+    let measured = |at: u64| {
+        let report = ranks(0.01 * at as f64);
+        let metrics = report.metrics();
+        RunEvent::RankMeasured { step: at, report, metrics, seconds: 0.25 }
+    };
+    let mut events = Vec::new();
+    for at in 1..=12 {
+        events.extend([step(at, 5.0), measured(at)]);
+    }
+    write_attempt(&run, &events);
+    // A second attempt measures a step again: the newer word counts.
+    write_attempt(&run, &[RunEvent::Resumed { step: 11 }, step(12, 4.0), measured(12)]);
+    let mut store = open(&home);
+    sync(&store, &run).unwrap();
+    assert!(store.ranks(other.id(), 5).unwrap().reports.is_empty());
+    let all = store.ranks(run.id(), 100).unwrap();
+    assert_eq!(all.run, *run.id());
+    assert_eq!(all.reports.iter().map(|at| at.step).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+    let newest = all.reports.last().unwrap();
+    assert_eq!((newest.seconds, &newest.report), (0.25, &ranks(0.12)));
+    assert!(all.reports[..11].iter().all(|at| at.report.heads[0].spectrum.is_empty()), "only the newest is whole");
+    let few = store.ranks(run.id(), 4).unwrap();
+    assert_eq!(few.reports.iter().map(|at| at.step).collect::<Vec<_>>(), [1, 5, 9, 12]);
+    assert_eq!(store.ranks(run.id(), 1).unwrap().reports, vec![newest.clone()]);
+
+    let curve = store.curve(run.id(), Metric::EffectiveRankShare, None).unwrap();
+    assert_eq!(curve.points.len(), 12);
+    assert_eq!((curve.points[11].step, curve.points[11].tokens), (12, 12 * 128));
+    assert!((curve.points[11].value - 0.12).abs() < 1e-12);
+    let facts = store.facts(run.id()).unwrap().unwrap();
+    assert_eq!(facts.latest[&Metric::EffectiveRankShare], curve.points[11].value);
+    assert!(store.events(run.id(), 99).unwrap().iter().all(|at| !matches!(at.event, RunEvent::RankMeasured { .. })));
+    let incremental = store.dump().unwrap();
+    reindex(&mut store, &home).unwrap();
+    assert!(store.dump().unwrap() == incremental, "the rebuilt index differs");
 }
 
 #[test]

@@ -40,6 +40,7 @@ impl Engine {
             Request::ShowStudy { study } => self.show_study(asker, &study),
             Request::ShowRun { run } => self.show_run(asker, &run),
             Request::GetCurve { run, metric, width } => self.get_curve(asker, run, metric, width),
+            Request::GetRank { run } => self.get_rank(asker, run),
             Request::GetLeaderboard { study } => self.get_leaderboard(asker, study),
             Request::GetLab => {
                 self.load.sample();

@@ -19,6 +19,9 @@ const SAMPLES: usize = 20;
 /// Events in a run's detail.
 const EVENTS: usize = 200;
 
+/// Rank reports of a history: as many as a curve on a screen has use for.
+pub(in crate::server) const RANK_REPORTS: usize = 64;
+
 /// All about a run, but for what the store and its folder must add.
 pub(in crate::server) struct RunQuestion {
     summary: RunSummary,
@@ -69,9 +72,9 @@ impl Engine {
     }
 
     pub(super) fn list_runs(&self, asker: Asker, study: Option<StudyId>) {
-        match study.filter(|study| !self.studies.contains_key(study)) {
-            Some(study) => self.refuse(asker, no_study(&study)),
-            None => self.reply(asker, Reply::Runs(self.summaries(None))),
+        match &study {
+            Some(study) if !self.studies.contains_key(study) => self.refuse(asker, no_study(study)),
+            study => self.reply(asker, Reply::Runs(self.summaries(study.as_ref()))),
         }
     }
 
@@ -99,6 +102,15 @@ impl Engine {
         }
         self.beside(asker, move |store| {
             Ok(Reply::Curve(store.call("curve", move |store| store.curve(&run, metric, width))?))
+        });
+    }
+
+    pub(super) fn get_rank(&self, asker: Asker, run: RunId) {
+        if !self.runs.contains_key(&run) {
+            return self.refuse(asker, unknown(&run));
+        }
+        self.beside(asker, move |store| {
+            Ok(Reply::Rank(store.call("rank", move |store| store.ranks(&run, RANK_REPORTS))?))
         });
     }
 

@@ -48,7 +48,8 @@ pub const fn metric_writing(metric: Metric) -> Writing {
         | Metric::BitsPerByte
         | Metric::TargetEntropy
         | Metric::GradNorm
-        | Metric::LearningRate => Writing::Plain,
+        | Metric::LearningRate
+        | Metric::EffectiveRankShare => Writing::Plain,
     }
 }
 

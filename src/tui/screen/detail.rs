@@ -198,6 +198,9 @@ fn event_text(event: &RunEvent) -> String {
             let loss = metrics.get(&Metric::ValidationLoss).map(|value| format::metric(Metric::ValidationLoss, *value));
             format!("validated at step {step}: {} in {}", loss.unwrap_or_default(), format::duration(*seconds))
         }
+        RunEvent::RankMeasured { step, seconds, .. } => {
+            format!("measured attention rank at step {step} in {}", format::duration(*seconds))
+        }
         RunEvent::SampleGenerated { step, .. } => format!("wrote a sample at step {step}"),
         RunEvent::CheckpointSaved { step, bytes, seconds } => {
             format!("checkpoint of step {step}: {} in {}", format::bytes(*bytes), format::duration(*seconds))

@@ -1,0 +1,14 @@
+//! The real binary from outside: workers, server, command line and dashboard as processes that die at any instant.
+//! The storm takes `TRILAB_KILL_SEED` (any number) and `TRILAB_KILLS` (12 unless given; the full storm is 50):
+//! `TRILAB_KILLS=50 cargo test --release --test processes storm -- --nocapture`. Every wait is for a state.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a broken test stops")]
+
+mod cli;
+mod hangup;
+mod kills;
+mod lab;
+mod process;
+mod records;
+mod terminal;
+mod watcher;
+mod worker;
