@@ -222,7 +222,8 @@ fn what_is_subscribed_is_what_is_on_the_screen() {
     assert_eq!(topics(&press(&mut app, "4")), [Topic::Lab, Topic::Leaderboard { study: None }]);
     let study = Some("night-shift".parse().unwrap());
     assert_eq!(topics(&press(&mut app, "\t")), [Topic::Lab, Topic::Leaderboard { study }]);
-    press(&mut app, "\t\t1  ");
+    // Without smoothing, points as wide as the screen are enough.
+    press(&mut app, "\t\t2S1  ");
     let marked = |width| {
         let runs = vec![data::id(7), data::id(8)];
         vec![Topic::Lab, Topic::Curves { runs, metric: Metric::Loss, width }]
@@ -244,6 +245,8 @@ fn zooming_asks_for_more_points_and_panning_does_not() {
     let mut app = data::app(80, 24);
     press(&mut app, "2");
     data::tell_curves(&mut app, Metric::Loss);
+    assert!(app.wanted().iter().any(|topic| matches!(topic, Topic::Curves { width: 2_048, .. })), "means need points");
+    press(&mut app, "S");
     let width = |effects: &[Effect]| match topics(effects).pop() {
         Some(Topic::Curves { width, .. }) => width,
         other => panic!("{other:?}"),

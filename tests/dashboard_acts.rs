@@ -12,7 +12,7 @@ use trilab::core::summary::Point;
 use trilab::core::{Metric, RunId};
 use trilab::tui::app::{Overlay, Page, Section};
 use trilab::tui::{App, Effect, Msg, Tab, act, screen, update};
-use trilab::wire::Update;
+use trilab::wire::{Reply, Request, ServerFrame, Update};
 
 fn press(app: &mut App, keys: &str) -> Vec<Effect> {
     let code = |c| match c {
@@ -81,15 +81,15 @@ fn a_click_selects_the_row_under_the_pointer_in_every_list() {
         click(&mut app, at);
         assert_eq!(act::under_cursor(&app), [data::id(12), data::id(6)], "{size:?}");
         curves(&mut app);
-        let (_, y) = find(&app, "● CD:FLM");
-        let x = find(&app, "● CD:FLM").0 + 3;
+        let first_row = format!("● {}", app.shown_curves()[0].cell());
+        let (x, y) = find(&app, &first_row);
         press(&mut app, "jj");
         click(&mut app, (x, y + 1));
         assert_eq!(act::under_cursor(&app).len(), 1);
         assert_ne!(act::under_cursor(&app), [app.shown_curves()[0].id.clone()]);
         assert_eq!(act::under_cursor(&app), [app.shown_curves()[1].id.clone()], "{size:?}");
         press(&mut app, "a");
-        let at = find(&app, "compose your own");
+        let at = find(&app, "choose architectures, objectives");
         click(&mut app, at);
         let Page::Composer(composer) = &app.page else { panic!("the composer is closed") };
         assert_eq!(composer.cursor, app.defaults.studies.len());
@@ -104,8 +104,8 @@ fn a_click_beside_the_rows_changes_nothing_and_one_on_a_name_shows_that_screen()
         click(&mut app, at);
         assert_eq!(app.lab_view.cursor, before, "{at:?}");
     }
-    let at = rows(&app)[0].find("Curves").unwrap() as u16;
-    click(&mut app, (at, 0));
+    let column = rows(&app)[0].find("Curves").unwrap() as u16;
+    click(&mut app, (column, 0));
     assert_eq!((app.tab, app.remembered.screen), (Tab::Curves, Tab::Curves));
 }
 
@@ -118,12 +118,37 @@ fn the_wheel_scrolls_lists_and_zooms_the_chart() {
     mouse(&mut app, MouseEventKind::ScrollUp, (5, 12));
     assert_eq!(app.lab_view.cursor, first);
     curves(&mut app);
-    let legend = find(&app, "● CD:FLM");
+    let legend = find(&app, &format!("● {}", app.shown_curves()[0].cell()));
     mouse(&mut app, MouseEventKind::ScrollDown, legend);
     assert_eq!(app.curves_view.window, None, "over the legend the wheel moves the cursor");
     assert_eq!(act::under_cursor(&app), [app.shown_curves()[1].id.clone()]);
     mouse(&mut app, MouseEventKind::ScrollUp, (40, 5));
     assert!(app.curves_view.window.is_some(), "over the chart it zooms in");
+}
+
+#[test]
+fn the_wheel_scrolls_the_page_of_a_run_and_the_review() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "\n");
+    data::tell(&mut app, Update::Run(Box::new(data::detail(7))));
+    let before = rows(&app);
+    mouse(&mut app, MouseEventKind::ScrollDown, (5, 12));
+    assert_ne!(rows(&app), before);
+    mouse(&mut app, MouseEventKind::ScrollUp, (5, 12));
+    assert_eq!(rows(&app), before);
+    let effects = press(&mut app, "\x1ba\n");
+    let request = effects.iter().find_map(|effect| match effect {
+        Effect::Send(frame) if matches!(frame.request, Request::CheckStudy { .. }) => Some(frame.id),
+        _ => None,
+    });
+    let reply = Reply::Plan(Box::new(data::plan()));
+    update(&mut app, Msg::Frame(Box::new(ServerFrame::Reply { id: request.unwrap(), reply })));
+    let before = rows(&app);
+    mouse(&mut app, MouseEventKind::ScrollDown, (5, 20));
+    let Page::Composer(composer) = &app.page else { panic!("the review is closed") };
+    assert_eq!(composer.review.as_ref().unwrap().scroll, 1);
+    mouse(&mut app, MouseEventKind::ScrollUp, (5, 20));
+    assert_eq!(rows(&app), before);
 }
 
 #[test]
@@ -212,7 +237,11 @@ fn hidden_columns_are_gone_remembered_and_come_back() {
 }
 
 fn exported(effects: &[Effect]) -> (&'static str, Vec<Vec<String>>, String) {
-    let [Effect::Export { screen, text, note }] = effects else { panic!("no export: {effects:?}") };
+    let export = effects.iter().find_map(|effect| match effect {
+        Effect::Export { screen, text, note } => Some((*screen, text, note)),
+        _ => None,
+    });
+    let (screen, text, note) = export.unwrap();
     let rows: Vec<Vec<String>> =
         text.lines().map(|line| line.split(',').map(str::to_owned).collect::<Vec<_>>()).collect();
     assert!(rows.iter().all(|row| row.len() == rows[0].len()), "{text}");
@@ -255,7 +284,7 @@ fn what_is_exported_is_what_is_on_the_screen_with_every_digit() {
 
 #[test]
 fn the_row_under_the_cursor_is_one_bar_on_every_screen() {
-    for keys in ["", "\t", "\t\t", "2", "4", ":"] {
+    for keys in ["", "\t", "\t\t", "2", "4"] {
         let mut app = data::app(120, 40);
         press(&mut app, keys);
         data::tell(&mut app, Update::Leaderboard(data::leaderboard()));

@@ -398,7 +398,7 @@ impl App {
         match &self.page {
             Page::Detail(view) => topics.extend([
                 Topic::Run { run: view.run.clone() },
-                curve(&view.run, Metric::Loss),
+                Topic::Curves { runs: vec![view.run.clone()], metric: Metric::Loss, width: dots.max(AVERAGED_POINTS) },
                 curve(&view.run, Metric::ValidationLoss),
             ]),
             Page::Composer(_) => {}

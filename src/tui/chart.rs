@@ -58,13 +58,22 @@ struct Canvas {
     height: usize,
     across: usize,
     down: usize,
-    cells: Vec<(u8, Style)>,
+    cells: Vec<(u8, Style, Layer)>,
+}
+
+/// What lies over what: a cell has one colour, so the dots of a lower layer leave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Layer {
+    /// Bands and single values.
+    Ground,
+    /// Curves.
+    Curve,
 }
 
 impl Canvas {
     fn new(width: usize, height: usize, braille: bool) -> Self {
         let (across, down) = if braille { (2, 4) } else { (1, 1) };
-        Self { width, height, across, down, cells: vec![(0, Style::new()); width * height] }
+        Self { width, height, across, down, cells: vec![(0, Style::new(), Layer::Ground); width * height] }
     }
 
     /// Width and height in dots.
@@ -72,7 +81,7 @@ impl Canvas {
         (self.width * self.across, self.height * self.down)
     }
 
-    fn set(&mut self, x: usize, y: usize, style: Style) {
+    fn set(&mut self, x: usize, y: usize, style: Style, layer: Layer) {
         const BITS: [[u8; 4]; 2] = [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]];
         let (column, row) = (x / self.across, y / self.down);
         if column >= self.width || row >= self.height {
@@ -80,18 +89,19 @@ impl Canvas {
         }
         let bit = BITS.get(x % self.across).and_then(|bits| bits.get(y % self.down)).copied().unwrap_or(1);
         if let Some(cell) = self.cells.get_mut(row * self.width + column) {
-            *cell = (cell.0 | bit, style);
+            let under = if cell.2 < layer { 0 } else { cell.0 };
+            *cell = (under | bit, style, layer);
         }
     }
 
-    fn join(&mut self, from: (i64, i64), to: (i64, i64), style: Style) {
+    fn join(&mut self, from: (i64, i64), to: (i64, i64), style: Style, layer: Layer) {
         let (wide, high) = (to.0 - from.0, to.1 - from.1);
         let steps = wide.abs().max(high.abs()).max(1);
         for step in 0..=steps {
             let x = from.0 + (wide * step * 2 + steps * wide.signum()) / (2 * steps);
             let y = from.1 + (high * step * 2 + steps * high.signum()) / (2 * steps);
             if let (Ok(x), Ok(y)) = (usize::try_from(x), usize::try_from(y)) {
-                self.set(x, y, style);
+                self.set(x, y, style, layer);
             }
         }
     }
@@ -136,7 +146,7 @@ pub fn draw(chart: &Chart, area: Rect, buf: &mut Buffer, palette: &Palette) -> O
     for line in &chart.lines {
         trace(&mut canvas, chart, line);
     }
-    for (at, (bits, style)) in canvas.cells.iter().enumerate().filter(|(_, (bits, _))| *bits != 0) {
+    for (at, (bits, style, _)) in canvas.cells.iter().enumerate().filter(|(_, (bits, _, _))| *bits != 0) {
         let (x, y) = ((at % canvas.width) as u16, (at / canvas.width) as u16);
         if let Some(cell) = buf.cell_mut((plot.x + x, plot.y + y)) {
             cell.set_char(canvas.symbol(*bits)).set_style(*style);
@@ -195,7 +205,7 @@ fn trace(canvas: &mut Canvas, chart: &Chart, line: &Line) {
         let here = dot(canvas, chart, *x, *y);
         if let Some(here) = here {
             let from = if line.scatter { here } else { last.unwrap_or(here) };
-            canvas.join(from, here, line.style);
+            canvas.join(from, here, line.style, if line.scatter { Layer::Ground } else { Layer::Curve });
         }
         last = here;
     }
@@ -218,7 +228,7 @@ fn fill(canvas: &mut Canvas, chart: &Chart, band: &Band) {
             for row in top..=bottom {
                 let shown = canvas.down == 1 || (row == top || row == bottom || (row + column) % 3 == 0);
                 if let (true, Ok(x), Ok(y)) = (shown, usize::try_from(column), usize::try_from(row)) {
-                    canvas.set(x, y, band.style);
+                    canvas.set(x, y, band.style, Layer::Ground);
                 }
             }
         }
@@ -312,6 +322,17 @@ mod tests {
             let dotted = |row: &str| row.chars().any(|c| c == '·' || ('\u{2801}'..='\u{28ff}').contains(&c));
             assert!((1..10).all(|y| dotted(&rows[y])), "{rows:#?}");
         }
+    }
+
+    #[test]
+    fn a_curve_clears_the_noise_out_of_its_cells() {
+        let mut canvas = Canvas::new(1, 1, true);
+        canvas.set(1, 3, Style::new(), Layer::Ground);
+        canvas.set(0, 3, Style::new(), Layer::Ground);
+        assert_eq!(canvas.cells[0].0, 0xc0);
+        canvas.set(0, 0, Style::new(), Layer::Curve);
+        canvas.set(1, 0, Style::new(), Layer::Curve);
+        assert_eq!(canvas.cells[0].0, 0x09, "both curves, without the noise");
     }
 
     #[test]

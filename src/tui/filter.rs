@@ -121,6 +121,13 @@ fn term(word: &str) -> Result<Term, String> {
         Some(_) | None => (false, word),
     };
     let Some(at) = word.find([':', '<', '>', '=']) else {
+        // The label of a cell means the cell, and not also a study that has it in its name.
+        let label = word.to_lowercase();
+        match label.as_str() {
+            "cd" | "nd" | "ed" => return Ok(Term { negated, test: Test::Word(WordKey::Architecture, label) }),
+            "flm" | "plm" | "mlm" => return Ok(Term { negated, test: Test::Word(WordKey::Objective, label) }),
+            _ => {}
+        }
         return Ok(Term { negated, test: Test::Anywhere(word.to_lowercase()) });
     };
     let (key, rest) = word.split_at(at);

@@ -11,6 +11,7 @@ use crate::tui::app::{App, DetailPane, DetailView};
 use crate::tui::axis::{Axis, Writing};
 use crate::tui::chart::{self, Chart};
 use crate::tui::format;
+use crate::tui::series;
 use crate::tui::theme::{mark, status_mark};
 
 use super::frame::{lines, pane};
@@ -258,19 +259,27 @@ fn output_lines(app: &App, detail: &RunDetail, width: usize) -> Vec<Line<'static
     format::wrap(&clean, width).into_iter().map(Line::raw).collect()
 }
 
+/// Steps that the training loss of the small chart is averaged over.
+const SMOOTHING: u64 = 10;
+
 fn draw_curves(app: &App, view: &DetailView, area: Rect, buf: &mut Buffer) {
-    let title = format!("{} loss  {} val loss", mark(0), mark(1));
-    let inside = pane(app, &title, false, area, buf);
+    let mut widest = 0;
     let both = [Metric::Loss, Metric::ValidationLoss];
     let drawn: Vec<chart::Line> = both
         .into_iter()
         .enumerate()
         .filter_map(|(at, metric)| {
             let curve = app.curves.get(&(view.run.clone(), metric))?;
-            let points = curve.points.iter().map(|point| (point.step as f64, point.value)).collect();
+            // Only the training loss is noisy enough to hide the other.
+            let window = if metric == Metric::Loss { series::honest_window(&curve.points, SMOOTHING) } else { 0 };
+            widest = widest.max(window);
+            let values = series::smoothed(&curve.points, window);
+            let points = curve.points.iter().zip(values).map(|(point, value)| (point.step as f64, value)).collect();
             Some(chart::Line { points, style: app.palette.series(at), mark: Some(mark(at)), scatter: false })
         })
         .collect();
+    let title = format!("{} loss, smoothed {}  {} val loss", mark(0), widest.max(SMOOTHING), mark(1));
+    let inside = pane(app, &title, false, area, buf);
     let xs = drawn.iter().flat_map(|line| line.points.iter().map(|(x, _)| *x));
     let ys = drawn.iter().flat_map(|line| line.points.iter().map(|(_, y)| *y));
     if drawn.iter().all(|line| line.points.len() < 2) {

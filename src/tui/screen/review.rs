@@ -59,7 +59,9 @@ fn totals(app: &App, plan: &PlanReport, width: usize) -> Vec<Line<'static>> {
     };
     let known = if existing > 0 { format!(", {existing} known (not trained twice)") } else { String::new() };
     let seconds = plan.seconds.map_or_else(|| "unknown until a run has finished here".to_owned(), format::duration);
-    let queue = plan.queue_done_s.map_or_else(|| "unknown yet".to_owned(), format::duration);
+    let queue = plan
+        .queue_done_s
+        .map_or_else(|| "end unknown yet".to_owned(), |seconds| format!("empty in {}", format::duration(seconds)));
     let corpus = format!(
         "{}, {}, {}",
         plan.corpus,
@@ -73,7 +75,7 @@ fn totals(app: &App, plan: &PlanReport, width: usize) -> Vec<Line<'static>> {
         ("FLOPs", format::flops(plan.flops)),
         ("memory", format!("{} at most, all slots busy", format::bytes(plan.memory_bytes))),
         ("time", seconds),
-        ("queue", format!("empty in {queue}")),
+        ("queue", queue),
         ("corpus", corpus),
     ];
     let mut text: Vec<Line> =

@@ -1,0 +1,36 @@
+//! Composing a study with keys alone.
+
+use super::pty::Terminal;
+
+const CLEAR: &str = "\x15";
+
+/// What stands in a field of the form.
+fn field(screen: &str, label: &str) -> String {
+    let lines = screen.lines().flat_map(|line| line.split(['│', '┃']));
+    let values = lines.filter_map(|part| part.trim_matches([' ', '▸', '▏']).strip_prefix(label));
+    values
+        .map(|value| value.trim().to_owned())
+        .find(|value| !value.is_empty() && !value.contains('◂'))
+        .unwrap_or_default()
+}
+
+/// A grid of CD and ND with PLM and MLM and seeds 1 and 2, tiny, `steps` long, from the Lab to the queue.
+pub(crate) fn grid(terminal: &mut Terminal, steps: u64) {
+    terminal.keys("a").shows("Add a study");
+    terminal.keys("G\r").shows("What to compare");
+    // From the name: over CD, ND on, over ED, FLM off, PLM on, MLM on, one more seed.
+    terminal.keys("\t\t \t\t \t \t \t,2").until("two seeds", |screen| field(screen, "seeds") == "1,2");
+    // Over the preset to the sizes; over batch, rate and unit to the budget.
+    terminal.keys(&format!("\t\t{CLEAR}16\t{CLEAR}1\t\t\t{CLEAR}32\t\t\t\t{CLEAR}{steps}"));
+    terminal.until("the sizes", |screen| {
+        let sizes = ["d_model", "num_layers", "seq_len", "budget"].map(|label| field(screen, label));
+        sizes == ["16", "1", "32", &steps.to_string()]
+    });
+    terminal.keys("\r").shows("Runs 8");
+    let review = terminal.shows("8 to train");
+    for cell in ["CD:PLM", "CD:MLM", "ND:PLM", "ND:MLM"] {
+        assert_eq!(review.matches(cell).count(), 2, "two seeds of {cell}:\n{review}");
+    }
+    assert!(review.contains("nothing is queued yet"), "{review}");
+    terminal.keys("\r").shows("8 runs queued");
+}

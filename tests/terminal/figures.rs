@@ -1,0 +1,94 @@
+//! Every figure on the screen is the figure that the commands print, rounded as it is shown.
+
+use serde_json::Value;
+
+use super::pty::{Home, Terminal};
+
+fn decimals(value: &Value, digits: usize) -> String {
+    format!("{:.digits$}", value.as_f64().unwrap())
+}
+
+/// `12.3k`, as counts are shown.
+fn count(value: f64) -> String {
+    let (scaled, letter) = match value {
+        small if small < 999.5 => return format!("{small:.0}"),
+        thousands if thousands < 999_500.0 => (thousands / 1e3, 'k'),
+        millions => (millions / 1e6, 'M'),
+    };
+    let digits = if scaled < 9.995 { 2 } else { usize::from(scaled < 99.95) };
+    format!("{scaled:.digits$}{letter}")
+}
+
+fn rounded(metrics: &Value) -> Vec<String> {
+    vec![decimals(&metrics["loss"], 4), decimals(&metrics["validation_loss"], 4)]
+}
+
+fn row(screen: &str, part: &str) -> String {
+    screen.lines().find(|line| line.contains(part)).unwrap_or_else(|| panic!("no row of {part}:\n{screen}")).to_owned()
+}
+
+fn has_all(row: &str, figures: &[String]) {
+    for figure in figures {
+        let found = row.split([' ', '│', '┃']).any(|word| word == figure);
+        assert!(found, "`{figure}` is not in: {row}");
+    }
+}
+
+/// All runs on the Lab, one in detail, and all rows of the Leaderboard.
+pub(crate) fn agree(home: &Home, terminal: &mut Terminal) {
+    let finished = home.runs("finished");
+    for id in &finished {
+        let run = home.json(&["run", "show", "--json", id]);
+        let summary = &run["summary"];
+        let step = format!("{}/{}", summary["step"], summary["steps"]);
+        terminal.keys(&format!("/id:{id}\r"));
+        let screen = terminal.until("one run", |screen| screen.contains("Ended 1 (filtered)"));
+        let mut figures = rounded(&summary["latest"]);
+        figures.extend([step, summary["seed"].to_string()]);
+        has_all(&row(&screen, " finished "), &figures);
+        terminal.keys("\x1b").shows("Ended 8");
+    }
+    detail(home, terminal, finished.first().unwrap());
+    leaderboard(home, terminal);
+}
+
+fn detail(home: &Home, terminal: &mut Terminal, id: &str) {
+    let run = home.json(&["run", "show", "--json", id]);
+    let summary = &run["summary"];
+    terminal.keys(&format!("/id:{id}\r"));
+    terminal.shows("Ended 1 (filtered)");
+    terminal.keys("g\r");
+    let screen =
+        terminal.until("all about the run", |screen| screen.contains("fingerprint") || screen.contains("data "));
+    let mut figures = rounded(&summary["latest"]);
+    figures.push(count(summary["latest"]["tokens_per_second"].as_f64().unwrap().round()));
+    figures.push(format!("{}/{}", summary["step"], summary["steps"]));
+    has_all(&row(&screen, "tok/s"), &figures);
+    let parameters = count(summary["parameters"].as_f64().unwrap());
+    assert!(row(&screen, "size ").contains(&parameters), "{screen}");
+    assert!(screen.contains(id), "{screen}");
+    terminal.keys("\x1b").shows("Coverage");
+    terminal.keys("\x1b").shows("Ended 8");
+}
+
+fn leaderboard(home: &Home, terminal: &mut Terminal) {
+    let table = home.json(&["leaderboard", "--json"]);
+    terminal.keys("4");
+    let screen = terminal.until("the finished table", |screen| screen.matches("2/2").count() == 4);
+    let rows = table["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 4);
+    for lineage in rows {
+        let name = |key: &str| lineage[key].as_str().unwrap().to_owned();
+        let cell = format!("{}:{}", name("architecture"), name("objective"));
+        let metric = |key: &str| lineage["metrics"][key].clone();
+        let figures = [
+            decimals(&metric("validation_loss")["mean"], 4),
+            format!("±{}", decimals(&metric("validation_loss")["half_width"], 4)),
+            decimals(&metric("perplexity")["mean"], 2),
+            decimals(&metric("bits_per_byte")["mean"], 4),
+            count(metric("tokens_per_second")["mean"].as_f64().unwrap().round()),
+            count(lineage["parameters"].as_f64().unwrap()),
+        ];
+        has_all(&row(&screen, &cell), &figures);
+    }
+}
