@@ -9,6 +9,7 @@ pub mod objective;
 pub mod kernel;
 pub mod model;
 pub mod optim;
+pub mod eval;
 pub mod stats;
 pub mod train;
 pub mod runlog;
