@@ -38,7 +38,7 @@ pub struct FamilyReport {
 #[must_use]
 pub fn group_reports(suite: &Suite, reports: &[TaskReport]) -> Vec<GroupReport> {
     let all = suite.groups().iter().filter_map(|group| {
-        let tasks = suite.leaves(group);
+        let tasks = suite.leaves(group)?;
         let own: Option<Vec<&TaskReport>> =
             tasks.iter().map(|name| reports.iter().find(|report| report.task == *name)).collect();
         let own = own?;

@@ -1,7 +1,7 @@
 //! The tasks and groups of several files, by name.
 //! Promises: a name is given once; a group's members exist. Must not know: how tasks are asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::EvalError;
 use super::documents::ReadText;
@@ -19,7 +19,7 @@ impl Suite {
     ///
     /// # Errors
     /// The file cannot be used, or its name is taken.
-    pub fn add(&mut self, path: &PathBuf, read: ReadText<'_>) -> Result<(), EvalError> {
+    pub fn add(&mut self, path: &Path, read: ReadText<'_>) -> Result<(), EvalError> {
         let file = load(path, read)?;
         let (name, path) = match &file {
             TaskFile::Task(task) => (&task.name, &task.path),
@@ -29,7 +29,7 @@ impl Suite {
         let known_groups = self.groups.iter().map(|group| (&group.name, &group.path));
         if let Some((_, other)) = known.by_ref().chain(known_groups).find(|(known, _)| *known == name) {
             let reason = format!("the name `{name}` is taken by {}", other.display());
-            return Err(EvalError::File { path: path.clone(), line: 1, reason });
+            return Err(EvalError::File { path: path.to_owned(), line: 1, reason });
         }
         match file {
             TaskFile::Task(task) => self.tasks.push(*task),
@@ -82,12 +82,15 @@ impl Suite {
         &self.groups
     }
 
-    /// The tasks of a group, those of its groups and tags included, each once, in order.
+    /// The tasks of a group, those of its groups and tags included, each once, in order; `None` if one is missing.
     #[must_use]
-    pub fn leaves(&self, group: &Group) -> Vec<String> {
+    pub fn leaves(&self, group: &Group) -> Option<Vec<String>> {
         let (mut found, mut seen) = (Vec::new(), vec![group.name.clone()]);
         let mut waiting: Vec<String> = group.members.iter().rev().cloned().collect();
         while let Some(member) = waiting.pop() {
+            if !self.knows(&member) {
+                return None;
+            }
             let tasks = self.tasks.iter().filter(|task| task.name == member || task.tags.contains(&member));
             for task in tasks {
                 if !found.contains(&task.name) {
@@ -100,6 +103,6 @@ impl Suite {
                 waiting.extend(inner.members.iter().rev().cloned());
             }
         }
-        found
+        Some(found)
     }
 }

@@ -194,16 +194,19 @@ fn plain(text: &str) -> Yaml {
     let is_number = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && text.len() <= digits.len() + 1;
     let decimal = is_number && digits.bytes().all(|b| b.is_ascii_digit() || b == b'_');
     let bare = text.replace('_', "");
-    if decimal && (digits.len() == 1 || !digits.starts_with('0')) {
-        if let Ok(value) = bare.trim_start_matches('+').parse() {
-            return Yaml::Integer(value);
-        }
+    if decimal
+        && (digits.len() == 1 || !digits.starts_with('0'))
+        && let Ok(value) = bare.trim_start_matches('+').parse()
+    {
+        return Yaml::Integer(value);
     }
     // PyYAML wants a point in a float: 1e3 is text to it.
-    if is_number && digits.contains('.') && digits.bytes().all(|b| b.is_ascii_digit() || b"._eE+-".contains(&b)) {
-        if let Ok(value) = bare.parse() {
-            return Yaml::Float(value);
-        }
+    let is_float = is_number && digits.bytes().all(|b| b.is_ascii_digit() || b"._eE+-".contains(&b));
+    if is_float
+        && digits.contains('.')
+        && let Ok(value) = bare.parse()
+    {
+        return Yaml::Float(value);
     }
     Yaml::Text(text.to_owned())
 }

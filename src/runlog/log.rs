@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::core::event::LOG_FORMAT;
+use crate::core::task::TaskScore;
 use crate::core::{EventSink, Metrics, RunEvent, RunId, SinkError, StampedEvent};
 
 use super::error::RunLogError;
@@ -102,6 +103,7 @@ const fn must_survive_power_cut(event: &RunEvent) -> bool {
         | RunEvent::Resumed { .. }
         | RunEvent::StepLogged { .. }
         | RunEvent::Validated { .. }
+        | RunEvent::TaskScored { .. }
         | RunEvent::SampleGenerated { .. }
         | RunEvent::Heartbeat { .. }
         | RunEvent::Warned { .. } => false,
@@ -118,6 +120,13 @@ fn non_finite(event: &RunEvent) -> Option<&'static str> {
             in_number("elapsed_s", *elapsed_s).or_else(|| in_metrics(metrics))
         }
         RunEvent::Validated { seconds, metrics, .. } => in_number("seconds", *seconds).or_else(|| in_metrics(metrics)),
+        RunEvent::TaskScored { seconds, scores, .. } => {
+            let finite = |score: &TaskScore| {
+                [Some(score.value), score.stderr, score.chance].into_iter().flatten().all(f64::is_finite)
+            };
+            let wrong = scores.iter().find(|(_, score)| !finite(score)).map(|(metric, _)| metric.name());
+            in_number("seconds", *seconds).or(wrong)
+        }
         RunEvent::CheckpointSaved { seconds, .. } => in_number("seconds", *seconds),
         RunEvent::Started { .. }
         | RunEvent::Resumed { .. }

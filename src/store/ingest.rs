@@ -185,6 +185,7 @@ fn row(
         RunEvent::Heartbeat { .. } => return Ok(None),
         RunEvent::Started { .. }
         | RunEvent::Resumed { .. }
+        | RunEvent::TaskScored { .. }
         | RunEvent::CheckpointSaved { .. }
         | RunEvent::Paused { .. }
         | RunEvent::Diverged { .. }

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::checkpoint::{self, State};
 use super::examples::{Examples, ValidationTotals};
 use super::sample::sample;
-use super::{StepReport, TrainError, Trainer};
+use super::{StepReport, TrainError, Trainer, Yardstick};
 use crate::core::cost::step_tokens;
 use crate::core::{Control, ControlSource, EventSink, Metric, Metrics, RunEvent, RunSpec};
 use crate::corpus::Corpus;
@@ -48,6 +48,7 @@ struct Run<'a, 'b> {
     examples: Examples<'a>,
     validation: Vec<Batch>,
     totals: ValidationTotals,
+    yardstick: Yardstick,
     state: State,
     saved: Option<u64>,
     spoke: f64,
@@ -71,11 +72,24 @@ pub fn train(
     let restored = checkpoint::restore(checkpoints, &mut trainer, &mut |warning| warnings.push(warning))?;
     let validation = examples.validation()?;
     let totals = examples.totals(&validation);
+    let yardstick = Yardstick::new(spec, corpus)?;
     let saved = restored.as_ref().map(|state| state.step);
     let state = restored.unwrap_or_else(|| State::start(spec.id.clone(), spec.seed));
     let spoke = (outside.clock)();
-    let mut run =
-        Run { spec, corpus, checkpoints, outside, trainer, examples, validation, totals, state, saved, spoke };
+    let mut run = Run {
+        spec,
+        corpus,
+        checkpoints,
+        outside,
+        trainer,
+        examples,
+        validation,
+        totals,
+        yardstick,
+        state,
+        saved,
+        spoke,
+    };
     for message in warnings {
         run.tell(RunEvent::Warned { message })?;
     }
@@ -166,7 +180,8 @@ impl Run<'_, '_> {
                 self.tell(RunEvent::Heartbeat { step })?;
             }
         }
-        let metrics = self.totals.metrics(summed);
+        let mut metrics = self.totals.metrics(summed);
+        metrics.extend(self.yardstick.measure(&self.trainer, self.corpus)?);
         if metrics.values().any(|value| !value.is_finite()) {
             return self
                 .tell(RunEvent::Warned { message: format!("validation at step {step} is not finite: {metrics:?}") });
