@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod model;
 pub mod optim;
 pub mod rank;
+pub mod eval;
 pub mod stats;
 pub mod train;
 pub mod runlog;

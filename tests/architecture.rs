@@ -16,6 +16,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("model", &["candle_core", "rand"]),
     ("optim", &["candle_core"]),
     ("rank", &["faer"]),
+    ("eval", &["minijinja", "minijinja_contrib", "fancy_regex", "saphyr_parser"]),
     ("stats", &[]),
     ("train", &["candle_core", "rand", "rand_chacha"]),
     ("runlog", &[]),
@@ -36,7 +37,7 @@ const EVERYWHERE: &[&str] = &["std", "core", "alloc", "crate", "self", "super", 
 const TUI_SEES: &[&str] = &["core", "config", "wire", "tui"];
 
 /// Science knows no runtime, database or terminal.
-const SCIENCE: &[&str] = &["corpus", "objective", "kernel", "model", "optim", "rank", "stats", "train"];
+const SCIENCE: &[&str] = &["corpus", "objective", "kernel", "model", "optim", "rank", "eval", "stats", "train"];
 const NOT_FOR_SCIENCE: &[&str] = &["runlog", "worker", "store", "schedule", "wire", "server", "tui"];
 
 const EMPTY_NAMES: &[&str] = &["util", "utils", "helper", "helpers", "common", "misc", "manager", "imp"];

@@ -50,6 +50,8 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Score a run on zero-shot tasks, from its checkpoint
+    Eval(EvalCommand),
     /// Prepare texts
     #[command(subcommand)]
     Corpus(CorpusCommand),
@@ -75,6 +77,26 @@ pub(super) enum Command {
         /// bash, zsh, fish, …
         shell: clap_complete::Shell,
     },
+}
+
+/// What to score on what.
+#[derive(Debug, Args)]
+pub(super) struct EvalCommand {
+    /// Run id, an unambiguous beginning of it, or the folder of a run
+    #[arg(value_name = "RUN")]
+    pub(super) run: String,
+    /// Task files of the lm-evaluation-harness subset, or folders of them
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub(super) tasks: Vec<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// The checkpoint of this step (default: the newest)
+    #[arg(long, value_name = "STEP")]
+    pub(super) checkpoint: Option<u64>,
+    /// Ask only the first documents of each task
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) limit: Option<u64>,
 }
 
 /// A study by file, shipped name or submitted id, with changes.

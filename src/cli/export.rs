@@ -59,6 +59,7 @@ fn record<'a>(run: &'a RunId, event: &'a RunEvent) -> Option<Record<'a>> {
         }
         RunEvent::Started { .. }
         | RunEvent::Resumed { .. }
+        | RunEvent::TaskScored { .. }
         | RunEvent::SampleGenerated { .. }
         | RunEvent::CheckpointSaved { .. }
         | RunEvent::Paused { .. }

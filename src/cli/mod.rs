@@ -5,6 +5,7 @@ mod arguments;
 mod bench;
 mod corpus;
 mod dashboard;
+mod eval;
 mod export;
 mod lab;
 mod leaderboard;
@@ -56,6 +57,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Run(command)) => run::run(&lab()?, command).map(done),
         Some(Command::Leaderboard { study, json, csv }) => leaderboard::run(&lab()?, study, json, csv).map(done),
         Some(Command::Rank { run, json }) => rank::run(&lab()?, run, json).map(done),
+        Some(Command::Eval(command)) => eval::run(&lab()?, &command),
         Some(Command::Corpus(command)) => corpus::run(&lab()?, command).map(done),
         Some(Command::Export(command)) => export::run(&lab()?, &command).map(done),
         Some(Command::Bench(command)) => bench::run(&command).map(done),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metric::Metrics;
 use super::rank::RankReport;
+use super::task::{ScoringForm, TaskScores};
 
 /// Version of the event log; the first line of every log names it.
 pub const LOG_FORMAT: u32 = 1;
@@ -67,6 +68,21 @@ pub enum RunEvent {
         report: RankReport,
         /// The headline of the report.
         metrics: Metrics,
+        /// Cost in seconds.
+        seconds: f64,
+    },
+    /// A zero-shot task was scored.
+    TaskScored {
+        /// Steps made so far.
+        step: u64,
+        /// Name of the task.
+        task: String,
+        /// How contexts and continuations were laid before the model.
+        form: ScoringForm,
+        /// Scores.
+        scores: TaskScores,
+        /// Documents asked.
+        items: u64,
         /// Cost in seconds.
         seconds: f64,
     },

@@ -41,6 +41,15 @@ pub enum Metric {
     /// Effective rank of the attention matrices of decoder (or only) self-attention as a share of the sequence length,
     /// mean over layers and heads: 1 for the identity, 1/4 for uniform causal attention, 1/n for uniform full attention.
     EffectiveRankShare,
+    /// Mean negative log-likelihood of held-out continuations given their prefixes, the same pairs for every cell: the
+    /// one loss that may be compared across objectives.
+    ContinuationLoss,
+    /// The same spread over the UTF-8 bytes of the continuations.
+    ContinuationBitsPerByte,
+    /// Continuation loss asked in the form of span corruption, behind a sentinel; only of models trained so.
+    ContinuationLossSentinel,
+    /// The same spread over bytes.
+    ContinuationBitsPerByteSentinel,
 }
 
 /// What a metric is called and how it is read.
@@ -63,7 +72,7 @@ pub type Metrics = BTreeMap<Metric, f64>;
 
 impl Metric {
     /// All metrics, in the order in which tables show them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Loss,
         Self::ValidationLoss,
         Self::Perplexity,
@@ -73,6 +82,10 @@ impl Metric {
         Self::LearningRate,
         Self::TokensPerSecond,
         Self::EffectiveRankShare,
+        Self::ContinuationLoss,
+        Self::ContinuationBitsPerByte,
+        Self::ContinuationLossSentinel,
+        Self::ContinuationBitsPerByteSentinel,
     ];
 
     /// Name, unit and direction.
@@ -88,6 +101,16 @@ impl Metric {
             Self::LearningRate => ("learning_rate", "lr", "", Direction::Neutral, 6),
             Self::TokensPerSecond => ("tokens_per_second", "tokens/s", "1/s", Direction::Higher, 0),
             Self::EffectiveRankShare => ("effective_rank_share", "eff rank/n", "of n", Direction::Neutral, 4),
+            Self::ContinuationLoss => ("continuation_loss", "cont loss", "nats/token", Direction::Lower, 4),
+            Self::ContinuationBitsPerByte => {
+                ("continuation_bits_per_byte", "cont bits/byte", "bits", Direction::Lower, 4)
+            }
+            Self::ContinuationLossSentinel => {
+                ("continuation_loss_sentinel", "cont loss <X0>", "nats/token", Direction::Lower, 4)
+            }
+            Self::ContinuationBitsPerByteSentinel => {
+                ("continuation_bits_per_byte_sentinel", "cont bits/byte <X0>", "bits", Direction::Lower, 4)
+            }
         };
         Definition { name, heading, unit, direction, decimals }
     }

@@ -15,6 +15,7 @@ pub mod spec;
 pub mod status;
 pub mod study;
 pub mod summary;
+pub mod task;
 
 pub use control::{Control, ControlSource};
 pub use event::{EventSink, RunEvent, SinkError, StampedEvent};

@@ -1,6 +1,7 @@
 //! The tables that screens show, for pipes and files: aligned text and CSV from the same values.
 //! Must not know: where the values come from, where the text goes.
 
+pub mod eval;
 pub mod figures;
 pub mod leaderboard;
 pub mod plan;

@@ -287,6 +287,12 @@ impl RunFolder {
         Ok(String::from_utf8_lossy(&read().map_err(RunLogError::io("read", &path))?).into_owned())
     }
 
+    /// Where scores made after the run lie.
+    #[must_use]
+    pub fn evals_dir(&self) -> PathBuf {
+        self.path.join("evals")
+    }
+
     /// Where checkpoints lie.
     #[must_use]
     pub fn checkpoints_dir(&self) -> PathBuf {

@@ -7,11 +7,13 @@ pub mod error;
 pub mod layout;
 pub mod folder;
 pub mod control;
+pub mod evals;
 pub mod log;
 pub mod read;
 
 pub use control::ControlFile;
 pub use error::RunLogError;
+pub use evals::{EvalHeader, EvalLog, EvalRow};
 pub use folder::{Attempt, RunFolder, RunLock};
 pub use layout::{Home, write_atomic};
 pub use log::EventLog;

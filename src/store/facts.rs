@@ -159,7 +159,7 @@ pub fn fold(facts: &mut LogFacts, attempt: u32, event: &StampedEvent) {
             end(facts, attempt, None, Ending::Diverged { step: *step, reason: reason.clone() });
         }
         RunEvent::Failed { message } => end(facts, attempt, None, Ending::Failed { message: message.clone() }),
-        RunEvent::SampleGenerated { .. } | RunEvent::Warned { .. } => {}
+        RunEvent::TaskScored { .. } | RunEvent::SampleGenerated { .. } | RunEvent::Warned { .. } => {}
     }
 }
 

@@ -188,6 +188,7 @@ fn rows(run: &RunId, facts: &LogFacts, attempt: u32, place: u64, event: &Stamped
         RunEvent::Heartbeat { .. } => return Ok(Vec::new()),
         RunEvent::Started { .. }
         | RunEvent::Resumed { .. }
+        | RunEvent::TaskScored { .. }
         | RunEvent::CheckpointSaved { .. }
         | RunEvent::Paused { .. }
         | RunEvent::Diverged { .. }

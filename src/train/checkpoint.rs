@@ -159,6 +159,31 @@ pub fn restore(
     last.map_or(Ok(None), Err)
 }
 
+/// Loads the checkpoint of `step` into `trainer`, or the newest that can be read; changes nothing on the disk, so a run
+/// may be training beside it. `warn` is told of damaged ones.
+///
+/// # Errors
+/// There is no such checkpoint, or it cannot be read.
+pub fn load(
+    folder: &Path,
+    step: Option<u64>,
+    trainer: &mut Trainer,
+    warn: &mut dyn FnMut(String),
+) -> Result<State, TrainError> {
+    let none = |cure: &str| failure(folder)(&cure);
+    let Some(step) = step else {
+        return restore(folder, trainer, warn)?.ok_or_else(|| none("there is none yet; let the run make one first"));
+    };
+    let saved = list(folder)?;
+    match saved.iter().find(|(known, _)| *known == step) {
+        Some((_, path)) => read(path, trainer),
+        None => {
+            let known: Vec<String> = saved.iter().map(|(step, _)| step.to_string()).collect();
+            Err(none(&format!("there is none of step {step}, only of {}", known.join(", "))))
+        }
+    }
+}
+
 fn read(path: &Path, trainer: &mut Trainer) -> Result<State, TrainError> {
     let fail = failure(path);
     let text = fs::read_to_string(path.join(STATE)).map_err(|e| fail(&e))?;

@@ -8,14 +8,18 @@ pub mod examples;
 pub mod rank_probe;
 pub mod run;
 pub mod sample;
+pub mod scoring;
 pub mod trainer;
+pub mod yardstick;
 
 use std::path::PathBuf;
 
 use crate::core::SinkError;
 
 pub use run::{Outcome, Surroundings, train};
-pub use trainer::{StepReport, Trainer};
+pub use scoring::{ModelScorer, forms};
+pub use trainer::{StepReport, TokenScore, Trainer};
+pub use yardstick::Yardstick;
 
 /// Why training ended early.
 #[derive(Debug, thiserror::Error)]

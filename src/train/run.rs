@@ -6,7 +6,7 @@ use super::checkpoint::{self, State};
 use super::examples::{Examples, ValidationTotals};
 use super::rank_probe::RankProbe;
 use super::sample::sample;
-use super::{StepReport, TrainError, Trainer};
+use super::{StepReport, TrainError, Trainer, Yardstick};
 use crate::core::cost::step_tokens;
 use crate::core::{Control, ControlSource, EventSink, Metric, Metrics, RunEvent, RunSpec};
 use crate::corpus::Corpus;
@@ -50,6 +50,7 @@ struct Run<'a, 'b> {
     validation: Vec<Batch>,
     totals: ValidationTotals,
     rank: Option<RankProbe>,
+    yardstick: Yardstick,
     state: State,
     saved: Option<u64>,
     spoke: f64,
@@ -74,11 +75,25 @@ pub fn train(
     let validation = examples.validation()?;
     let totals = examples.totals(&validation);
     let rank = rank_probe(spec, corpus, &mut warnings)?;
+    let yardstick = Yardstick::new(spec, corpus)?;
     let saved = restored.as_ref().map(|state| state.step);
     let state = restored.unwrap_or_else(|| State::start(spec.id.clone(), spec.seed));
     let spoke = (outside.clock)();
-    let mut run =
-        Run { spec, corpus, checkpoints, outside, trainer, examples, validation, totals, rank, state, saved, spoke };
+    let mut run = Run {
+        spec,
+        corpus,
+        checkpoints,
+        outside,
+        trainer,
+        examples,
+        validation,
+        totals,
+        rank,
+        yardstick,
+        state,
+        saved,
+        spoke,
+    };
     for message in warnings {
         run.tell(RunEvent::Warned { message })?;
     }
@@ -194,7 +209,8 @@ impl Run<'_, '_> {
             }
             show_life(&mut self.outside, &mut self.spoke, step)?;
         }
-        let metrics = self.totals.metrics(summed);
+        let mut metrics = self.totals.metrics(summed);
+        metrics.extend(self.yardstick.measure(&self.trainer, self.corpus)?);
         if metrics.values().any(|value| !value.is_finite()) {
             return self
                 .tell(RunEvent::Warned { message: format!("validation at step {step} is not finite: {metrics:?}") });

@@ -1,7 +1,7 @@
 //! One optimizer step and one forward-only scoring, on batches from anywhere: studies, validation and the benchmark
 //! all go through here.
 
-use candle_core::{DType, Device as TensorDevice, Tensor};
+use candle_core::{D, DType, Device as TensorDevice, Tensor};
 
 use super::TrainError;
 use crate::core::{Device, RunSpec};
@@ -30,6 +30,15 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Learning rate used.
     pub learning_rate: f64,
+}
+
+/// How a model rates one given token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TokenScore {
+    /// Nats.
+    pub log_likelihood: f64,
+    /// Whether no token is likelier.
+    pub greedy: bool,
 }
 
 /// The tensor device of a spec.
@@ -144,6 +153,12 @@ impl Trainer {
     }
 
     fn token_losses(&self, model: &LanguageModel, batch: &Batch) -> Result<(Tensor, Tensor), TrainError> {
+        let (logits, targets, weights) = self.predictions(model, batch)?;
+        Ok((negative_log_likelihood(&logits, &targets)?, weights))
+    }
+
+    /// Logits `[N, V]`, targets `[N]` and weights `[N]` of the N positions that carry loss, row by row.
+    fn predictions(&self, model: &LanguageModel, batch: &Batch) -> Result<(Tensor, Tensor, Tensor), TrainError> {
         let states = model.states(&ModelInput::new(batch, &self.device)?)?; // [B, T, D]
         let flat = states.flatten(0, 1)?; // [B·T, D]
         let (mut places, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
@@ -167,8 +182,7 @@ impl Trainer {
             flat.index_select(&Tensor::from_vec(places, count, &self.device)?, 0)? // [N, D]
         };
         let targets = Tensor::from_vec(targets, count, &self.device)?;
-        let nll = negative_log_likelihood(&model.project(&chosen)?, &targets)?; // [N]
-        Ok((nll, Tensor::from_vec(weights, count, &self.device)?))
+        Ok((model.project(&chosen)?, targets, Tensor::from_vec(weights, count, &self.device)?))
     }
 
     /// Negative log-likelihood summed over the weighted targets of a batch, nats, without a graph.
@@ -185,6 +199,20 @@ impl Trainer {
     /// The device fails.
     pub fn observe(&self, batch: &Batch) -> Result<Capture, TrainError> {
         Ok(self.scorer.observe(&ModelInput::new(batch, &self.device)?)?.1)
+    }
+
+    /// How likely each weighted target of a batch is, row by row, without a graph.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn token_scores(&self, batch: &Batch) -> Result<Vec<TokenScore>, TrainError> {
+        let (logits, targets, _) = self.predictions(&self.scorer, batch)?;
+        let likeliest = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+        let nll = negative_log_likelihood(&logits, &targets)?.to_vec1::<f32>()?;
+        let scores = nll.into_iter().zip(likeliest).zip(targets.to_vec1::<u32>()?);
+        let score =
+            |((nll, likeliest), target)| TokenScore { log_likelihood: -f64::from(nll), greedy: likeliest == target };
+        Ok(scores.map(score).collect())
     }
 
     /// Logits at the last decoder position of the first row, `[V]`.

@@ -81,6 +81,10 @@ pub fn metric(metric: Metric, value: f64) -> String {
         | Metric::ValidationLoss
         | Metric::Perplexity
         | Metric::BitsPerByte
+        | Metric::ContinuationLoss
+        | Metric::ContinuationBitsPerByte
+        | Metric::ContinuationLossSentinel
+        | Metric::ContinuationBitsPerByteSentinel
         | Metric::TargetEntropy
         | Metric::GradNorm
         | Metric::EffectiveRankShare => {

@@ -46,6 +46,10 @@ pub const fn metric_writing(metric: Metric) -> Writing {
         | Metric::ValidationLoss
         | Metric::Perplexity
         | Metric::BitsPerByte
+        | Metric::ContinuationLoss
+        | Metric::ContinuationBitsPerByte
+        | Metric::ContinuationLossSentinel
+        | Metric::ContinuationBitsPerByteSentinel
         | Metric::TargetEntropy
         | Metric::GradNorm
         | Metric::LearningRate

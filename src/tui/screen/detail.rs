@@ -201,6 +201,10 @@ fn event_text(event: &RunEvent) -> String {
         RunEvent::RankMeasured { step, seconds, .. } => {
             format!("measured attention rank at step {step} in {}", format::duration(*seconds))
         }
+        RunEvent::TaskScored { step, task, scores, .. } => {
+            let first = scores.iter().next().map(|(metric, score)| format!(": {metric} {:.4}", score.value));
+            format!("scored {task} at step {step}{}", first.unwrap_or_default())
+        }
         RunEvent::SampleGenerated { step, .. } => format!("wrote a sample at step {step}"),
         RunEvent::CheckpointSaved { step, bytes, seconds } => {
             format!("checkpoint of step {step}: {} in {}", format::bytes(*bytes), format::duration(*seconds))

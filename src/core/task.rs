@@ -1,0 +1,158 @@
+//! What a zero-shot task measures: names, directions and chance levels, once. The names are those of the field's
+//! evaluation harness, so that a table of ours can be laid beside a table of theirs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::metric::Direction;
+
+/// A score of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskMetric {
+    /// Share of items whose likeliest choice is right, or whose continuation is the arg-max at every place.
+    Acc,
+    /// The same after dividing by the characters of the choice.
+    AccNorm,
+    /// The same after dividing by the UTF-8 bytes of the choice.
+    AccBytes,
+    /// The same after subtracting the log-likelihood without context.
+    AccMutualInfo,
+    /// Harmonic mean of precision and recall of class 1.
+    F1,
+    /// exp(−mean log-likelihood of a continuation): per item, not per token.
+    Perplexity,
+    /// exp(−log-likelihood per word of the text).
+    WordPerplexity,
+    /// exp(−log-likelihood per UTF-8 byte of the text).
+    BytePerplexity,
+    /// −log₂-likelihood per UTF-8 byte of the text.
+    BitsPerByte,
+}
+
+impl TaskMetric {
+    /// All, in the order of tables.
+    pub const ALL: [Self; 9] = [
+        Self::Acc,
+        Self::AccNorm,
+        Self::AccBytes,
+        Self::AccMutualInfo,
+        Self::F1,
+        Self::Perplexity,
+        Self::WordPerplexity,
+        Self::BytePerplexity,
+        Self::BitsPerByte,
+    ];
+
+    /// The field's word, as stored and as task files write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Acc => "acc",
+            Self::AccNorm => "acc_norm",
+            Self::AccBytes => "acc_bytes",
+            Self::AccMutualInfo => "acc_mutual_info",
+            Self::F1 => "f1",
+            Self::Perplexity => "perplexity",
+            Self::WordPerplexity => "word_perplexity",
+            Self::BytePerplexity => "byte_perplexity",
+            Self::BitsPerByte => "bits_per_byte",
+        }
+    }
+
+    /// Which way is better.
+    #[must_use]
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::Acc | Self::AccNorm | Self::AccBytes | Self::AccMutualInfo | Self::F1 => Direction::Higher,
+            Self::Perplexity | Self::WordPerplexity | Self::BytePerplexity | Self::BitsPerByte => Direction::Lower,
+        }
+    }
+
+    /// The metric of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.name() == name)
+    }
+}
+
+impl fmt::Display for TaskMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// A value with what is needed to judge it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskScore {
+    /// Value.
+    pub value: f64,
+    /// Standard error over items; absent where it is not known (one item, perplexities, F1).
+    pub stderr: Option<f64>,
+    /// What guessing reaches: the mean of 1 / choices; absent where nothing is chosen.
+    pub chance: Option<f64>,
+}
+
+impl TaskScore {
+    /// (value − chance) / (1 − chance): 0 is guessing, 1 is perfect (Wang et al. 2022, §3.3).
+    #[must_use]
+    pub fn above_chance(&self) -> Option<f64> {
+        self.chance.filter(|chance| *chance < 1.0).map(|chance| (self.value - chance) / (1.0 - chance))
+    }
+}
+
+/// The scores of a task.
+pub type TaskScores = BTreeMap<TaskMetric, TaskScore>;
+
+/// How a context and its continuation are laid before a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScoringForm {
+    /// The context, then its continuation; to an encoder–decoder the context in the encoder.
+    Plain,
+    /// As span corruption trains it: the context with its continuation removed, then the first sentinel and the
+    /// continuation. Only for models trained so.
+    Sentinel,
+}
+
+impl ScoringForm {
+    /// The word of tables.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Sentinel => "sentinel",
+        }
+    }
+}
+
+impl fmt::Display for ScoringForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.label())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_names_are_the_written_names() {
+        for metric in TaskMetric::ALL {
+            assert_eq!(serde_json::to_value(metric).unwrap(), metric.name());
+            assert_eq!(TaskMetric::from_name(metric.name()), Some(metric));
+        }
+    }
+
+    #[test]
+    fn chance_is_zero_and_perfection_one() {
+        let score = |value, chance| TaskScore { value, stderr: None, chance }.above_chance();
+        assert_eq!(score(0.25, Some(0.25)), Some(0.0));
+        assert_eq!(score(1.0, Some(0.25)), Some(1.0));
+        assert_eq!(score(0.625, Some(0.25)), Some(0.5));
+        assert_eq!(score(0.5, None), None);
+        assert_eq!(score(1.0, Some(1.0)), None, "with one choice there is nothing to know");
+    }
+}

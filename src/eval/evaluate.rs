@@ -1,0 +1,148 @@
+//! One task from its file to its scores.
+//! Promises: every number can be traced to item rows; a request that cannot be scored is named. Must not know: models.
+
+use serde::{Deserialize, Serialize};
+
+use super::EvalError;
+use super::documents::ReadText;
+use super::requests::{Item, Question, items};
+use super::scorer::{ScoreRequest, Scored, Scorer, ScorerError};
+use super::scores::{Contribution, aggregate, choice, likelihood, rolling};
+use super::task_file::{OutputType, Task};
+use crate::core::task::TaskScores;
+
+/// One document's answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ItemRow {
+    /// Its place in the split, from 0.
+    pub document: usize,
+    /// Log-likelihoods in the order of the requests.
+    pub log_likelihoods: Vec<f64>,
+    /// Scored tokens of each request.
+    pub tokens: Vec<usize>,
+    /// Whether each request's continuation is the arg-max at every place.
+    pub greedy: Vec<bool>,
+    /// The likeliest choice, where there are choices.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub predicted: Option<usize>,
+    /// The right choices, where there are choices.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub gold: Option<Vec<usize>>,
+}
+
+/// What a task gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskReport {
+    /// Name.
+    pub task: String,
+    /// Tags: families that it belongs to.
+    pub tags: Vec<String>,
+    /// Scores.
+    pub scores: TaskScores,
+    /// One row a document.
+    pub items: Vec<ItemRow>,
+    /// Requests made.
+    pub requests: usize,
+    /// Requests whose context did not fit and was cut off on the left.
+    pub cut: usize,
+    /// What a person should know: scores that are not finite.
+    pub notices: Vec<String>,
+}
+
+/// Asks `scorer` the first `limit` documents of `task` and scores the answers.
+///
+/// # Errors
+/// Data or templates are wrong, or the scorer fails; the document and request are named.
+pub fn evaluate(
+    task: &Task,
+    read: ReadText<'_>,
+    scorer: &mut dyn Scorer,
+    limit: Option<usize>,
+) -> Result<TaskReport, EvalError> {
+    let items = items(task, read, limit)?;
+    let scored = answers(task, &items, scorer)?;
+    let mut rest = scored.as_slice();
+    let (mut contributions, mut rows) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+    for item in &items {
+        let (own, tail) = rest.split_at_checked(count(item)).unwrap_or((rest, &[]));
+        rest = tail;
+        let (contribution, row) = judged(item, own);
+        contributions.push(contribution);
+        rows.push(row);
+    }
+    let (scores, notices) = aggregate(&task.metrics, &contributions);
+    let cut = scored.iter().filter(|scored| scored.cut > 0).count();
+    let (task, tags) = (task.name.clone(), task.tags.clone());
+    Ok(TaskReport { task, tags, scores, items: rows, requests: scored.len(), cut, notices })
+}
+
+fn count(item: &Item) -> usize {
+    match &item.question {
+        Question::Choice { requests, .. } => requests.len(),
+        Question::Likelihood(_) | Question::Rolling(_) => 1,
+    }
+}
+
+fn answers(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<Scored>, EvalError> {
+    let answered = match task.output {
+        OutputType::LoglikelihoodRolling => {
+            let text = |item: &Item| match &item.question {
+                Question::Rolling(text) => Some(text.clone()),
+                Question::Choice { .. } | Question::Likelihood(_) => None,
+            };
+            scorer.score_rolling(&items.iter().filter_map(text).collect::<Vec<_>>())
+        }
+        OutputType::MultipleChoice | OutputType::Loglikelihood => {
+            let requests = |item: &Item| match &item.question {
+                Question::Choice { requests, .. } => requests.clone(),
+                Question::Likelihood(request) => vec![request.clone()],
+                Question::Rolling(_) => Vec::new(),
+            };
+            scorer.score(&items.iter().flat_map(requests).collect::<Vec<ScoreRequest>>())
+        }
+    };
+    let wanted: usize = items.iter().map(count).sum();
+    match answered {
+        Ok(scored) if scored.len() == wanted => Ok(scored),
+        Ok(scored) => Err(EvalError::Score {
+            place: format!("task {}", task.name),
+            reason: format!("{wanted} requests had {} answers", scored.len()),
+        }),
+        Err(ScorerError::Model(reason)) => Err(EvalError::Score { place: format!("task {}", task.name), reason }),
+        Err(ScorerError::Request { index, reason }) => {
+            Err(EvalError::Score { place: place(task, items, index), reason })
+        }
+    }
+}
+
+/// Which document and request the `index`-th request is.
+fn place(task: &Task, items: &[Item], index: usize) -> String {
+    let mut before = 0;
+    for item in items {
+        if index < before + count(item) {
+            return format!("task {}, document {}, request {}", task.name, item.document, index - before);
+        }
+        before += count(item);
+    }
+    format!("task {}, request {index}", task.name)
+}
+
+fn judged(item: &Item, scored: &[Scored]) -> (Contribution, ItemRow) {
+    let (contribution, predicted, right) = match &item.question {
+        Question::Choice { choices, gold, .. } => {
+            let (contribution, predicted) = choice(scored, choices, gold);
+            (contribution, predicted, Some(gold.clone()))
+        }
+        Question::Likelihood(_) => (scored.first().map(likelihood).unwrap_or_default(), None, None),
+        Question::Rolling(text) => (scored.first().map(|one| rolling(text, one)).unwrap_or_default(), None, None),
+    };
+    let row = ItemRow {
+        document: item.document,
+        log_likelihoods: scored.iter().map(|scored| scored.log_likelihood).collect(),
+        tokens: scored.iter().map(|scored| scored.tokens).collect(),
+        greedy: scored.iter().map(|scored| scored.greedy).collect(),
+        predicted,
+        gold: right,
+    };
+    (contribution, row)
+}

@@ -1,0 +1,306 @@
+//! What a task file's fields say about a document: columns, indices and Jinja templates with Python's methods.
+//! Promises: an unknown name in a template is an error; lists and numbers are printed as Python prints them. Must not
+//! know: few-shot examples, requests.
+
+use fancy_regex::{Captures, Regex};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Serde, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use serde_json::Value;
+
+use super::documents::Document;
+use super::python;
+use super::task_file::{Field, Task};
+
+/// The templates of a task, compiled.
+pub(super) struct Prompts<'t> {
+    task: &'t Task,
+    environment: Environment<'static>,
+}
+
+/// The text of a document before its continuation: a text, or the index of one of the choices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    Text(String),
+    Index(usize),
+}
+
+const TEXT: &str = "doc_to_text";
+const TARGET: &str = "doc_to_target";
+const CHOICE: &str = "doc_to_choice";
+const DESCRIPTION: &str = "description";
+
+impl<'t> Prompts<'t> {
+    /// Compiles the templates of `task`.
+    ///
+    /// # Errors
+    /// A template is not Jinja; the message names the key.
+    pub(super) fn new(task: &'t Task) -> Result<Self, String> {
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
+        environment.set_syntax(syntax.map_err(|e| e.to_string())?);
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.add_filter("regex_replace", regex_replace);
+        environment.set_formatter(|out, _, value| match value.kind() {
+            ValueKind::Undefined => Err(Error::new(ErrorKind::UndefinedError, "a name is not defined")),
+            ValueKind::Number | ValueKind::Seq | ValueKind::Map => {
+                let plain =
+                    serde_json::to_value(value).map_err(|e| Error::new(ErrorKind::BadSerialization, e.to_string()))?;
+                Ok(out.write_str(&python::text(&plain))?)
+            }
+            _ => Ok(write!(out, "{value}")?),
+        });
+        let description = Field::Text(task.description.clone());
+        let fields = [
+            (TEXT, Some(&task.text)),
+            (TARGET, Some(&task.target)),
+            (CHOICE, task.choice.as_ref()),
+            (DESCRIPTION, Some(&description)),
+        ];
+        for (key, field) in fields {
+            if let Some(Field::Text(source)) = field {
+                environment
+                    .add_template_owned(key, source.clone())
+                    .map_err(|e| format!("the template `{key}`: {e}"))?;
+            }
+        }
+        Ok(Self { task, environment })
+    }
+
+    /// A column that is called like the template, or the rendered template.
+    fn value(&self, key: &str, source: &str, document: &Document) -> Result<(Value, bool), String> {
+        if let Some(column) = document.get(source) {
+            return Ok((column.clone(), false));
+        }
+        let rendered = self
+            .environment
+            .get_template(key)
+            .and_then(|template| template.render(minijinja::Value::from(Serde(document))));
+        rendered.map(|text| (Value::String(text), true)).map_err(|e| format!("the template `{key}`: {e}"))
+    }
+
+    fn field(&self, key: &str, field: &Field, document: &Document) -> Result<(Value, bool), String> {
+        match field {
+            Field::Integer(index) => Ok((Value::from(*index), false)),
+            Field::List(values) => Ok((Value::Array(values.clone()), false)),
+            Field::Text(source) => self.value(key, source, document),
+        }
+    }
+
+    /// A rendered number is an index where there are choices.
+    fn as_index(&self, value: Value, rendered: bool) -> Result<Value, String> {
+        match &value {
+            Value::String(text)
+                if rendered
+                    && self.task.choice.is_some()
+                    && !text.is_empty()
+                    && text.bytes().all(|b| b.is_ascii_digit()) =>
+            {
+                python::literal(text)
+            }
+            _ => Ok(value),
+        }
+    }
+
+    /// What stands before the continuation.
+    pub(super) fn text(&self, document: &Document) -> Result<Asked, String> {
+        let (value, rendered) = self.field(TEXT, &self.task.text, document)?;
+        match self.as_index(value, rendered)? {
+            Value::String(text) => Ok(Asked::Text(text)),
+            value => index(&value).map(Asked::Index).ok_or_else(|| wrong(TEXT, &value, "a text or an index")),
+        }
+    }
+
+    /// The answer: a text, an index or a list of either.
+    pub(super) fn target(&self, document: &Document) -> Result<Value, String> {
+        let (value, rendered) = self.field(TARGET, &self.task.target, document)?;
+        let value = self.as_index(value, rendered)?;
+        match &value {
+            Value::String(text) if rendered && text.len() >= 2 && text.starts_with('[') && text.ends_with(']') => {
+                // What looks like a list and is none is a text, as in the harness.
+                Ok(python::literal(text).unwrap_or(value))
+            }
+            _ => Ok(value),
+        }
+    }
+
+    /// The choices; none if the task has none.
+    pub(super) fn choices(&self, document: &Document) -> Result<Option<Vec<String>>, String> {
+        let Some(field) = &self.task.choice else { return Ok(None) };
+        let (value, rendered) = self.field(CHOICE, field, document)?;
+        let value = match &value {
+            Value::String(text) if rendered => {
+                python::literal(text).map_err(|e| format!("`{CHOICE}` gave no Python list: {e}"))?
+            }
+            _ => value,
+        };
+        let Value::Array(items) = value else { return Err(wrong(CHOICE, &value, "a list of texts")) };
+        let text = |item| match item {
+            Value::String(text) => Ok(text),
+            other => Err(format!("{}; write it in quotes", wrong(CHOICE, &other, "a list of texts"))),
+        };
+        let choices = items.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
+        if choices.is_empty() { Err(format!("`{CHOICE}` gave no choices")) } else { Ok(Some(choices)) }
+    }
+
+    /// What stands before everything else.
+    pub(super) fn description(&self, document: &Document) -> Result<String, String> {
+        if self.task.description.is_empty() {
+            return Ok(String::new());
+        }
+        self.value(DESCRIPTION, &self.task.description, document).map(|(value, _)| python::text(&value))
+    }
+}
+
+fn wrong(key: &str, value: &Value, wanted: &str) -> String {
+    format!("`{key}` gave {}, not {wanted}", python::repr(value))
+}
+
+/// An index; true and false are 1 and 0, as in Python.
+pub(super) fn index(value: &Value) -> Option<usize> {
+    match value {
+        Value::Bool(value) => Some(usize::from(*value)),
+        value => value.as_u64().and_then(|index| usize::try_from(index).ok()),
+    }
+}
+
+/// Python's `re.sub(pattern, replacement, text, count)`; count 0 replaces all.
+fn regex_replace(
+    text: &str,
+    pattern: &str,
+    replacement: &str,
+    count: Option<usize>,
+    options: Kwargs,
+) -> Result<String, Error> {
+    let failed = |e: String| Error::new(ErrorKind::InvalidOperation, format!("regex_replace: {e}"));
+    let count = count.or(options.get("count")?).unwrap_or(0);
+    options.assert_all_used()?;
+    let regex = Regex::new(pattern).map_err(|e| failed(e.to_string()))?;
+    let parts = replacement_parts(replacement).map_err(failed)?;
+    let expand = |found: &Captures<'_>| -> String {
+        let group = |name: &str| match name.parse() {
+            Ok(number) => found.get(number),
+            Err(_) => found.name(name),
+        };
+        parts
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.as_str(),
+                Part::Group(name) => group(name).map_or("", |found| found.as_str()),
+            })
+            .collect()
+    };
+    regex.try_replacen(text, count, expand).map(std::borrow::Cow::into_owned).map_err(|e| failed(e.to_string()))
+}
+
+/// A piece of a Python replacement.
+enum Part {
+    Text(String),
+    Group(String),
+}
+
+/// `\1`, `\g<name>`, `\n` and `\\` as Python reads them.
+fn replacement_parts(replacement: &str) -> Result<Vec<Part>, String> {
+    let mut parts = Vec::new();
+    let mut rest = replacement;
+    while let Some((before, after)) = rest.split_once('\\') {
+        parts.push(Part::Text(before.to_owned()));
+        let digits = after.bytes().take(2).take_while(u8::is_ascii_digit).count();
+        if digits > 0 {
+            let (number, tail) = after.split_at_checked(digits).unwrap_or((after, ""));
+            parts.push(Part::Group(number.to_owned()));
+            rest = tail;
+        } else if let Some((name, tail)) = after.strip_prefix("g<").and_then(|after| after.split_once('>')) {
+            parts.push(Part::Group(name.to_owned()));
+            rest = tail;
+        } else {
+            let text = match after.chars().next() {
+                Some('n') => "\n",
+                Some('t') => "\t",
+                Some('\\') => "\\",
+                other => return Err(format!("`\\{}` in a replacement is not known", other.unwrap_or(' '))),
+            };
+            parts.push(Part::Text(text.to_owned()));
+            rest = after.get(1..).unwrap_or("");
+        }
+    }
+    parts.push(Part::Text(rest.to_owned()));
+    Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::task_file::tests::task;
+    use super::*;
+    use serde_json::json;
+
+    const HEAD: &str = "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\ntest_split: test\n";
+
+    fn document(value: Value) -> Document {
+        let Value::Object(map) = value else { panic!("no document") };
+        map
+    }
+
+    fn rendered(template: &str, row: Value) -> Result<String, String> {
+        let quoted = serde_json::to_string(template).unwrap();
+        let task = task(&format!("{HEAD}output_type: loglikelihood\ndoc_to_text: {quoted}\ndoc_to_target: x\n"));
+        match Prompts::new(&task)?.text(&document(row))? {
+            Asked::Text(text) => Ok(text),
+            Asked::Index(index) => Err(format!("index {index}")),
+        }
+    }
+
+    /// Right sides were printed by Jinja2 3.1.6 with StrictUndefined and keep_trailing_newline.
+    #[test]
+    fn templates_render_as_in_python() {
+        let row = json!({"a": " Fog, dense. ", "n": 3, "f": 2.0, "big": 1e16, "l": ["x", "it's"], "b": true, "z": null, "d": {"k": 1}});
+        let cases = [
+            ("{{a.strip()[:-1]}} {{'because' if n == 3 else 'so'}}", "Fog, dense because"),
+            ("{{a.split(' ')[:-1]|join(' ')}}|", " Fog, dense.|"),
+            ("{{a.split(',')[-1]|trim}}", "dense."),
+            ("{{l[0]|upper + l[1][0]}}{{l[1][1:]}}", "Xit's"),
+            ("{{l}} {{f}} {{big}} {{b}} {{z}} {{d}}", "['x', \"it's\"] 2.0 1e+16 True None {'k': 1}"),
+            ("a\n  {% if b %} b {% endif %}\n", "a\n   b \n"),
+            ("{% for x in l %}{{loop.index}}{{x}} {% endfor %}", "1x 2it's "),
+            ("{{a|regex_replace('([A-Z])o(?=g)', '<\\\\1\\\\g<1>>')}}", " <FF>g, dense. "),
+            ("{{'aaa'|regex_replace('a', 'b', 2)}}{{'aaa'|regex_replace('a', 'b', count=1)}}", "bbabaa"),
+            ("{{a.replace(',', ';').strip().startswith('Fog')}}", "True"),
+            ("{{ ('a', 'b')[1] ~ n }}", "b3"),
+        ];
+        for (template, expected) in cases {
+            assert_eq!(rendered(template, row.clone()).as_deref(), Ok(expected), "{template}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error_and_a_column_is_raw() {
+        assert!(rendered("{{missing}}", json!({"a": 1})).unwrap_err().contains("doc_to_text"));
+        assert!(rendered("{% if missing %}x{% endif %}", json!({"a": 1})).is_err());
+        assert_eq!(rendered("a", json!({"a": "{{b}}"})).unwrap(), "{{b}}");
+        assert_eq!(rendered("a b", json!({"a": "x"})).unwrap(), "a b", "no column of that name");
+        assert_eq!(rendered("a", json!({"a": "7"})).unwrap(), "7");
+    }
+
+    #[test]
+    fn choices_and_targets_in_every_form() {
+        let row = document(json!({"o": ["p", "q"], "label": 1, "word": "q", "digit": "1"}));
+        let both = |choice: &str, target: &str| {
+            let task = task(&format!(
+                "{HEAD}output_type: multiple_choice\ndoc_to_text: x\ndoc_to_choice: {choice}\ndoc_to_target: {target}\n"
+            ));
+            let prompts = Prompts::new(&task).unwrap();
+            (prompts.choices(&row).map(Option::unwrap), prompts.target(&row).unwrap())
+        };
+        let pq = Ok(vec!["p".to_owned(), "q".to_owned()]);
+        assert_eq!(both("o", "label"), (pq.clone(), json!(1)));
+        assert_eq!(both("[p, q]", "1"), (pq.clone(), json!(1)));
+        assert_eq!(both("{'0': p, '1': q}", "\"{{label}}\""), (pq.clone(), json!(1)));
+        assert_eq!(both("\"{{[o[0], word]}}\"", "\"{{word}}\""), (pq.clone(), json!("q")));
+        assert_eq!(both("\"{% set a = 'p' %}{{[a, word]}}\"", "\"{{[0, label]}}\""), (pq.clone(), json!([0, 1])));
+        assert_eq!(both("\"['p', 'q']\"", "\"[not a list]\""), (pq.clone(), json!("[not a list]")));
+        assert_eq!(both("[p, q]", "digit").1, json!("1"), "a column is raw, even if it looks like an index");
+        assert!(both("[yes, no]", "label").0.unwrap_err().contains("quotes"));
+        assert!(both("word", "label").0.unwrap_err().contains("list"));
+    }
+}

@@ -1,0 +1,58 @@
+//! What an evaluation asks of a model; one of the three inversions of the house, so that scores can be tested with
+//! known numbers.
+
+use serde::{Deserialize, Serialize};
+
+/// A text and what may follow it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ScoreRequest {
+    /// What is given; may be empty.
+    pub context: String,
+    /// What is scored.
+    pub continuation: String,
+}
+
+/// How likely a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    /// Sum of the log-probabilities of the scored tokens, nats.
+    pub log_likelihood: f64,
+    /// Whether every scored token is the likeliest at its place.
+    pub greedy: bool,
+    /// Scored tokens.
+    pub tokens: usize,
+    /// Tokens of the context that did not fit and were cut off on the left.
+    pub cut: usize,
+}
+
+/// Why a text has no score.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScorerError {
+    /// One request cannot be scored.
+    #[error("request {index}: {reason}")]
+    Request {
+        /// Its place among the requests, from 0.
+        index: usize,
+        /// Why, and the cure.
+        reason: String,
+    },
+    /// The model or its device failed.
+    #[error("{0}")]
+    Model(String),
+}
+
+/// Something that knows how likely texts are.
+pub trait Scorer {
+    /// The score of each continuation after its context, in the order of the requests.
+    ///
+    /// # Errors
+    /// A request cannot be scored (it is named), or the model fails.
+    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Scored>, ScorerError>;
+
+    /// The score of each whole text, window by window, every token once; in the order of the texts. An empty text has
+    /// log-likelihood 0.
+    ///
+    /// # Errors
+    /// A text cannot be scored (it is named), or the model fails.
+    fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Scored>, ScorerError>;
+}

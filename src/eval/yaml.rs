@@ -1,0 +1,253 @@
+//! YAML as a tree with line numbers, scalars read as PyYAML's safe loader reads them (YAML 1.1 booleans included).
+//! Promises: a tag is seen and refused by its name, and so are anchors, aliases and keys given twice. Must not know:
+//! task files.
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+
+/// Deepest nesting that is read.
+const DEPTH: usize = 64;
+
+/// A value and the line on which it begins.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    /// From 1.
+    pub(super) line: usize,
+    pub(super) value: Yaml,
+}
+
+/// A value.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Yaml {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    /// Keys in the order of the file.
+    Map(Vec<(String, Node)>),
+}
+
+/// What is wrong and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct YamlError {
+    pub(super) line: usize,
+    pub(super) reason: String,
+}
+
+impl Yaml {
+    /// What a value is, for messages.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "a boolean",
+            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Text(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a mapping",
+        }
+    }
+}
+
+impl Node {
+    /// The value as JSON; mappings keep no order.
+    pub(super) fn json(&self) -> serde_json::Value {
+        match &self.value {
+            Yaml::Null => serde_json::Value::Null,
+            Yaml::Bool(value) => (*value).into(),
+            Yaml::Integer(value) => (*value).into(),
+            Yaml::Float(value) => (*value).into(),
+            Yaml::Text(value) => value.clone().into(),
+            Yaml::List(items) => items.iter().map(Self::json).collect(),
+            Yaml::Map(pairs) => pairs.iter().map(|(key, node)| (key.clone(), node.json())).collect(),
+        }
+    }
+}
+
+/// The tree of `text`, which holds one document.
+///
+/// # Errors
+/// It is not YAML, holds a tag, an anchor or a key twice, or more than one document.
+pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
+    let mut reader = Reader { parser: Parser::new_from_str(text) };
+    let mut found = None;
+    loop {
+        let (event, span) = reader.next()?;
+        match event {
+            Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd | Event::Nothing => {}
+            Event::StreamEnd => return Ok(found.unwrap_or(Node { line: 1, value: Yaml::Null })),
+            event if found.is_none() => found = Some(reader.node(event, span, 0)?),
+            _ => return error(span, "a second document begins; keep one document in a file"),
+        }
+    }
+}
+
+struct Reader<'t> {
+    parser: Parser<'t, StrInput<'t>>,
+}
+
+impl<'t> Reader<'t> {
+    fn next(&mut self) -> Result<(Event<'t>, Span), YamlError> {
+        let failed =
+            |e: ScanError| YamlError { line: e.marker().line(), reason: format!("it is not YAML: {}", e.info()) };
+        match self.parser.next_event() {
+            Some(event) => event.map_err(failed),
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, YamlError> {
+        if depth > DEPTH {
+            return error(span, "it is nested too deeply");
+        }
+        let line = span.start.line();
+        let value = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                refuse_anchor(anchor, span)?;
+                let as_text = is_text_tag(tag.as_deref(), span)?;
+                if style == ScalarStyle::Plain && !as_text { plain(&text) } else { Yaml::Text(text.into_owned()) }
+            }
+            Event::SequenceStart(anchor, tag) => {
+                refuse_anchor(anchor, span)?;
+                is_text_tag(tag.as_deref(), span)?;
+                let mut items = Vec::new();
+                loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, _) => break Yaml::List(items),
+                        (event, span) => items.push(self.node(event, span, depth + 1)?),
+                    }
+                }
+            }
+            Event::MappingStart(anchor, tag) => {
+                refuse_anchor(anchor, span)?;
+                is_text_tag(tag.as_deref(), span)?;
+                self.map(depth)?
+            }
+            Event::Alias(_) => return error(span, "aliases (`*name`) are not supported; write the value out"),
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd
+            | Event::SequenceEnd
+            | Event::MappingEnd => return error(span, "it ends before a value"),
+        };
+        Ok(Node { line, value })
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Yaml, YamlError> {
+        let mut pairs: Vec<(String, Node)> = Vec::new();
+        loop {
+            let (key, span) = match self.next()? {
+                (Event::MappingEnd, _) => return Ok(Yaml::Map(pairs)),
+                (Event::Scalar(key, _, anchor, tag), span) => {
+                    refuse_anchor(anchor, span)?;
+                    is_text_tag(tag.as_deref(), span)?;
+                    (key.into_owned(), span)
+                }
+                (_, span) => return error(span, "a key must be a word"),
+            };
+            if pairs.iter().any(|(known, _)| *known == key) {
+                return error(span, &format!("the key `{key}` is given twice"));
+            }
+            let (event, place) = self.next()?;
+            let node = self.node(event, place, depth + 1)?;
+            pairs.push((key, Node { line: span.start.line(), ..node }));
+        }
+    }
+}
+
+fn error<T>(span: Span, reason: &str) -> Result<T, YamlError> {
+    Err(YamlError { line: span.start.line(), reason: reason.to_owned() })
+}
+
+fn refuse_anchor(anchor: usize, span: Span) -> Result<(), YamlError> {
+    if anchor == 0 { Ok(()) } else { error(span, "anchors (`&name`) are not supported; write the value out") }
+}
+
+/// Whether `!!str` asks for text; any other tag is refused by its name.
+fn is_text_tag(tag: Option<&Tag>, span: Span) -> Result<bool, YamlError> {
+    match tag {
+        None => Ok(false),
+        Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => Ok(true),
+        Some(tag) => {
+            let name = format!("{}{}", if tag.is_yaml_core_schema() { "!!" } else { &tag.handle }, tag.suffix);
+            let cure = if name == "!function" {
+                "runs Python code, which this program does not; write the prompt as a template"
+            } else {
+                "is a tag that is not supported"
+            };
+            error(span, &format!("`{name}` {cure}"))
+        }
+    }
+}
+
+/// A plain scalar as PyYAML resolves it.
+fn plain(text: &str) -> Yaml {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Yaml::Null,
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Yaml::Bool(true),
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => return Yaml::Bool(false),
+        _ => {}
+    }
+    let digits = text.trim_start_matches(['+', '-']);
+    let is_number = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && text.len() <= digits.len() + 1;
+    let decimal = is_number && digits.bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    let bare = text.replace('_', "");
+    if decimal
+        && (digits.len() == 1 || !digits.starts_with('0'))
+        && let Ok(value) = bare.trim_start_matches('+').parse()
+    {
+        return Yaml::Integer(value);
+    }
+    // PyYAML wants a point in a float: 1e3 is text to it.
+    let is_float = is_number && digits.bytes().all(|b| b.is_ascii_digit() || b"._eE+-".contains(&b));
+    if is_float
+        && digits.contains('.')
+        && let Ok(value) = bare.parse()
+    {
+        return Yaml::Float(value);
+    }
+    Yaml::Text(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn scalars_are_pyyamls() {
+        // The right side is `yaml.safe_load` of PyYAML 6.0.3.
+        let text = "a: yes\nb: 'yes'\nc: 12\nd: -3\ne: 1.5\nf: 1e3\ng:\nh: ~\ni: [on, No, x]\nj: \"a\\n\"\nk: 1_000\n\
+                    l: +7\nm: 1.0\nn: !!str 5\no: '012'\np: a b # no\nq: |\n  two\n  lines\nr: {'0': negative, 1: b}\ns: 1-2\n";
+        let expected = json!({"a": true, "b": "yes", "c": 12, "d": -3, "e": 1.5, "f": "1e3", "g": null, "h": null,
+            "i": [true, false, "x"], "j": "a\n", "k": 1000, "l": 7, "m": 1.0, "n": "5", "o": "012", "p": "a b",
+            "q": "two\nlines\n", "r": {"0": "negative", "1": "b"}, "s": "1-2"});
+        assert_eq!(parse(text).unwrap().json(), expected);
+        assert_eq!(parse("# nothing\n").unwrap().json(), json!(null));
+    }
+
+    #[test]
+    fn keys_keep_order_and_lines() {
+        let Yaml::Map(pairs) = parse("# c\nz: 1\na:\n  - x\n").unwrap().value else { panic!("no mapping") };
+        let seen: Vec<(&str, usize)> = pairs.iter().map(|(key, node)| (key.as_str(), node.line)).collect();
+        assert_eq!(seen, [("z", 2), ("a", 3)]);
+    }
+
+    #[test]
+    fn what_is_not_read_is_refused_by_name_and_line() {
+        let said = |text: &str| {
+            let error = parse(text).unwrap_err();
+            format!("{}: {}", error.line, error.reason)
+        };
+        assert!(said("a: 1\nb: !function utils.f\n").starts_with("2: `!function` runs Python"));
+        assert!(said("a: [!x 1]").contains("`!x`"), "{}", said("a: [!x 1]"));
+        assert!(said("a: !!python/name:os.system\n").contains("!!python/name:os.system"));
+        assert!(said("a: &x 1\n").contains("anchors"));
+        assert!(said("a: 1\nb: 2\na: 3\n").contains("3: the key `a` is given twice"));
+        assert!(said("a: 1\n---\nb: 2\n").contains("second document"));
+        assert!(said("a: [1\n").contains("not YAML"));
+        assert!(said(&"[".repeat(200)).contains("nested too deeply"));
+    }
+}

@@ -1,0 +1,102 @@
+//! One yardstick for all cells: how well a model continues held-out text, whatever it was trained to predict.
+//! Promises: the same (prefix, continuation) pairs for every architecture, objective and seed on a corpus; training
+//! losses of different objectives average different tokens, this does not. Must not know: when it is measured.
+
+use super::scoring::{ModelScorer, TokenPair, forms};
+use super::{TrainError, Trainer};
+use crate::core::task::ScoringForm;
+use crate::core::{Architecture, Metric, Metrics, RunSpec};
+use crate::corpus::{Corpus, validation_start};
+
+/// Pairs, spread evenly over the validation text.
+const PAIRS: u64 = 64;
+
+/// Tokens of a pair, half of them prefix, wherever the model can read that many and the marks around them.
+const WINDOW: usize = 64;
+
+/// Positions that the longest form needs besides the window.
+const MARKS: usize = 4;
+
+/// The pairs of a corpus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Yardstick {
+    pairs: Vec<TokenPair>,
+    tokens: usize,
+    bytes: u64,
+}
+
+impl Yardstick {
+    /// The pairs of `corpus`. Every run that reads at least 68 positions has the same; shorter ones have windows of the
+    /// largest power of two that fits, and below 6 positions there is nothing to measure.
+    ///
+    /// # Errors
+    /// The validation text is too short, or the corpus cannot be read.
+    pub fn new(spec: &RunSpec, corpus: &Corpus) -> Result<Self, TrainError> {
+        let room = spec.training.seq_len.saturating_sub(MARKS);
+        let window = room.checked_ilog2().map_or(0, |power| 1 << power).min(WINDOW);
+        if window < 2 {
+            return Ok(Self { pairs: Vec::new(), tokens: 0, bytes: 0 });
+        }
+        let stream = corpus.validation();
+        let pair = |place| {
+            let start = validation_start(stream.len(), window, place, PAIRS)?;
+            let mut prefix = stream.window(start, window)?;
+            let continuation = prefix.split_off(window / 2);
+            Ok((prefix, continuation))
+        };
+        let pairs = (0..PAIRS).map(pair).collect::<Result<Vec<TokenPair>, TrainError>>()?;
+        let scored = || pairs.iter().flat_map(|(_, continuation)| continuation);
+        let bytes = scored().map(|id| u64::from(corpus.tokenizer().byte_length(*id))).sum();
+        Ok(Self { tokens: scored().count(), bytes, pairs })
+    }
+
+    /// The pairs: prefix and continuation.
+    #[must_use]
+    pub fn pairs(&self) -> &[TokenPair] {
+        &self.pairs
+    }
+
+    /// Loss of the continuations given their prefixes, in every form that `trainer`'s objective has.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn measure(&self, trainer: &Trainer, corpus: &Corpus) -> Result<Metrics, TrainError> {
+        let spec = trainer.spec();
+        let mut metrics = Metrics::new();
+        if self.pairs.is_empty() {
+            return Ok(metrics);
+        }
+        for form in forms(spec.objective.objective) {
+            let scorer = ModelScorer::new(trainer, corpus.tokenizer(), *form)?;
+            let pairs = opened(&self.pairs, spec.model.architecture, *form, corpus.vocabulary().start());
+            let scored = scorer.score_tokens(&pairs).map_err(|error| TrainError::Spec(error.to_string()))?;
+            self.insert(&mut metrics, *form, -scored.iter().map(|scored| scored.log_likelihood).sum::<f64>());
+        }
+        Ok(metrics)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn insert(&self, metrics: &mut Metrics, form: ScoringForm, nats: f64) {
+        let (loss, bits) = match form {
+            ScoringForm::Plain => (Metric::ContinuationLoss, Metric::ContinuationBitsPerByte),
+            ScoringForm::Sentinel => (Metric::ContinuationLossSentinel, Metric::ContinuationBitsPerByteSentinel),
+        };
+        metrics.insert(loss, nats / self.tokens as f64);
+        if self.bytes > 0 {
+            metrics.insert(bits, nats / std::f64::consts::LN_2 / self.bytes as f64);
+        }
+    }
+}
+
+/// The pairs as training shows them: a decoder's text begins with the start mark. The sentinel form brings its own.
+fn opened(pairs: &[TokenPair], architecture: Architecture, form: ScoringForm, start: u32) -> Vec<TokenPair> {
+    let marked = match (architecture, form) {
+        (Architecture::EncoderDecoder, _) | (_, ScoringForm::Sentinel) => false,
+        (Architecture::CausalDecoder | Architecture::NonCausalDecoder, ScoringForm::Plain) => true,
+    };
+    let open = |(prefix, continuation): &TokenPair| {
+        let opening = marked.then_some(start).into_iter();
+        (opening.chain(prefix.iter().copied()).collect(), continuation.clone())
+    };
+    pairs.iter().map(open).collect()
+}

@@ -1,0 +1,526 @@
+//! Zero-shot evaluation from task files to numbers: the literal prompts, the metrics of a scorer with known answers, and
+//! the log-likelihoods of real models against a forward pass token by token.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a broken test stops")]
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use trilab::core::task::{ScoringForm, TaskMetric};
+use trilab::eval::{
+    EvalError, ScoreRequest, Scored, Scorer, ScorerError, Suite, TaskReport, evaluate, families, group_reports,
+};
+
+/// Answers by a rule and remembers what it was asked.
+struct Known {
+    rule: fn(&str, &str) -> f64,
+    asked: Vec<ScoreRequest>,
+    refused: Option<usize>,
+}
+
+impl Known {
+    fn new(rule: fn(&str, &str) -> f64) -> Self {
+        Self { rule, asked: Vec::new(), refused: None }
+    }
+}
+
+impl Scorer for Known {
+    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Scored>, ScorerError> {
+        if let Some(index) = self.refused {
+            return Err(ScorerError::Request { index, reason: "too long".to_owned() });
+        }
+        self.asked.extend_from_slice(requests);
+        let answer = |request: &ScoreRequest| {
+            let log_likelihood = (self.rule)(&request.context, &request.continuation);
+            Scored { log_likelihood, greedy: log_likelihood > -1.5, tokens: 1, cut: 0 }
+        };
+        Ok(requests.iter().map(answer).collect())
+    }
+
+    fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Scored>, ScorerError> {
+        let alone = |text: &String| ScoreRequest { context: String::new(), continuation: text.clone() };
+        self.score(&texts.iter().map(alone).collect::<Vec<_>>())
+    }
+}
+
+/// Files in memory, as shipped tasks will be.
+struct Files(BTreeMap<PathBuf, String>);
+
+impl Files {
+    fn new(files: &[(&str, &str)]) -> Self {
+        Self(files.iter().map(|(name, text)| (PathBuf::from(name), (*text).to_owned())).collect())
+    }
+
+    fn suite(&self) -> Suite {
+        let paths: Vec<PathBuf> = self.0.keys().filter(|path| path.extension().unwrap() == "yaml").cloned().collect();
+        Suite::load(&paths, &|path| self.read(path)).unwrap_or_else(|error| panic!("could not {error}"))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<String> {
+        self.0.get(path).cloned().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    }
+
+    fn evaluate(&self, task: &str, scorer: &mut Known, limit: Option<usize>) -> Result<TaskReport, EvalError> {
+        let suite = self.suite();
+        let task = suite.tasks().iter().find(|known| known.name == task).unwrap();
+        evaluate(task, &|path| self.read(path), scorer, limit)
+    }
+}
+
+const HEAD: &str =
+    "dataset_path: json\ntest_split: test\ndataset_kwargs: {data_files: {test: d.jsonl, train: p.jsonl}}\n";
+
+fn asked(scorer: &Known) -> Vec<(&str, &str)> {
+    scorer.asked.iter().map(|request| (request.context.as_str(), request.continuation.as_str())).collect()
+}
+
+#[test]
+fn solved_examples_are_those_that_the_harness_draws() {
+    let pool: String = (0..10).map(|n| format!("{{\"q\": \"Q{n}\", \"label\": {}}}\n", n % 2)).collect();
+    let task = format!(
+        "{HEAD}task: t\nfewshot_split: train\nnum_fewshot: 3\noutput_type: multiple_choice\n\
+         description: \"Say.\\n\"\nfewshot_delimiter: \"|\"\ntarget_delimiter: \"=\"\n\
+         doc_to_text: q\ndoc_to_choice: [no, 'yes']\ndoc_to_target: label\n"
+    )
+    .replace("[no,", "['no',");
+    let files = Files::new(&[
+        ("t.yaml", &task),
+        ("d.jsonl", "{\"q\":\"A\",\"label\":0}\n{\"q\":\"B\",\"label\":1}"),
+        ("p.jsonl", &pool),
+    ]);
+    let mut scorer = Known::new(|_, continuation| if continuation == "=no" { -1.0 } else { -2.0 });
+    let report = files.evaluate("t", &mut scorer, None).unwrap();
+    // Python's Random(1234).sample(range(10), 3) gives [7, 1, 0] and then [1, 0, 9].
+    let first = "Say.\nQ7=yes|Q1=yes|Q0=no|A";
+    let second = "Say.\nQ1=yes|Q0=no|Q9=yes|B";
+    assert_eq!(asked(&scorer), [(first, "=no"), (first, "=yes"), (second, "=no"), (second, "=yes")]);
+    assert_eq!((report.items.len(), report.requests), (2, 4));
+    let acc = report.scores[&TaskMetric::Acc];
+    assert_eq!((acc.value, acc.chance), (0.5, Some(0.5)));
+    assert!((acc.stderr.unwrap() - 0.5).abs() < 1e-12);
+    assert_eq!(report.items[1].predicted, Some(0));
+    assert_eq!(report.items[1].gold, Some(vec![1]));
+}
+
+#[test]
+fn a_document_is_never_its_own_example() {
+    let rows: String = (0..10).map(|n| format!("{{\"q\": \"Q{n}\", \"a\": \"A{n}\"}}\n")).collect();
+    let task = format!("{HEAD}task: t\nnum_fewshot: 2\noutput_type: loglikelihood\ndoc_to_text: q\ndoc_to_target: a\n")
+        .replace("test_split", "fewshot_split: test\ntest_split");
+    let files = Files::new(&[("t.yaml", &task), ("d.jsonl", &rows)]);
+    let mut scorer = Known::new(|_, _| -1.0);
+    files.evaluate("t", &mut scorer, Some(2)).unwrap();
+    // Three are drawn: [7, 1, 0] without document 0 is [7, 1]; [1, 0, 9] without document 1 is [0, 9].
+    assert_eq!(asked(&scorer), [("Q7 A7\n\nQ1 A1\n\nQ0", "A0"), ("Q0 A0\n\nQ9 A9\n\nQ1", "A1")]);
+}
+
+#[test]
+fn several_contexts_share_a_continuation() {
+    let task = format!(
+        "{HEAD}task: t\noutput_type: multiple_choice\ndoc_to_text: label\ndoc_to_choice: \"{{{{[a + ' so', b + ' so']}}}}\"\n\
+         doc_to_target: \"{{{{p|lower}}}}\"\nmetric_list: [{{metric: acc}}, {{metric: acc_norm}}, {{metric: acc_mutual_info}}]\n"
+    );
+    let files = Files::new(&[
+        ("t.yaml", &task),
+        ("d.jsonl", "{\"a\": \"It's\", \"b\": \"Sun\", \"p\": \"WET\", \"label\": 1}"),
+    ]);
+    let mut scorer = Known::new(|context, _| if context.starts_with("Sun") { -7.0 } else { -8.0 });
+    let report = files.evaluate("t", &mut scorer, None).unwrap();
+    assert_eq!(asked(&scorer), [("It's so", " wet"), ("Sun so", " wet"), ("", " It's so"), ("", " Sun so")]);
+    assert_eq!(report.scores[&TaskMetric::Acc].value, 1.0);
+    // Lengths are those of the contexts: −8/7 beats −7/6.
+    assert_eq!(report.scores[&TaskMetric::AccNorm].value, 0.0);
+    assert_eq!(report.scores[&TaskMetric::Acc].stderr, None, "one item has no error");
+}
+
+#[test]
+fn single_continuations_and_whole_texts() {
+    let last = format!(
+        "{HEAD}task: last\noutput_type: loglikelihood\ndoc_to_text: \"{{{{t.split(' ')[:-1]|join(' ')}}}}\"\n\
+         doc_to_target: \"{{{{' ' + t.split(' ')[-1]}}}}\"\n"
+    );
+    let whole = "task: whole\ndataset_path: text\ntest_split: test\ndataset_kwargs: {data_files: {test: x.txt}, sample_by: paragraph}\n\
+                 output_type: loglikelihood_rolling\ndoc_to_text: ''\ndoc_to_target: '{{text}}'\n";
+    let files = Files::new(&[
+        ("last.yaml", &last),
+        ("whole.yaml", whole),
+        ("d.jsonl", "{\"t\": \"a b c\"}\n{\"t\": \"d e\"}\n"),
+        ("x.txt", "one two\n\n\n\nthree é\n"),
+    ]);
+    let mut scorer = Known::new(|context, _| if context == "d" { -1.0 } else { -3.0 });
+    let report = files.evaluate("last", &mut scorer, None).unwrap();
+    assert_eq!(asked(&scorer), [("a b", " c"), ("d", " e")]);
+    assert!((report.scores[&TaskMetric::Perplexity].value - 2f64.exp()).abs() < 1e-12);
+    assert_eq!(report.scores[&TaskMetric::Acc].value, 0.5);
+    assert_eq!(report.scores[&TaskMetric::Acc].chance, None);
+    let mut scorer = Known::new(|_, _| -8.0);
+    let report = files.evaluate("whole", &mut scorer, None).unwrap();
+    assert_eq!(asked(&scorer), [("", "one two"), ("", "three é\n")]);
+    // 16 nats; words 2 and 3 (the empty piece at the end counts), bytes 7 and 9.
+    assert!((report.scores[&TaskMetric::WordPerplexity].value - (16.0_f64 / 5.0).exp()).abs() < 1e-12);
+    assert!((report.scores[&TaskMetric::BytePerplexity].value - 1f64.exp()).abs() < 1e-12);
+    assert!((report.scores[&TaskMetric::BitsPerByte].value - std::f64::consts::LOG2_E).abs() < 1e-12);
+}
+
+#[test]
+fn groups_and_families_span_tasks() {
+    let task = |name: &str, target: &str| {
+        format!(
+            "{HEAD}task: {name}\ntag: wordings\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [x, z]\ndoc_to_target: {target}\n"
+        )
+    };
+    let group = "group: g\ntask: [wordings]\naggregate_metric_list: [{metric: acc, weight_by_size: true}]\n";
+    let files = Files::new(&[
+        ("a.yaml", &task("a", "0")),
+        ("b.yaml", &task("b", "0")),
+        ("c.yaml", &task("c", "1")),
+        ("g.yaml", group),
+        ("d.jsonl", "{\"q\": \"1\"}\n{\"q\": \"2\"}\n"),
+    ]);
+    let suite = files.suite();
+    let mut scorer = Known::new(|_, continuation| if continuation == " x" { -1.0 } else { -2.0 });
+    let reports: Vec<TaskReport> =
+        suite.tasks().iter().map(|task| evaluate(task, &|path| files.read(path), &mut scorer, None).unwrap()).collect();
+    let groups = group_reports(&suite, &reports);
+    assert_eq!(groups[0].tasks, ["a", "b", "c"]);
+    assert!((groups[0].scores[&TaskMetric::Acc].value - 2.0 / 3.0).abs() < 1e-12);
+    assert_eq!(families(&reports)[0].medians[&TaskMetric::Acc].value, 1.0, "the middle wording");
+    assert!(group_reports(&suite, &reports[..2]).is_empty(), "a group without one of its tasks has no score");
+}
+
+#[test]
+fn a_failure_names_document_and_request() {
+    let task =
+        format!("{HEAD}task: t\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: c\ndoc_to_target: 0\n");
+    let rows = "{\"q\": \"1\", \"c\": [\"a\", \"b\", \"e\"]}\n{\"q\": \"2\", \"c\": [\"a\", \"b\"]}\n";
+    let files = Files::new(&[("t.yaml", &task), ("d.jsonl", rows)]);
+    let mut scorer = Known { refused: Some(4), ..Known::new(|_, _| 0.0) };
+    let said = files.evaluate("t", &mut scorer, None).unwrap_err().to_string();
+    assert_eq!(said, "score task t, document 1, request 1: too long");
+    let broken =
+        Files::new(&[("t.yaml", &task.replace("doc_to_text: q", "doc_to_text: '{{nope}}'")), ("d.jsonl", rows)]);
+    let said = broken.evaluate("t", &mut scorer, None).unwrap_err().to_string();
+    assert!(said.starts_with("ask document 0 of task t: the template `doc_to_text`"), "{said}");
+    let lost = Files::new(&[("t.yaml", &task.replace("test_split: test", "test_split: other")), ("d.jsonl", rows)]);
+    let said = lost.evaluate("t", &mut scorer, None).unwrap_err().to_string();
+    assert_eq!(said, "use the data of task t: `data_files` has no split `other`, only test, train");
+}
+
+mod models {
+    use super::*;
+    use trilab::core::spec::{DataSpec, SPEC_FORMAT};
+    use trilab::core::study::{CorpusSettings, TokenizerSpec};
+    use trilab::core::{
+        Architecture, Device, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective, ObjectiveSpec,
+        OptimizerSpec, ProbeSpec, RunSpec, TrainingSpec, legal,
+    };
+    use trilab::corpus::{Corpus, Vocabulary, prepare};
+    use trilab::objective::{Batch, Side};
+    use trilab::train::{ModelScorer, Trainer, Yardstick, forms};
+
+    const SEQ_LEN: usize = 20;
+
+    fn corpus(folder: &Path) -> Corpus {
+        let words = ["the fog", "a harbour", "ferries", "three bells", "morning", "and then", "the whistle"];
+        let text: String = (0..600).map(|n| format!("{} {}. ", words[n * 5 % 7], words[n * n % 7])).collect();
+        let file = folder.join("text.txt");
+        std::fs::write(&file, text).unwrap();
+        let settings = CorpusSettings {
+            paths: vec![file.to_str().unwrap().to_owned()],
+            field: "text".to_owned(),
+            validation: vec![],
+            validation_fraction: 0.2,
+            tokenizer: TokenizerSpec::Bpe(280),
+        };
+        let manifest = prepare(&settings, folder, &mut |_| {}).unwrap();
+        Corpus::open(&folder.join(manifest.fingerprint)).unwrap()
+    }
+
+    fn spec(architecture: Architecture, objective: Objective, corpus: &Corpus, seed: u64) -> RunSpec {
+        RunSpec {
+            format: SPEC_FORMAT,
+            id: "0123456789ab".parse().unwrap(),
+            study: "test".parse().unwrap(),
+            seed,
+            model: ModelSpec {
+                architecture,
+                vocab_size: corpus.vocabulary().size() as usize,
+                d_model: 16,
+                d_ff: 24,
+                num_layers: 2,
+                num_heads: 2,
+                head_dim: 8,
+                rope_theta: 10_000.0,
+                norm_epsilon: 1e-6,
+            },
+            objective: ObjectiveSpec {
+                objective,
+                noise_density: 0.15,
+                mean_noise_span_length: 3.0,
+                loss_on_inputs: false,
+            },
+            optimizer: OptimizerSpec {
+                learning_rate: 1e-3,
+                schedule: LearningRateSchedule::Constant,
+                warmup_steps: 1,
+                final_fraction: 0.1,
+                beta1: 0.9,
+                beta2: 0.95,
+                epsilon: 1e-8,
+                weight_decay: 0.0,
+                grad_clip_norm: 1.0,
+            },
+            training: TrainingSpec {
+                batch_size: 2,
+                micro_batch_size: 2,
+                seq_len: SEQ_LEN,
+                steps: 1,
+                divergence_factor: 3.0,
+            },
+            data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: PathBuf::new() },
+            parent: None,
+            probes: ProbeSpec {
+                log_every: 1,
+                validation_every: 1,
+                validation_examples: 2,
+                sample_every: 0,
+                sample_tokens: 0,
+                checkpoint_every: 1,
+                keep_checkpoints: 1,
+            },
+            execution: ExecutionSpec { device: Device::Cpu, threads: 1, program_version: "test".to_owned() },
+        }
+    }
+
+    /// A model with large weights, so that tokens differ by whole nats and a shifted row cannot pass.
+    fn trainer(spec: &RunSpec) -> Trainer {
+        let trainer = Trainer::new(spec).unwrap();
+        for (_, variable) in trainer.parameters().iter().filter(|(_, variable)| variable.rank() == 2) {
+            variable.set(&(variable.as_tensor().detach() * 6.0).unwrap()).unwrap();
+        }
+        trainer
+    }
+
+    fn cells() -> impl Iterator<Item = (Architecture, Objective, ScoringForm)> {
+        let pairs = Architecture::ALL.into_iter().flat_map(|a| Objective::ALL.into_iter().map(move |o| (a, o)));
+        let legal = pairs.filter(|(a, o)| legal::check(*a, *o, false).is_ok());
+        legal.flat_map(|(a, o)| forms(o).iter().map(move |form| (a, o, *form)))
+    }
+
+    fn side(tokens: &[u32]) -> Side {
+        let length = tokens.len();
+        Side { length, tokens: tokens.to_vec(), positions: (0..length as u32).collect(), segments: vec![1; length] }
+    }
+
+    /// The log-likelihood of `continuation`, one forward pass a token over a row without padding.
+    fn stepwise(
+        trainer: &Trainer,
+        encoder: Option<&[u32]>,
+        read: &[u32],
+        prefix: usize,
+        continuation: &[u32],
+    ) -> (f64, bool) {
+        let (mut sum, mut greedy, mut tokens) = (0.0, true, read.to_vec());
+        for target in continuation {
+            let batch = Batch {
+                rows: 1,
+                targets: vec![0; tokens.len()],
+                loss_weights: vec![0.0; tokens.len()],
+                prefix_lengths: vec![prefix as u32],
+                decoder: side(&tokens),
+                encoder: encoder.map(side),
+            };
+            let logits: Vec<f64> = trainer.last_logits(&batch).unwrap().into_iter().map(f64::from).collect();
+            let peak = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let total: f64 = logits.iter().map(|logit| (logit - peak).exp()).sum();
+            sum += logits[*target as usize] - peak - total.ln();
+            greedy &= logits[*target as usize] == peak;
+            tokens.push(*target);
+        }
+        (sum, greedy)
+    }
+
+    /// What a cell reads in a form: encoder, decoder before the continuation, prefix length.
+    fn reading(
+        architecture: Architecture,
+        form: ScoringForm,
+        v: &Vocabulary,
+        context: &[u32],
+    ) -> (Option<Vec<u32>>, Vec<u32>, usize) {
+        let x0 = v.first_sentinel();
+        let marked = [&[v.start()], context, &[x0, v.end(), x0]].concat();
+        match (architecture, form) {
+            (Architecture::CausalDecoder, ScoringForm::Plain) => (None, context.to_vec(), 0),
+            (Architecture::NonCausalDecoder, ScoringForm::Plain) => (None, context.to_vec(), context.len()),
+            (Architecture::EncoderDecoder, ScoringForm::Plain) => (Some(context.to_vec()), vec![v.start()], 0),
+            (Architecture::CausalDecoder, ScoringForm::Sentinel) => (None, marked, 0),
+            (Architecture::NonCausalDecoder, ScoringForm::Sentinel) => (None, marked, context.len() + 3),
+            (Architecture::EncoderDecoder, ScoringForm::Sentinel) => {
+                (Some([context, &[x0, v.end()]].concat()), vec![v.start(), x0], 0)
+            }
+        }
+    }
+
+    fn request(context: &str, continuation: &str) -> ScoreRequest {
+        ScoreRequest { context: context.to_owned(), continuation: continuation.to_owned() }
+    }
+
+    #[test]
+    fn log_likelihoods_are_those_of_a_forward_pass_token_by_token() {
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = corpus(folder.path());
+        let v = corpus.vocabulary();
+        let encode = |text: &str| corpus.tokenizer().encode(text).unwrap();
+        for (architecture, objective, form) in cells() {
+            let trainer = trainer(&spec(architecture, objective, &corpus, 3));
+            let mut scorer = ModelScorer::new(&trainer, corpus.tokenizer(), form).unwrap();
+            let asked = [
+                request("the fog", " and then"),
+                request("the fog ", "and then"),
+                request("three", " ferries"),
+                request("a harbour. ", "morning bells"),
+            ];
+            let scored = scorer.score(&asked).unwrap();
+            for (request, scored) in asked.iter().zip(&scored) {
+                // Blanks at the end of a context belong to the continuation; all four split at a word's beginning.
+                let context = encode(request.context.trim_end());
+                let blanks = &request.context[request.context.trim_end().len()..];
+                let continuation = encode(&format!("{blanks}{}", request.continuation));
+                let (encoder, read, prefix) = reading(architecture, form, &v, &context);
+                let (expected, greedy) = stepwise(&trainer, encoder.as_deref(), &read, prefix, &continuation);
+                let found = scored.log_likelihood;
+                assert!(
+                    (found - expected).abs() < 1e-4,
+                    "{architecture}:{objective} {form} {request:?}: {found}, {expected}"
+                );
+                assert_eq!((scored.tokens, scored.greedy, scored.cut), (continuation.len(), greedy, 0));
+            }
+            assert_eq!(scored[0], scored[1], "a blank is the same on either side of the border");
+        }
+    }
+
+    #[test]
+    fn empty_contexts_long_contexts_and_whole_texts() {
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = corpus(folder.path());
+        let v = corpus.vocabulary();
+        let trainer = trainer(&spec(Architecture::NonCausalDecoder, Objective::PrefixLm, &corpus, 3));
+        let mut scorer = ModelScorer::new(&trainer, corpus.tokenizer(), ScoringForm::Plain).unwrap();
+        let long = "the fog and then a harbour. ferries and three bells in the morning. a whistle ".repeat(3);
+        let scored =
+            scorer.score(&[request("", "ferries"), request(" \n", "x"), request(long.trim(), " bells")]).unwrap();
+        let tokens = corpus.tokenizer().encode(&long).unwrap();
+        let bells = corpus.tokenizer().encode(" bells").unwrap();
+        let ferries = corpus.tokenizer().encode("ferries").unwrap();
+        let close = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-4, "{found}, {expected}");
+        close(scored[0].log_likelihood, stepwise(&trainer, None, &[v.start()], 1, &ferries).0);
+        let blank = corpus.tokenizer().encode(" \nx").unwrap();
+        close(scored[1].log_likelihood, stepwise(&trainer, None, &[v.start()], 1, &blank).0);
+        let whole = corpus.tokenizer().encode(&format!("{} bells", long.trim())).unwrap();
+        let start = whole.len() - (SEQ_LEN + 1);
+        let kept = &whole[start..whole.len() - bells.len()];
+        close(scored[2].log_likelihood, stepwise(&trainer, None, kept, kept.len(), &bells).0);
+        assert_eq!(scored[2].cut, start);
+        // Rolling: windows of 20, the last with as many ids before it as make 20 inputs.
+        let mut expected = stepwise(&trainer, None, &[v.start()], 1, &tokens[..SEQ_LEN]).0;
+        let mut done = SEQ_LEN;
+        while done < tokens.len() {
+            let end = (done + SEQ_LEN).min(tokens.len());
+            let before = &tokens[end - SEQ_LEN - 1..done];
+            expected += stepwise(&trainer, None, before, before.len(), &tokens[done..end]).0;
+            done = end;
+        }
+        let rolled = scorer.score_rolling(&[long.clone(), String::new()]).unwrap();
+        assert!(
+            (rolled[0].log_likelihood / expected - 1.0).abs() < 1e-5,
+            "{} is not {expected}",
+            rolled[0].log_likelihood
+        );
+        assert_eq!((rolled[0].tokens, rolled[1].tokens, rolled[1].log_likelihood), (tokens.len(), 0, 0.0));
+        let said = scorer.score(&[request("a", " b"), request("a", &long)]).unwrap_err();
+        assert!(matches!(&said, ScorerError::Request { index: 1, reason } if reason.contains("seq_len")), "{said}");
+        let said = scorer.score(&[request("a", "")]).unwrap_err().to_string();
+        assert!(said.contains("nothing is left to score"), "{said}");
+    }
+
+    #[test]
+    fn the_size_of_a_batch_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = corpus(folder.path());
+        let words = ["the fog", "a harbour", "ferries and three bells", "morning.", ""];
+        let asked: Vec<ScoreRequest> =
+            (0..40).map(|n| request(words[n % 5], &format!(" {}", words[n * 3 % 4]))).collect();
+        for (architecture, objective, form) in cells() {
+            let trainer = trainer(&spec(architecture, objective, &corpus, 3));
+            let scores = |positions| {
+                let scorer = ModelScorer::new(&trainer, corpus.tokenizer(), form).unwrap();
+                scorer.with_batch_positions(positions).score(&asked).unwrap()
+            };
+            let alone = scores(1);
+            for positions in [50, 4096] {
+                for (one, other) in alone.iter().zip(scores(positions)) {
+                    let apart = (one.log_likelihood - other.log_likelihood).abs();
+                    assert!(
+                        apart < 1e-5 * one.log_likelihood.abs().max(1.0),
+                        "{architecture}:{objective} {form}: {apart}"
+                    );
+                    assert_eq!((one.greedy, one.tokens), (other.greedy, other.tokens));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_yardstick_is_the_same_for_every_cell_and_seed() {
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = corpus(folder.path());
+        let v = corpus.vocabulary();
+        let mut known: Option<Yardstick> = None;
+        for (architecture, objective, form) in cells() {
+            let spec = spec(architecture, objective, &corpus, architecture as u64 + 10 * objective as u64);
+            let yardstick = Yardstick::new(&spec, &corpus).unwrap();
+            assert_eq!(known.get_or_insert_with(|| yardstick.clone()), &yardstick);
+            let pairs = yardstick.pairs();
+            assert!(
+                pairs.len() == 64 && pairs.iter().all(|(p, c)| (p.len(), c.len()) == (8, 8)),
+                "seq_len 20: windows of 16"
+            );
+            let trainer = trainer(&spec);
+            let metrics = yardstick.measure(&trainer, &corpus).unwrap();
+            let (loss, bits) = match form {
+                ScoringForm::Plain => (Metric::ContinuationLoss, Metric::ContinuationBitsPerByte),
+                ScoringForm::Sentinel => (Metric::ContinuationLossSentinel, Metric::ContinuationBitsPerByteSentinel),
+            };
+            let expected: f64 = pairs
+                .iter()
+                .map(|(prefix, continuation)| {
+                    // Plain decoders begin with the start mark, as in training.
+                    let opens = form == ScoringForm::Plain && architecture != Architecture::EncoderDecoder;
+                    let opened = if opens { [&[v.start()], prefix.as_slice()].concat() } else { prefix.clone() };
+                    let (encoder, read, length) = reading(architecture, form, &v, &opened);
+                    -stepwise(&trainer, encoder.as_deref(), &read, length, continuation).0
+                })
+                .sum();
+            assert!((metrics[&loss] - expected / 512.0).abs() < 1e-5, "{architecture}:{objective} {form}");
+            let bytes: u32 = pairs.iter().flat_map(|(_, c)| c).map(|id| corpus.tokenizer().byte_length(*id)).sum();
+            assert!((metrics[&bits] - expected / f64::from(bytes) / std::f64::consts::LN_2).abs() < 1e-5);
+            assert_eq!(metrics.contains_key(&Metric::ContinuationLossSentinel), objective == Objective::SpanCorruption);
+        }
+        let short = {
+            let mut spec = spec(Architecture::CausalDecoder, Objective::FullLm, &corpus, 0);
+            spec.training.seq_len = 5;
+            spec
+        };
+        let yardstick = Yardstick::new(&short, &corpus).unwrap();
+        assert!(yardstick.measure(&trainer(&short), &corpus).unwrap().is_empty(), "nothing fits into 5 positions");
+    }
+
+    #[test]
+    fn a_model_without_sentinels_is_not_asked_with_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = corpus(folder.path());
+        let trainer = trainer(&spec(Architecture::CausalDecoder, Objective::FullLm, &corpus, 0));
+        let said = ModelScorer::new(&trainer, corpus.tokenizer(), ScoringForm::Sentinel).unwrap_err().to_string();
+        assert!(said.contains("CD:FLM never saw a sentinel"), "{said}");
+    }
+}
