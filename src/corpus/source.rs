@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::error::CorpusError;
+use super::world::WorldText;
 
 /// Texts embedded in the program.
 const SHIPPED: &[(&str, &str)] = &[("harbour", include_str!("../../data/corpora/harbour.txt"))];
@@ -20,6 +21,7 @@ const SHIPPED_PREFIX: &str = "shipped:";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Shipped(&'static str),
+    World(WorldText),
     Text(PathBuf),
     Lines(PathBuf),
 }
@@ -27,10 +29,10 @@ pub(super) enum Source {
 /// Receives one document.
 pub(super) type Sink<'s> = dyn FnMut(&str) -> Result<(), CorpusError> + 's;
 
-/// Names that may follow `shipped:`.
+/// Names that may follow `shipped:`. The last is generated and takes settings: see [`WorldText`].
 #[must_use]
 pub fn shipped_names() -> Vec<&'static str> {
-    SHIPPED.iter().map(|(name, _)| *name).collect()
+    SHIPPED.iter().map(|(name, _)| *name).chain(["world"]).collect()
 }
 
 /// File stems that say nothing of their text; the folder's name does.
@@ -40,7 +42,11 @@ const EMPTY_STEMS: [&str; 5] = ["input", "train", "data", "text", "corpus"];
 pub(super) fn title(paths: &[String]) -> String {
     let Some(first) = paths.first() else { return "empty".to_owned() };
     let name = match first.strip_prefix(SHIPPED_PREFIX) {
-        Some(name) => name.to_owned(),
+        Some(name) => name
+            .parse()
+            .ok()
+            .filter(|_| WorldText::is_named(name))
+            .map_or_else(|| name.to_owned(), |text: WorldText| text.to_string()),
         None => {
             let path = Path::new(first);
             let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
@@ -88,6 +94,9 @@ pub(super) fn sources(paths: &[String]) -> Result<Vec<Source>, CorpusError> {
 }
 
 fn shipped(name: &str) -> Result<Source, CorpusError> {
+    if WorldText::is_named(name) {
+        return Ok(Source::World(name.parse()?));
+    }
     let known = || shipped_names().join(", ");
     let text = SHIPPED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
     text.map(Source::Shipped).ok_or_else(|| CorpusError::UnknownShipped { name: name.to_owned(), known: known() })
@@ -135,6 +144,7 @@ impl Source {
                 let name = SHIPPED.iter().find(|(_, known)| known == text).map_or("", |(name, _)| *name);
                 PathBuf::from(format!("{SHIPPED_PREFIX}{name}"))
             }
+            Self::World(text) => PathBuf::from(format!("{SHIPPED_PREFIX}{text}")),
             Self::Text(path) | Self::Lines(path) => path.canonicalize().unwrap_or_else(|_| path.clone()),
         }
     }
@@ -143,6 +153,8 @@ impl Source {
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::Shipped(text) => text.len() as u64,
+            // What cannot be told has no size; reading it says why.
+            Self::World(text) => text.size().unwrap_or(0),
             Self::Text(path) | Self::Lines(path) => fs::metadata(path).map_or(0, |kind| kind.len()),
         }
     }
@@ -151,6 +163,7 @@ impl Source {
     pub(super) fn read(&self, field: &str, sink: &mut Sink) -> Result<(), CorpusError> {
         match self {
             Self::Shipped(text) => sink(text),
+            Self::World(text) => text.read(sink),
             Self::Text(path) => {
                 let bytes = fs::read(path).map_err(CorpusError::io("read", path))?;
                 let text = String::from_utf8(bytes).map_err(|e| CorpusError::Utf8 {
@@ -261,7 +274,7 @@ mod tests {
         has(said("x.md", b"a"), &["x.md", ".txt or .jsonl"]);
         has(documents(&[&folder.path().join("none.txt")]).unwrap_err().to_string(), &["none.txt", "no such file"]);
         has(documents(&[tempfile::tempdir().unwrap().path()]).unwrap_err().to_string(), &["no .txt or .jsonl"]);
-        has(sources(&["shipped:moon".to_owned()]).unwrap_err().to_string(), &["moon", "known are: harbour"]);
+        has(sources(&["shipped:moon".to_owned()]).unwrap_err().to_string(), &["moon", "known are: harbour, world"]);
     }
 
     #[test]
