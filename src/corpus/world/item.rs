@@ -93,7 +93,15 @@ impl World {
                 let choices = (0..choices)
                     .map(|place| if place == answer { Some(ask.answer.clone()) } else { others.next() })
                     .collect::<Option<Vec<_>>>()?;
-                told.insert(context.clone()).then_some(Item { family, wording, level, context, question, choices, answer })
+                told.insert(context.clone()).then_some(Item {
+                    family,
+                    wording,
+                    level,
+                    context,
+                    question,
+                    choices,
+                    answer,
+                })
             });
             let scarce = || refused(family, format!("wording {wording} at level {level} has only {number} items"));
             items.push(fresh.ok_or_else(scarce)?);

@@ -161,13 +161,16 @@ fn facts_and_wordings_of_items_are_in_no_training_text() {
             for word in &whole {
                 assert!(known.contains(word), "{name}: `{word}` is in no training text");
             }
-            let keys: Vec<String> = words(&item.question).into_iter().filter(|word| classes.of(word).is_some()).collect();
+            let keys: Vec<String> =
+                words(&item.question).into_iter().filter(|word| classes.of(word).is_some()).collect();
             // Each word with its sentence: a fact is two words of one sentence, or what is asked with its answer.
-            let placed: Vec<(usize, &String)> = told_in.iter().enumerate().flat_map(|(at, said)| said.iter().map(move |word| (at, word))).collect();
+            let placed: Vec<(usize, &String)> =
+                told_in.iter().enumerate().flat_map(|(at, said)| said.iter().map(move |word| (at, word))).collect();
             for window in placed.windows(FACT_WORDS) {
                 let content: Vec<_> = window.iter().filter(|(_, word)| classes.of(word).is_some()).collect();
                 let stated = content.windows(2).any(|pair| pair[0].0 == pair[1].0);
-                let follows = content.iter().any(|(_, word)| **word == answer) && content.iter().any(|(_, word)| keys.contains(word));
+                let follows = content.iter().any(|(_, word)| **word == answer)
+                    && content.iter().any(|(_, word)| keys.contains(word));
                 let window: Vec<&str> = window.iter().map(|(_, word)| word.as_str()).collect();
                 let window = window.join(" ");
                 assert!(!(stated || follows) || !facts.contains(&window), "{name}: trained on `{window}`");
