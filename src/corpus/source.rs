@@ -42,11 +42,7 @@ const EMPTY_STEMS: [&str; 5] = ["input", "train", "data", "text", "corpus"];
 pub(super) fn title(paths: &[String]) -> String {
     let Some(first) = paths.first() else { return "empty".to_owned() };
     let name = match first.strip_prefix(SHIPPED_PREFIX) {
-        Some(name) => name
-            .parse()
-            .ok()
-            .filter(|_| WorldText::is_named(name))
-            .map_or_else(|| name.to_owned(), |text: WorldText| text.to_string()),
+        Some(name) => name.parse().map_or_else(|_| name.to_owned(), |text: WorldText| text.to_string()),
         None => {
             let path = Path::new(first);
             let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
@@ -278,8 +274,28 @@ mod tests {
     }
 
     #[test]
+    fn the_world_is_told_document_by_document() {
+        let asked = ["shipped:world?documents=3".to_owned(), "shipped:world?documents=3&seed=1".to_owned()];
+        let found = sources(&asked).unwrap();
+        assert_eq!(found.len(), 1, "the same text twice");
+        let mut told = Vec::new();
+        found[0]
+            .read("text", &mut |document| {
+                told.push(document.to_owned());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(told.len(), 3);
+        assert_eq!(found[0].size(), told.iter().map(|document| document.len() as u64).sum::<u64>());
+        let said = sources(&["shipped:world?sed=3".to_owned()]).unwrap_err().to_string();
+        assert!(said.contains("world?sed=3") && said.contains("unknown key `sed`"), "{said}");
+    }
+
+    #[test]
     fn titles_are_short() {
         assert_eq!(title(&["shipped:harbour".to_owned()]), "harbour");
+        assert_eq!(title(&["shipped:world?seed=1".to_owned()]), "world");
+        assert_eq!(title(&["shipped:world?level=3".to_owned()]), "world?level=3");
         assert_eq!(title(&["/data/tiny.txt".to_owned(), "b.txt".to_owned()]), "tiny+1");
         assert_eq!(title(&["/texts/sonnets/input.txt".to_owned()]), "sonnets");
     }

@@ -105,11 +105,32 @@ fn settings_are_read_and_mistakes_named() {
         let said = read(bad).unwrap_err().to_string();
         assert!(said.contains(part) && said.contains(bad), "{said}");
     }
-    assert!(read("world?documents=0").is_err());
+    assert!(read("world?documents=0").is_err() && read("harbour").is_err());
     assert!(WorldText::is_named("world?x") && !WorldText::is_named("worlds"));
     let said = items(Family::Order, 9, 1, 1, 1).unwrap_err().to_string();
     assert!(said.contains("wordings 0 to 3, not 9"), "{said}");
     assert!(items(Family::Order, 0, 4, 1, 1).unwrap_err().to_string().contains("1 to 3"));
+}
+
+#[test]
+fn every_wording_has_its_task_file() {
+    let world = World::shipped().unwrap();
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/tasks");
+    let read = |name: String| std::fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
+    for family in Family::ALL {
+        let listed = read(format!("world_{family}"));
+        assert_eq!(listed.matches("  - world_").count(), world.wordings(family), "{family}");
+        for wording in 0..world.wordings(family) {
+            assert!(listed.contains(&format!("  - world_{family}_{wording}\n")));
+            let task = read(format!("world_{family}_{wording}"));
+            for line in
+                [format!("task: world_{family}_{wording}"), format!("family: {family}"), format!("wording: {wording}")]
+            {
+                assert!(task.lines().any(|found| found.trim() == line), "{family} {wording} lacks `{line}`");
+            }
+        }
+        assert!(read("world".to_owned()).contains(&format!("  - world_{family}\n")));
+    }
 }
 
 #[test]

@@ -46,6 +46,9 @@ impl FromStr for WorldText {
     type Err = CorpusError;
 
     fn from_str(text: &str) -> Result<Self, CorpusError> {
+        if !Self::is_named(text) {
+            return Err(refused(text, format!("the only world is `{NAME}`")));
+        }
         let mut asked = Self::default();
         let (_, settings) = text.split_once('?').unwrap_or((text, ""));
         for setting in settings.split('&').filter(|setting| !setting.is_empty()) {
