@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const HOUSE: &[(&str, &[&str])] = &[
     ("core", &["blake3", "rand_chacha", "rand"]),
     ("config", &["include_dir", "toml", "serde_path_to_error", "strsim"]),
-    ("corpus", &["tokenizers", "memmap2", "blake3", "rand"]),
+    ("corpus", &["tokenizers", "memmap2", "blake3", "rand", "toml"]),
     ("objective", &["rand", "rand_chacha"]),
     ("kernel", &["candle_core", "libc"]),
     ("model", &["candle_core", "rand"]),

@@ -17,6 +17,10 @@ pub enum Stream {
     Validation,
     /// Text samples; the index is the step.
     Sample,
+    /// Documents of the shipped world; the index is the document.
+    World,
+    /// Evaluation items of the shipped world; the index is a hash of what is asked for.
+    Items,
 }
 
 impl Stream {
@@ -27,6 +31,8 @@ impl Stream {
             Self::Objective => "objective",
             Self::Validation => "validation",
             Self::Sample => "sample",
+            Self::World => "world",
+            Self::Items => "items",
         }
     }
 }

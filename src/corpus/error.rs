@@ -18,6 +18,14 @@ pub enum CorpusError {
         /// The names that exist.
         known: String,
     },
+    /// A text or a question that the shipped world does not have.
+    #[error("tell the world's `{name}`: {message}")]
+    World {
+        /// What was asked for.
+        name: String,
+        /// Why not, and the cure.
+        message: String,
+    },
     /// A file of another kind.
     #[error("read `{}`: a text must end in .txt or .jsonl; rename or convert it", .0.display())]
     UnknownKind(PathBuf),

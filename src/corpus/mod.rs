@@ -15,6 +15,7 @@ mod subword;
 mod survey;
 mod tokenizer;
 mod vocabulary;
+pub mod world;
 
 pub use error::CorpusError;
 pub use order::{DataOrder, OrderError, validation_start};

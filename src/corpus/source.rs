@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::error::CorpusError;
+use super::world::WorldText;
 
 /// Texts embedded in the program.
 const SHIPPED: &[(&str, &str)] = &[("harbour", include_str!("../../data/corpora/harbour.txt"))];
@@ -20,6 +21,7 @@ const SHIPPED_PREFIX: &str = "shipped:";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Shipped(&'static str),
+    World(WorldText),
     Text(PathBuf),
     Lines(PathBuf),
 }
@@ -27,10 +29,10 @@ pub(super) enum Source {
 /// Receives one document.
 pub(super) type Sink<'s> = dyn FnMut(&str) -> Result<(), CorpusError> + 's;
 
-/// Names that may follow `shipped:`.
+/// Names that may follow `shipped:`. The last is generated and takes settings: see [`WorldText`].
 #[must_use]
 pub fn shipped_names() -> Vec<&'static str> {
-    SHIPPED.iter().map(|(name, _)| *name).collect()
+    SHIPPED.iter().map(|(name, _)| *name).chain(["world"]).collect()
 }
 
 /// File stems that say nothing of their text; the folder's name does.
@@ -40,7 +42,7 @@ const EMPTY_STEMS: [&str; 5] = ["input", "train", "data", "text", "corpus"];
 pub(super) fn title(paths: &[String]) -> String {
     let Some(first) = paths.first() else { return "empty".to_owned() };
     let name = match first.strip_prefix(SHIPPED_PREFIX) {
-        Some(name) => name.to_owned(),
+        Some(name) => name.parse().map_or_else(|_| name.to_owned(), |text: WorldText| text.to_string()),
         None => {
             let path = Path::new(first);
             let whole = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
@@ -88,6 +90,9 @@ pub(super) fn sources(paths: &[String]) -> Result<Vec<Source>, CorpusError> {
 }
 
 fn shipped(name: &str) -> Result<Source, CorpusError> {
+    if WorldText::is_named(name) {
+        return Ok(Source::World(name.parse()?));
+    }
     let known = || shipped_names().join(", ");
     let text = SHIPPED.iter().find(|(known, _)| *known == name).map(|(_, text)| *text);
     text.map(Source::Shipped).ok_or_else(|| CorpusError::UnknownShipped { name: name.to_owned(), known: known() })
@@ -135,6 +140,7 @@ impl Source {
                 let name = SHIPPED.iter().find(|(_, known)| known == text).map_or("", |(name, _)| *name);
                 PathBuf::from(format!("{SHIPPED_PREFIX}{name}"))
             }
+            Self::World(text) => PathBuf::from(format!("{SHIPPED_PREFIX}{text}")),
             Self::Text(path) | Self::Lines(path) => path.canonicalize().unwrap_or_else(|_| path.clone()),
         }
     }
@@ -143,6 +149,8 @@ impl Source {
     pub(super) fn size(&self) -> u64 {
         match self {
             Self::Shipped(text) => text.len() as u64,
+            // What cannot be told has no size; reading it says why.
+            Self::World(text) => text.size().unwrap_or(0),
             Self::Text(path) | Self::Lines(path) => fs::metadata(path).map_or(0, |kind| kind.len()),
         }
     }
@@ -151,6 +159,7 @@ impl Source {
     pub(super) fn read(&self, field: &str, sink: &mut Sink) -> Result<(), CorpusError> {
         match self {
             Self::Shipped(text) => sink(text),
+            Self::World(text) => text.read(sink),
             Self::Text(path) => {
                 let bytes = fs::read(path).map_err(CorpusError::io("read", path))?;
                 let text = String::from_utf8(bytes).map_err(|e| CorpusError::Utf8 {
@@ -261,12 +270,32 @@ mod tests {
         has(said("x.md", b"a"), &["x.md", ".txt or .jsonl"]);
         has(documents(&[&folder.path().join("none.txt")]).unwrap_err().to_string(), &["none.txt", "no such file"]);
         has(documents(&[tempfile::tempdir().unwrap().path()]).unwrap_err().to_string(), &["no .txt or .jsonl"]);
-        has(sources(&["shipped:moon".to_owned()]).unwrap_err().to_string(), &["moon", "known are: harbour"]);
+        has(sources(&["shipped:moon".to_owned()]).unwrap_err().to_string(), &["moon", "known are: harbour, world"]);
+    }
+
+    #[test]
+    fn the_world_is_told_document_by_document() {
+        let asked = ["shipped:world?documents=3".to_owned(), "shipped:world?documents=3&seed=1".to_owned()];
+        let found = sources(&asked).unwrap();
+        assert_eq!(found.len(), 1, "the same text twice");
+        let mut told = Vec::new();
+        found[0]
+            .read("text", &mut |document| {
+                told.push(document.to_owned());
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(told.len(), 3);
+        assert_eq!(found[0].size(), told.iter().map(|document| document.len() as u64).sum::<u64>());
+        let said = sources(&["shipped:world?sed=3".to_owned()]).unwrap_err().to_string();
+        assert!(said.contains("world?sed=3") && said.contains("unknown key `sed`"), "{said}");
     }
 
     #[test]
     fn titles_are_short() {
         assert_eq!(title(&["shipped:harbour".to_owned()]), "harbour");
+        assert_eq!(title(&["shipped:world?seed=1".to_owned()]), "world");
+        assert_eq!(title(&["shipped:world?level=3".to_owned()]), "world?level=3");
         assert_eq!(title(&["/data/tiny.txt".to_owned(), "b.txt".to_owned()]), "tiny+1");
         assert_eq!(title(&["/texts/sonnets/input.txt".to_owned()]), "sonnets");
     }

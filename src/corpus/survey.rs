@@ -179,4 +179,14 @@ mod tests {
         let nothing = survey(&settings(&[], TokenizerSpec::Bytes)).unwrap_err().to_string();
         assert!(nothing.contains("corpus.paths"), "{nothing}");
     }
+
+    #[test]
+    fn the_world_is_split_by_document_and_its_fingerprint_follows_its_text() {
+        let of = |name: &str| survey(&settings(&[name.to_owned()], TokenizerSpec::Bytes)).unwrap();
+        let first = of("shipped:world?documents=200");
+        assert_eq!((first.train.documents, first.validation.documents), (180, 20));
+        assert_eq!(first, of("shipped:world?seed=1&documents=200"));
+        assert_ne!(first.fingerprint, of("shipped:world?documents=200&seed=2").fingerprint);
+        assert_ne!(first.fingerprint, of("shipped:world?documents=200&level=1").fingerprint);
+    }
 }
