@@ -281,6 +281,7 @@ mod models {
             parent: None,
             probes: ProbeSpec {
                 log_every: 1,
+                rank_every: 0,
                 validation_every: 1,
                 validation_examples: 2,
                 sample_every: 0,
