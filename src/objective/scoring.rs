@@ -62,7 +62,8 @@ pub enum ScoringRowError {
 pub const fn room(architecture: Architecture, form: ScoringForm, limit: usize) -> usize {
     match (form, architecture) {
         (ScoringForm::Plain, _) => limit,
-        (ScoringForm::Sentinel, Architecture::EncoderDecoder) => limit.saturating_sub(1),
+        // A context as long as this, a sentinel and the end mark fill the encoder.
+        (ScoringForm::Sentinel, Architecture::EncoderDecoder) => limit.saturating_sub(2),
         // Start, one token, sentinel, end and sentinel are read before the first prediction of the continuation.
         (ScoringForm::Sentinel, Architecture::CausalDecoder | Architecture::NonCausalDecoder) => {
             limit.saturating_sub(4)
