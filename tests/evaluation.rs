@@ -525,3 +525,30 @@ mod models {
         assert!(said.contains("CD:FLM never saw a sentinel"), "{said}");
     }
 }
+
+#[test]
+fn shipped_tasks_ask_the_shipped_world_and_guessing_is_at_chance() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/tasks");
+    let paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let read = |path: &Path| std::fs::read_to_string(path);
+    let suite = Suite::load(&paths, &read).unwrap();
+    suite.check().unwrap();
+    let world = suite.groups().iter().find(|group| group.name == "world").unwrap();
+    assert_eq!(suite.leaves(world).unwrap().len(), suite.tasks().len());
+    assert!(suite.tasks().len() >= 32, "eight families of four wordings");
+    for task in suite.tasks() {
+        let mut scorer = Known::new(|_, _| -1.0);
+        let report = evaluate(task, &read, &mut scorer, None).unwrap();
+        let acc = report.scores[&TaskMetric::Acc];
+        assert!(report.items.len() >= 500, "{}: {} items", task.name, report.items.len());
+        let chance = acc.chance.unwrap();
+        assert!(
+            (acc.value - chance).abs() < 0.02,
+            "{}: the first choice is right {} of the time",
+            task.name,
+            acc.value
+        );
+        let blank = scorer.asked.iter().find(|request| request.context.trim().is_empty());
+        assert!(blank.is_none(), "{}: a context is empty", task.name);
+    }
+}

@@ -27,10 +27,14 @@ pub(super) fn documents(task: &Task, split: &str, read: ReadText<'_>) -> Result<
         let known: Vec<&str> = task.dataset.files.iter().map(|(name, _)| name.as_str()).collect();
         failed(format!("`data_files` has no split `{split}`, only {}", known.join(", ")))
     })?;
-    let mut rows = Vec::new();
+    let mut rows = match &task.dataset.kind {
+        DatasetKind::World(items) => items.documents().map_err(failed)?,
+        DatasetKind::Text(_) | DatasetKind::Json { .. } => Vec::new(),
+    };
     for path in files {
         let text = read(path).map_err(|source| EvalError::Io { path: path.clone(), source })?;
         match &task.dataset.kind {
+            DatasetKind::World(_) => {}
             DatasetKind::Text(paragraphs) => rows.extend(plain(&text, *paragraphs)),
             DatasetKind::Json { field } => rows.extend(json(&text, field.as_deref(), path).map_err(failed)?),
         }

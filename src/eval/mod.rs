@@ -15,6 +15,7 @@ mod scores;
 mod settings;
 mod suite;
 mod task_file;
+mod world;
 mod yaml;
 
 pub use documents::ReadText;
@@ -24,3 +25,4 @@ pub use group::{FamilyReport, GroupReport, families, group_reports};
 pub use scorer::{ScoreRequest, Scored, Scorer, ScorerError};
 pub use suite::Suite;
 pub use task_file::{Dataset, DatasetKind, Group, GroupMetric, OutputType, Paragraphs, Task};
+pub use world::WorldItems;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::EvalError;
 use super::documents::ReadText;
 use super::settings::{Setting, Settings, sibling};
+use super::world::{SPLIT, WorldItems};
 use super::yaml::{Node, Yaml};
 use crate::core::task::TaskMetric;
 
@@ -45,6 +46,8 @@ pub enum DatasetKind {
     },
     /// Plain text; the only column is `text`.
     Text(Paragraphs),
+    /// Items of the shipped world; there are no files.
+    World(WorldItems),
 }
 
 /// Where the documents are.
@@ -242,7 +245,13 @@ fn task_of(mut settings: Settings) -> Result<Task, EvalError> {
 
 fn dataset_of(settings: &mut Settings) -> Result<Dataset, EvalError> {
     let kind = settings.need("dataset_path")?;
-    let is_json = kind.one_of(&[("json", true), ("text", false)])?;
+    let is_json = match kind.one_of(&[("json", Some(true)), ("text", Some(false)), ("world", None)])? {
+        Some(is_json) => is_json,
+        None => {
+            let items = WorldItems::read(&settings.need("dataset_kwargs")?)?;
+            return Ok(Dataset { kind: DatasetKind::World(items), files: vec![(SPLIT.to_owned(), Vec::new())] });
+        }
+    };
     let (mut files, mut field, mut paragraphs) = (Vec::new(), None, Paragraphs::Line);
     for option in settings.need("dataset_kwargs")?.pairs()? {
         match option.key.as_str() {
