@@ -81,6 +81,9 @@ impl Layer {
 }
 
 fn place(name: &str, text: &str, offset: Option<usize>) -> String {
+    if name.starts_with("--") {
+        return name.to_owned();
+    }
     let before = offset.and_then(|offset| text.get(..offset));
     before.map_or_else(|| name.to_owned(), |before| format!("{name}:{}", before.matches('\n').count() + 1))
 }
@@ -134,11 +137,20 @@ fn explain(layers: &[Layer], path: &[String], message: &str) -> ConfigError {
         || layers.last().map_or_else(String::new, |layer| layer.name.clone()),
         |(layer, offset)| place(&layer.name, &layer.text, Some(offset)),
     );
-    let Some(field) = unknown else {
-        return ConfigError { place, message: format!("key `{key}`: {message}") };
+    let nearest = |field: &str| {
+        let known = named.iter().skip(3).step_by(2).copied();
+        known.max_by(|a, b| strsim::jaro_winkler(a, field).total_cmp(&strsim::jaro_winkler(b, field)))
     };
-    let known = named.iter().skip(3).step_by(2).copied();
-    let nearest = known.max_by(|a, b| strsim::jaro_winkler(a, field).total_cmp(&strsim::jaro_winkler(b, field)));
-    let hint = nearest.map_or_else(String::new, |nearest| format!("; the nearest known key is `{nearest}`"));
-    ConfigError { place, message: format!("unknown key `{key}`{hint}") }
+    let message = match unknown {
+        Some(field) => {
+            let hint = nearest(field).map_or_else(String::new, |known| format!("; the nearest known key is `{known}`"));
+            format!("unknown key `{key}`{hint}")
+        }
+        None => {
+            let wrong = message.starts_with("unknown variant").then(|| named.get(1).copied()).flatten();
+            let hint = wrong.and_then(nearest).map_or_else(String::new, |known| format!("; the nearest is `{known}`"));
+            format!("key `{key}`: {message}{hint}")
+        }
+    };
+    ConfigError { place, message }
 }

@@ -151,7 +151,10 @@ mod tests {
         );
         assert!(said("name = \n").starts_with("six.toml:1: "));
         assert!(said("[grid]\nseed = 1").contains("name"), "{}", said("[grid]\nseed = 1"));
+        let wrong = study("name = 'a'", &["budget.stepz=3"]).unwrap_err().to_string();
+        assert!(wrong.starts_with("--set budget.stepz=3: key `budget`: unknown variant `stepz`"), "{wrong}");
+        assert!(wrong.ends_with("; the nearest is `steps`"), "{wrong}");
         let wrong = study("name = 'a'", &["trainin.seq_len=3"]).unwrap_err().to_string();
-        assert_eq!(wrong, "--set trainin.seq_len=3:1: unknown key `trainin`; the nearest known key is `training`");
+        assert_eq!(wrong, "--set trainin.seq_len=3: unknown key `trainin`; the nearest known key is `training`");
     }
 }
