@@ -65,8 +65,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Reindex) => server::reindex(&lab()?).map(done),
         Some(Command::Worker { directory }) => crate::worker::work(&directory).map(|_| ExitCode::SUCCESS),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "trilab", &mut std::io::stdout());
-            Ok(ExitCode::SUCCESS)
+            // Into memory first: the generator panics when the reader of a pipe has gone.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "trilab", &mut script);
+            output::print(&String::from_utf8_lossy(&script)).map(done)
         }
     }
 }
