@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use trilab::config::load_study;
+use trilab::core::board::EqualBudget;
 use trilab::core::study::StudySpec;
 use trilab::core::summary::{Curve, LabSummary, PlanReport, RunDetail, RunSummary};
 use trilab::core::{Control, EventSink, Metric, Metrics, RunEvent, RunId, RunStatus};
@@ -530,7 +531,7 @@ async fn every_client_sees_changes_and_an_idle_lab_is_silent() {
     let curves = Topic::Curves { runs: runs.clone(), metric: Metric::Loss, width: 10 };
     let mut first = lab.watch(vec![Topic::Lab, curves.clone()]).await;
     let mut second =
-        lab.watch(vec![curves, Topic::Leaderboard { study: None }, Topic::Run { run: runs[0].clone() }]).await;
+        lab.watch(vec![curves, Topic::Leaderboard { study: None, budget: EqualBudget::AsTrained }, Topic::Run { run: runs[0].clone() }]).await;
     first.status(&runs[0], "running").await;
     lab.stage.step(&runs[0], 1);
     lab.stage.step(&runs[0], 2);
@@ -729,7 +730,7 @@ async fn unknown_names_are_refused_with_the_cure() {
         Request::MoveRun { run, by: 1 },
         Request::ShowStudy { study: "none".parse().unwrap() },
         Request::ListRuns { study: Some("none".parse().unwrap()) },
-        Request::GetLeaderboard { study: Some("none".parse().unwrap()) },
+        Request::GetLeaderboard { study: Some("none".parse().unwrap()), budget: EqualBudget::AsTrained },
     ] {
         match client.request(request).await {
             Err(WireError::Refused(message)) => assert!(message.contains(" list`"), "{message}"),

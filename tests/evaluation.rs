@@ -184,7 +184,8 @@ fn groups_and_families_span_tasks() {
     let groups = group_reports(&suite, &reports);
     assert_eq!(groups[0].tasks, ["a", "b", "c"]);
     assert!((groups[0].scores[&TaskMetric::Acc].value - 2.0 / 3.0).abs() < 1e-12);
-    assert_eq!(families(&reports)[0].medians[&TaskMetric::Acc].value, 1.0, "the middle wording");
+    let records: Vec<_> = reports.iter().map(|report| report.record(1, ScoringForm::Plain, 0.0)).collect();
+    assert_eq!(families(&records)[0].medians[&TaskMetric::Acc].value, 1.0, "the middle wording");
     assert!(group_reports(&suite, &reports[..2]).is_empty(), "a group without one of its tasks has no score");
 }
 
@@ -284,11 +285,16 @@ mod models {
                 rank_every: 0,
                 validation_every: 1,
                 validation_examples: 2,
+                zero_shot: Vec::new(),
+                zero_shot_every: 0,
+                zero_shot_items: 0,
+                zero_shot_share: 0.0,
                 sample_every: 0,
                 sample_tokens: 0,
                 checkpoint_every: 1,
                 keep_checkpoints: 1,
             },
+            tasks_fingerprint: None,
             execution: ExecutionSpec { device: Device::Cpu, threads: 1, program_version: "test".to_owned() },
         }
     }

@@ -56,11 +56,16 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: usize,
             validation_every: 4,
             validation_examples: 4,
             rank_every: 3,
+            zero_shot: Vec::new(),
+            zero_shot_every: 0,
+            zero_shot_items: 0,
+            zero_shot_share: 0.0,
             sample_every: 0,
             sample_tokens: 0,
             checkpoint_every: 5,
             keep_checkpoints: 2,
         },
+        tasks_fingerprint: None,
         execution: ExecutionSpec { device: trilab::core::Device::Cpu, threads: 1, program_version: "test".to_owned() },
     }
 }
@@ -229,7 +234,7 @@ impl ControlSource for Never {
 
 fn trained(spec: &RunSpec, corpus: &Corpus, checkpoints: &Path) -> Vec<RunEvent> {
     let mut events = Vec::new();
-    let outside = Surroundings { sink: &mut events, control: &mut Never, clock: &|| 0.0 };
+    let outside = Surroundings { sink: &mut events, control: &mut Never, answers: &mut |_, _, _| Ok(()), clock: &|| 0.0 };
     train(spec, corpus, checkpoints, outside).unwrap();
     events
 }

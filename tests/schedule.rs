@@ -68,6 +68,10 @@ fn study() -> StudySpec {
             validation_every: 50,
             validation_examples: 8,
             rank_every: 0,
+            zero_shot: Vec::new(),
+            zero_shot_every: 0,
+            zero_shot_items: 0,
+            zero_shot_share: 0.0,
             sample_every: 0,
             sample_tokens: 0,
             checkpoint_every: 50,
@@ -92,13 +96,13 @@ fn corpus() -> CorpusFacts {
 fn planned(change: impl FnOnce(&mut StudySpec)) -> Plan {
     let mut study = study();
     change(&mut study);
-    plan(&study, &corpus(), "0.1.0").unwrap()
+    plan(&study, &corpus(), None, "0.1.0").unwrap()
 }
 
 fn refused(change: impl FnOnce(&mut StudySpec)) -> String {
     let mut study = study();
     change(&mut study);
-    plan(&study, &corpus(), "0.1.0").unwrap_err().to_string()
+    plan(&study, &corpus(), None, "0.1.0").unwrap_err().to_string()
 }
 
 fn id(number: u8) -> RunId {
@@ -250,13 +254,13 @@ proptest! {
         study.training.seq_len = length.into();
         study.training.warmup_steps = 0;
         study.budget = Budget::Tokens(tokens);
-        for run in plan(&study, &corpus(), "0").unwrap().runs {
+        for run in plan(&study, &corpus(), None, "0").unwrap().runs {
             let one = step_tokens(&run);
             prop_assert!(run.training.steps * one <= tokens);
             prop_assert!((run.training.steps + 1) * one > tokens);
             study.budget = Budget::Flops(tokens as f64 * 1e6);
             let one = step_flops(&run.model, &run.objective, &run.training).unwrap();
-            let bought = plan(&study, &corpus(), "0").unwrap();
+            let bought = plan(&study, &corpus(), None, "0").unwrap();
             if let Some(same) = bought.runs.iter().find(|other| other.cell() == run.cell()) {
                 prop_assert!(same.training.steps as f64 * one <= tokens as f64 * 1e6 * (1.0 + 1e-12));
             }
@@ -276,8 +280,8 @@ proptest! {
         study.model.num_heads = Axis(heads);
         study.training.seq_len = length.into();
         study.training.batch_size = batch;
-        let first = plan(&study, &corpus(), "0").unwrap();
-        prop_assert_eq!(&first, &plan(&study, &corpus(), "0").unwrap());
+        let first = plan(&study, &corpus(), None, "0").unwrap();
+        prop_assert_eq!(&first, &plan(&study, &corpus(), None, "0").unwrap());
         let ids: BTreeSet<&RunId> = first.runs.iter().map(|run| &run.id).collect();
         prop_assert_eq!(ids.len(), first.runs.len());
         let seeds: Vec<u64> = first.runs.iter().map(|run| run.seed).collect();
@@ -301,7 +305,7 @@ fn the_review_page_adds_up() {
         },
         ..study()
     };
-    let plan = plan(&study, &corpus(), "0").unwrap();
+    let plan = plan(&study, &corpus(), None, "0").unwrap();
     let first = plan.runs[0].id.clone();
     let second = plan.runs[1].id.clone();
     let existing = |run: &RunId| match run {

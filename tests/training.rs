@@ -69,11 +69,16 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: u32, d
             validation_every: 4,
             validation_examples: 4,
             rank_every: 5,
+            zero_shot: Vec::new(),
+            zero_shot_every: 0,
+            zero_shot_items: 0,
+            zero_shot_share: 0.0,
             sample_every: 6,
             sample_tokens: 4,
             checkpoint_every: 5,
             keep_checkpoints: 2,
         },
+        tasks_fingerprint: None,
         execution: ExecutionSpec { device: trilab::core::Device::Cpu, threads: 1, program_version: "test".to_owned() },
     };
     spec.id = spec.content_id().unwrap();
@@ -342,7 +347,7 @@ fn trained(
     let mut events = Vec::new();
     let (at, how) = leave.unwrap_or((u64::MAX, Control::Run));
     let mut control = LeaveAt { asked: 0, at, how };
-    let outside = Surroundings { sink: &mut events, control: &mut control, clock: &|| 0.0 };
+    let outside = Surroundings { sink: &mut events, control: &mut control, answers: &mut |_, _, _| Ok(()), clock: &|| 0.0 };
     let outcome = train(spec, corpus, checkpoints, outside).unwrap();
     (outcome, events)
 }

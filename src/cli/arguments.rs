@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::core::StudyId;
+use crate::core::board::EqualBudget;
 
 /// A terminal lab for language-model experiments. Without a command: the dashboard.
 #[derive(Debug, Parser)]
@@ -35,12 +36,15 @@ pub(super) enum Command {
         /// Only of this study
         #[arg(long)]
         study: Option<StudyId>,
-        /// As JSON
-        #[arg(long, conflicts_with = "csv")]
-        json: bool,
-        /// As CSV
-        #[arg(long)]
-        csv: bool,
+        /// Order by this column, best first (default: the first column)
+        #[arg(long, value_name = "COLUMN")]
+        sort: Option<String>,
+        /// Compare at an equal budget: parameters, flops, tokens, wall-clock
+        #[arg(long, value_name = "BUDGET", default_value_t)]
+        equal: EqualBudget,
+        /// How to print it
+        #[command(flatten)]
+        format: TableFormat,
     },
     /// The rank of a run's attention, by layer and head
     Rank {
@@ -79,15 +83,31 @@ pub(super) enum Command {
     },
 }
 
+/// How a table is printed; as aligned text if nothing is said.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(multiple = false)]
+pub(super) struct TableFormat {
+    /// As JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    /// As CSV
+    #[arg(long)]
+    pub(super) csv: bool,
+    /// As a Markdown table
+    #[arg(long)]
+    pub(super) markdown: bool,
+}
+
 /// What to score on what.
 #[derive(Debug, Args)]
 pub(super) struct EvalCommand {
     /// Run id, an unambiguous beginning of it, or the folder of a run
     #[arg(value_name = "RUN")]
     pub(super) run: String,
-    /// Task files of the lm-evaluation-harness subset, or folders of them
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
-    pub(super) tasks: Vec<PathBuf>,
+    /// Task files of the lm-evaluation-harness subset, folders of them, or shipped:NAME (default: the tasks of the
+    /// run's study, else shipped:world)
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub(super) tasks: Vec<String>,
     /// As JSON
     #[arg(long)]
     pub(super) json: bool,

@@ -9,17 +9,17 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::arguments::EvalCommand;
-use super::lab::Lab;
+use super::lab::{Lab, ask, block_on};
 use super::output::{print, print_json};
-use crate::core::task::{ScoringForm, TaskScores};
-use crate::core::{RunEvent, StampedEvent};
+use crate::core::task::{FamilyScore, ScoringForm, TaskRecord, TaskScores};
+use crate::core::{RunEvent, RunId, RunSpec, StampedEvent};
 use crate::corpus::Corpus;
-use crate::eval::{FamilyReport, GroupReport, Suite, TaskReport, evaluate, families, group_reports};
+use crate::eval::{Gathered, GroupReport, Suite, TaskReport, evaluate, families, gather, group_reports, read};
 use crate::kernel::memory::retain_heap;
 use crate::report::eval::{Row, table};
-use crate::runlog::evals::EVAL_FORMAT;
 use crate::runlog::{EvalHeader, EvalLog, EvalRow, RunFolder};
 use crate::train::{ModelScorer, Trainer, checkpoint, forms};
+use crate::wire::{Request, connect};
 use crate::worker::with_threads;
 
 /// What `--json` prints.
@@ -31,7 +31,7 @@ struct Output {
     file: PathBuf,
     tasks: Vec<TaskOutput>,
     groups: Vec<Grouped<GroupReport>>,
-    families: Vec<Grouped<FamilyReport>>,
+    families: Vec<FamilyScore>,
     /// Tasks that could not be scored, with the reason.
     failed: Vec<String>,
 }
@@ -59,18 +59,14 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
     let spec = folder.spec()?;
     with_threads(spec.execution.threads)?;
     retain_heap();
-    let suite = suite(&command.tasks)?;
+    let sources = sources(&spec, &command.tasks)?;
+    let Gathered { suite, notices } = gather(&sources).map_err(|error| anyhow::anyhow!("could not {error}"))?;
+    notices.iter().for_each(|notice| eprintln!("trilab: {notice}"));
     let corpus = Corpus::open(&spec.data.directory)?;
     let mut trainer = Trainer::new(&spec)?;
     let mut warn = |warning: String| eprintln!("trilab: {warning}");
     let state = checkpoint::load(&folder.checkpoints_dir(), command.checkpoint, &mut trainer, &mut warn)?;
-    let header = EvalHeader {
-        format: EVAL_FORMAT,
-        run: spec.id.clone(),
-        step: state.step,
-        program_version: env!("CARGO_PKG_VERSION").to_owned(),
-        limit: command.limit,
-    };
+    let header = EvalHeader::new(spec.id.clone(), state.step, command.limit, sources);
     let mut log = EvalLog::create(&folder, &header)?;
     let mut output = Output {
         run: spec.id.to_string(),
@@ -86,6 +82,7 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
         let mut scorer = ModelScorer::new(&trainer, corpus.tokenizer(), *form)?;
         score(&suite, &mut scorer, *form, command.limit, &mut log, &mut output)?;
     }
+    tell_server(lab, &spec.id);
     if command.json {
         print_json(&output)?
     } else {
@@ -104,10 +101,10 @@ fn score(
     output: &mut Output,
 ) -> Result<()> {
     let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let mut reports = Vec::new();
+    let (mut reports, mut records) = (Vec::new(), Vec::new());
     for task in suite.tasks() {
         let began = Instant::now();
-        let report = match evaluate(task, &|path| std::fs::read_to_string(path), scorer, limit) {
+        let report = match evaluate(task, &read, scorer, limit) {
             Ok(report) => report,
             Err(error) => {
                 eprintln!("trilab: could not {error}");
@@ -119,7 +116,9 @@ fn score(
             eprintln!("trilab: {}: {notice}", report.task);
         }
         let seconds = began.elapsed().as_secs_f64();
-        record(log, &report, form, output.step, seconds)?;
+        let record = report.record(output.step, form, seconds);
+        write(log, &report, &record)?;
+        records.push(record);
         output.tasks.push(TaskOutput {
             task: report.task.clone(),
             form,
@@ -135,28 +134,43 @@ fn score(
         log.append(&EvalRow::Group { form, report: report.clone() })?;
         output.groups.push(Grouped { form, report });
     }
-    for report in families(&reports) {
-        log.append(&EvalRow::Family { form, report: report.clone() })?;
-        output.families.push(Grouped { form, report });
+    for score in families(&records) {
+        log.append(&EvalRow::Family { score: score.clone() })?;
+        output.families.push(score);
     }
     Ok(())
 }
 
-fn record(log: &mut EvalLog, report: &TaskReport, form: ScoringForm, step: u64, seconds: f64) -> Result<()> {
+fn write(log: &mut EvalLog, report: &TaskReport, record: &TaskRecord) -> Result<()> {
     for item in &report.items {
-        log.append(&EvalRow::Item { task: report.task.clone(), form, item: item.clone() })?;
+        log.append(&EvalRow::Item { task: report.task.clone(), form: record.form, item: item.clone() })?;
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let event = RunEvent::TaskScored {
-        step,
-        task: report.task.clone(),
-        form,
-        scores: report.scores.clone(),
-        items: report.items.len() as u64,
-        seconds,
-    };
     let time_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-    Ok(log.append(&EvalRow::Task(StampedEvent { time_ms, event }))?)
+    Ok(log.append(&EvalRow::Task(StampedEvent { time_ms, event: RunEvent::TaskScored(record.clone()) }))?)
+}
+
+/// A server that runs shows the scores at once; the next one finds them by itself.
+fn tell_server(lab: &Lab, run: &RunId) {
+    // No server, or one of another home: nobody is waiting for the scores.
+    drop(block_on(async { ask(&mut connect(&lab.home).await?, Request::LookAt { run: run.clone() }).await }));
+}
+
+/// Where the tasks come from: as named (files and folders absolute, so that they are found again), or those of the run, or
+/// the shipped ones.
+fn sources(spec: &RunSpec, named: &[String]) -> Result<Vec<String>> {
+    if named.is_empty() {
+        let own = spec.probes.zero_shot.clone();
+        return Ok(if own.is_empty() { vec!["shipped:world".to_owned()] } else { own });
+    }
+    let absolute = |source: &String| {
+        if source.starts_with("shipped:") {
+            return Ok(source.clone());
+        }
+        let path = std::path::absolute(source).with_context(|| format!("could not find {source}"))?;
+        Ok(path.to_string_lossy().into_owned())
+    };
+    named.iter().map(absolute).collect()
 }
 
 fn text(output: &Output) -> String {
@@ -168,9 +182,9 @@ fn text(output: &Output) -> String {
         let name = format!("{} (group)", group.report.group);
         rows.push(Row { name, form: group.form, items: None, scores: &group.report.scores });
     }
-    for family in &output.families {
-        let name = format!("{} (median of {})", family.report.family, family.report.tasks.len());
-        rows.push(Row { name, form: family.form, items: None, scores: &family.report.medians });
+    for family in output.families.iter().filter(|family| family.tasks.len() > 1) {
+        let name = format!("{} (median of {})", family.family, family.tasks.len());
+        rows.push(Row { name, form: family.form, items: None, scores: &family.medians });
     }
     let head = format!("run {}  {}  step {}\n", output.run, output.cell, output.step);
     let cut: usize = output.tasks.iter().map(|task| task.cut).sum();
@@ -192,39 +206,4 @@ fn folder(lab: &Lab, text: &str) -> Result<RunFolder> {
         [one] => Ok(lab.home.run(one)),
         more => bail!("`{text}` fits {} runs; give more of the id", more.len()),
     }
-}
-
-/// The tasks of all files. A file that was named must be usable; one that was found in a folder is told and left out.
-fn suite(paths: &[PathBuf]) -> Result<Suite> {
-    let read = |path: &Path| std::fs::read_to_string(path);
-    let (mut suite, mut found) = (Suite::default(), false);
-    for path in paths {
-        if !path.is_dir() {
-            suite.add(path, &read).map_err(|error| anyhow::anyhow!("could not {error}"))?;
-            continue;
-        }
-        found = true;
-        for file in task_files(path)? {
-            if let Err(error) = suite.add(&file, &read) {
-                eprintln!("trilab: could not {error}; it is left out");
-            }
-        }
-    }
-    match suite.check() {
-        Err(error) if found => eprintln!("trilab: could not {error}; the group is left out"),
-        checked => checked.map_err(|error| anyhow::anyhow!("could not {error}"))?,
-    }
-    if suite.tasks().is_empty() {
-        bail!("there is no task in the given files; give --tasks FILE or a folder with .yaml files");
-    }
-    Ok(suite)
-}
-
-/// The `.yaml` files of a folder, by name.
-fn task_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("could not list {}", folder.display()))?;
-    let mut files = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
-    files.retain(|path| path.extension().is_some_and(|end| end == "yaml" || end == "yml"));
-    files.sort();
-    Ok(files)
 }

@@ -54,12 +54,14 @@ fn record<'a>(run: &'a RunId, event: &'a RunEvent) -> Option<Record<'a>> {
         RunEvent::StepLogged { step, tokens, elapsed_s, metrics } => {
             Some(Record { run, step: *step, tokens: Some(*tokens), elapsed_s: Some(*elapsed_s), metrics })
         }
-        RunEvent::Validated { step, metrics, .. } | RunEvent::RankMeasured { step, metrics, .. } => {
+        RunEvent::Validated { step, metrics, .. }
+        | RunEvent::RankMeasured { step, metrics, .. }
+        | RunEvent::ZeroShotMeasured { step, metrics, .. } => {
             Some(Record { run, step: *step, tokens: None, elapsed_s: None, metrics })
         }
         RunEvent::Started { .. }
         | RunEvent::Resumed { .. }
-        | RunEvent::TaskScored { .. }
+        | RunEvent::TaskScored(_)
         | RunEvent::SampleGenerated { .. }
         | RunEvent::CheckpointSaved { .. }
         | RunEvent::Paused { .. }

@@ -55,7 +55,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         None => dashboard::run(&lab()?).map(done),
         Some(Command::Study(command)) => study::run(&lab()?, command),
         Some(Command::Run(command)) => run::run(&lab()?, command).map(done),
-        Some(Command::Leaderboard { study, json, csv }) => leaderboard::run(&lab()?, study, json, csv).map(done),
+        Some(Command::Leaderboard { study, sort, equal, format }) => {
+            leaderboard::run(&lab()?, study, equal, sort.as_deref(), format).map(done)
+        }
         Some(Command::Rank { run, json }) => rank::run(&lab()?, run, json).map(done),
         Some(Command::Eval(command)) => eval::run(&lab()?, &command),
         Some(Command::Corpus(command)) => corpus::run(&lab()?, command).map(done),

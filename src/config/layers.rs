@@ -46,7 +46,7 @@ impl Layer {
         self
     }
 
-    /// Makes relative paths of the corpus section start at `folder`, because a file names its neighbours.
+    /// Makes relative paths of texts and tasks start at `folder`, because a file names its neighbours.
     pub fn anchored(mut self, folder: &Path) -> Self {
         let anchor = |value: &mut Value| {
             if let Value::String(text) = value
@@ -62,6 +62,9 @@ impl Layer {
             let is_file = |value: &&mut Value| value.as_str().is_some_and(|text| text.ends_with(".json"));
             corpus.get_mut("tokenizer").filter(is_file).into_iter().for_each(anchor);
         }
+        let probes = self.table.get_mut("probes").and_then(Value::as_table_mut);
+        let tasks = probes.and_then(|probes| probes.get_mut("zero_shot")).and_then(Value::as_array_mut);
+        tasks.into_iter().flatten().for_each(anchor);
         self
     }
 

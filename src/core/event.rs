@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::metric::Metrics;
 use super::rank::RankReport;
-use super::task::{ScoringForm, TaskScores};
+use super::task::TaskRecord;
 
 /// Version of the event log; the first line of every log names it.
 pub const LOG_FORMAT: u32 = 1;
@@ -72,16 +72,14 @@ pub enum RunEvent {
         seconds: f64,
     },
     /// A zero-shot task was scored.
-    TaskScored {
+    TaskScored(TaskRecord),
+    /// All zero-shot tasks of a probe were scored.
+    ZeroShotMeasured {
         /// Steps made so far.
         step: u64,
-        /// Name of the task.
-        task: String,
-        /// How contexts and continuations were laid before the model.
-        form: ScoringForm,
-        /// Scores.
-        scores: TaskScores,
-        /// Documents asked.
+        /// Means over the families of wordings.
+        metrics: Metrics,
+        /// Items asked, over all tasks.
         items: u64,
         /// Cost in seconds.
         seconds: f64,

@@ -50,6 +50,25 @@ pub enum Metric {
     ContinuationLossSentinel,
     /// The same spread over bytes.
     ContinuationBitsPerByteSentinel,
+    /// Zero-shot accuracy: mean over the families of wordings of the median accuracy over their wordings.
+    ZeroShotAcc,
+    /// The same after (acc − chance) / (1 − chance): 0 is guessing, 1 is perfect.
+    ZeroShotAboveChance,
+    /// Zero-shot accuracy asked behind a sentinel; only of models trained so.
+    ZeroShotAccSentinel,
+    /// The same above chance.
+    ZeroShotAboveChanceSentinel,
+}
+
+/// How values of a metric are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notation {
+    /// With the metric's digits after the point.
+    Fixed,
+    /// Three digits and a prefix: `12.3k`.
+    Count,
+    /// `3.5e-4`.
+    Scientific,
 }
 
 /// What a metric is called and how it is read.
@@ -65,6 +84,8 @@ pub struct Definition {
     pub direction: Direction,
     /// Digits after the point in tables.
     pub decimals: usize,
+    /// How people see it.
+    pub notation: Notation,
 }
 
 /// Measured values at one step.
@@ -72,7 +93,7 @@ pub type Metrics = BTreeMap<Metric, f64>;
 
 impl Metric {
     /// All metrics, in the order in which tables show them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Loss,
         Self::ValidationLoss,
         Self::Perplexity,
@@ -86,33 +107,48 @@ impl Metric {
         Self::ContinuationBitsPerByte,
         Self::ContinuationLossSentinel,
         Self::ContinuationBitsPerByteSentinel,
+        Self::ZeroShotAcc,
+        Self::ZeroShotAboveChance,
+        Self::ZeroShotAccSentinel,
+        Self::ZeroShotAboveChanceSentinel,
     ];
 
     /// Name, unit and direction.
     #[must_use]
     pub const fn definition(self) -> Definition {
-        let (name, heading, unit, direction, decimals) = match self {
-            Self::Loss => ("loss", "loss", "nats/token", Direction::Lower, 4),
-            Self::ValidationLoss => ("validation_loss", "val loss", "nats/token", Direction::Lower, 4),
-            Self::Perplexity => ("perplexity", "perplexity", "", Direction::Lower, 2),
-            Self::BitsPerByte => ("bits_per_byte", "bits/byte", "bits", Direction::Lower, 4),
-            Self::TargetEntropy => ("target_entropy", "unigram", "nats/token", Direction::Neutral, 4),
-            Self::GradNorm => ("grad_norm", "grad norm", "", Direction::Neutral, 3),
-            Self::LearningRate => ("learning_rate", "lr", "", Direction::Neutral, 6),
-            Self::TokensPerSecond => ("tokens_per_second", "tokens/s", "1/s", Direction::Higher, 0),
-            Self::EffectiveRankShare => ("effective_rank_share", "eff rank/n", "of n", Direction::Neutral, 4),
-            Self::ContinuationLoss => ("continuation_loss", "cont loss", "nats/token", Direction::Lower, 4),
+        use Notation::{Count, Fixed, Scientific};
+        let (name, heading, unit, direction, decimals, notation) = match self {
+            Self::Loss => ("loss", "loss", "nats/token", Direction::Lower, 4, Fixed),
+            Self::ValidationLoss => ("validation_loss", "val loss", "nats/token", Direction::Lower, 4, Fixed),
+            Self::Perplexity => ("perplexity", "perplexity", "", Direction::Lower, 2, Fixed),
+            Self::BitsPerByte => ("bits_per_byte", "bits/byte", "bits", Direction::Lower, 4, Fixed),
+            Self::TargetEntropy => ("target_entropy", "unigram", "nats/token", Direction::Neutral, 4, Fixed),
+            Self::GradNorm => ("grad_norm", "grad norm", "", Direction::Neutral, 3, Fixed),
+            Self::LearningRate => ("learning_rate", "lr", "", Direction::Neutral, 6, Scientific),
+            Self::TokensPerSecond => ("tokens_per_second", "tokens/s", "1/s", Direction::Higher, 0, Count),
+            Self::EffectiveRankShare => ("effective_rank_share", "eff rank/n", "of n", Direction::Neutral, 4, Fixed),
+            Self::ContinuationLoss => ("continuation_loss", "cont loss", "nats/token", Direction::Lower, 4, Fixed),
             Self::ContinuationBitsPerByte => {
-                ("continuation_bits_per_byte", "cont bits/byte", "bits", Direction::Lower, 4)
+                ("continuation_bits_per_byte", "cont bits/byte", "bits", Direction::Lower, 4, Fixed)
             }
             Self::ContinuationLossSentinel => {
-                ("continuation_loss_sentinel", "cont loss <X0>", "nats/token", Direction::Lower, 4)
+                ("continuation_loss_sentinel", "cont loss <X0>", "nats/token", Direction::Lower, 4, Fixed)
             }
             Self::ContinuationBitsPerByteSentinel => {
-                ("continuation_bits_per_byte_sentinel", "cont bits/byte <X0>", "bits", Direction::Lower, 4)
+                ("continuation_bits_per_byte_sentinel", "cont bits/byte <X0>", "bits", Direction::Lower, 4, Fixed)
+            }
+            Self::ZeroShotAcc => ("zero_shot_acc", "zero-shot", "acc", Direction::Higher, 3, Fixed),
+            Self::ZeroShotAboveChance => {
+                ("zero_shot_above_chance", "above chance", "of perfect", Direction::Higher, 3, Fixed)
+            }
+            Self::ZeroShotAccSentinel => {
+                ("zero_shot_acc_sentinel", "zero-shot <X0>", "acc", Direction::Higher, 3, Fixed)
+            }
+            Self::ZeroShotAboveChanceSentinel => {
+                ("zero_shot_above_chance_sentinel", "above chance <X0>", "of perfect", Direction::Higher, 3, Fixed)
             }
         };
-        Definition { name, heading, unit, direction, decimals }
+        Definition { name, heading, unit, direction, decimals, notation }
     }
 
     /// The field's word, as stored and typed.

@@ -2,6 +2,7 @@
 //! Promises: no input or output, no clock, no global state; every type here means the same in every module.
 //! Must not know: files, sockets, tensors, terminals.
 
+pub mod board;
 pub mod control;
 pub mod cost;
 pub mod event;
@@ -17,6 +18,7 @@ pub mod study;
 pub mod summary;
 pub mod task;
 
+pub use board::Estimate;
 pub use control::{Control, ControlSource};
 pub use event::{EventSink, RunEvent, SinkError, StampedEvent};
 pub use id::{RunId, StudyId};

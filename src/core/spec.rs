@@ -205,6 +205,18 @@ pub struct ProbeSpec {
     /// before rank was measured.
     #[serde(default)]
     pub rank_every: u64,
+    /// Zero-shot tasks: `shipped:NAME`, task files or folders of them; empty for none.
+    #[serde(default)]
+    pub zero_shot: Vec<String>,
+    /// Steps between zero-shot probes on the way; one more, of every item, is made at the end. 0 for the last only.
+    #[serde(default)]
+    pub zero_shot_every: u64,
+    /// Items of each task that a probe on the way asks.
+    #[serde(default)]
+    pub zero_shot_items: usize,
+    /// The largest share of the training time that probes on the way may take; one that would take more is left out.
+    #[serde(default)]
+    pub zero_shot_share: f64,
     /// Steps between text samples; 0 for none.
     pub sample_every: u64,
     /// Tokens of a sample.
@@ -288,6 +300,10 @@ pub struct RunSpec {
     pub parent: Option<ParentSpec>,
     /// Measurements on the way.
     pub probes: ProbeSpec,
+    /// Fingerprint of the task files of `probes.zero_shot` and of their data, when the run was queued. Recorded, not
+    /// hashed: tasks do not change the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tasks_fingerprint: Option<String>,
     /// Execution.
     pub execution: ExecutionSpec,
 }

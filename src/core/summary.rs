@@ -10,6 +10,7 @@ use super::id::{RunId, StudyId};
 use super::metric::{Metric, Metrics};
 use super::spec::{Architecture, Objective, RunSpec};
 use super::status::RunStatus;
+use super::task::{ScoringForm, TaskRecord};
 
 /// A run in one row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,63 +114,6 @@ pub struct Curve {
     pub stored: usize,
 }
 
-/// Mean over seeds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Estimate {
-    /// Mean.
-    pub mean: f64,
-    /// Half width of the 95 % interval (Student's t); absent with fewer than two values.
-    pub half_width: Option<f64>,
-    /// How many values.
-    pub n: usize,
-}
-
-/// A lineage: one cell with its seeds folded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LeaderboardRow {
-    /// Id of the lineage: the content without the seed.
-    pub lineage: RunId,
-    /// Wiring.
-    pub architecture: Architecture,
-    /// Objective.
-    pub objective: Objective,
-    /// `d128 L4 h4x32 n128`.
-    pub size: String,
-    /// Corpus.
-    pub corpus: String,
-    /// Peak learning rate.
-    pub learning_rate: f64,
-    /// Steps asked for.
-    pub steps: u64,
-    /// Parameters.
-    pub parameters: u64,
-    /// Share of its budget that is done, over all seeds, 0 to 1.
-    pub progress: f64,
-    /// Runs by status word.
-    pub counts: BTreeMap<String, usize>,
-    /// Metrics, folded over the seeds that have them.
-    pub metrics: BTreeMap<Metric, Estimate>,
-    /// Its runs, by seed.
-    pub runs: Vec<RunId>,
-}
-
-impl LeaderboardRow {
-    /// `ED:MLM`.
-    #[must_use]
-    pub fn cell(&self) -> String {
-        format!("{}:{}", self.architecture, self.objective)
-    }
-}
-
-/// The table of lineages.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Leaderboard {
-    /// The study it was asked for; absent for the whole lab.
-    pub study: Option<StudyId>,
-    /// Rows, best validation loss of the same objective first.
-    pub rows: Vec<LeaderboardRow>,
-}
-
 /// One place where a worker can run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SlotSummary {
@@ -213,6 +157,42 @@ pub struct LabSummary {
     pub now_ms: u64,
 }
 
+/// One answer to a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Place of the document in its split, from 0.
+    pub document: usize,
+    /// What every choice follows; absent if the task's file cannot be read any more.
+    pub context: Option<String>,
+    /// What was scored: choices, or one continuation or text; empty if the task's file cannot be read any more.
+    pub choices: Vec<String>,
+    /// Log-likelihoods, nats, one a choice.
+    pub log_likelihoods: Vec<f64>,
+    /// The likeliest choice, where there are choices.
+    pub predicted: Option<usize>,
+    /// The right choices, where there are choices.
+    pub gold: Vec<usize>,
+    /// Whether it counts as right; absent where nothing is right or wrong.
+    pub right: Option<bool>,
+}
+
+/// The answers of a run to a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskAnswers {
+    /// Run.
+    pub run: RunId,
+    /// Task.
+    pub task: String,
+    /// Form.
+    pub form: ScoringForm,
+    /// Step of the checkpoint that answered.
+    pub step: u64,
+    /// By document.
+    pub answers: Vec<Answer>,
+    /// Why texts are missing, if they are.
+    pub notice: Option<String>,
+}
+
 /// A text the model wrote.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
@@ -231,6 +211,8 @@ pub struct RunDetail {
     pub summary: RunSummary,
     /// What was asked.
     pub spec: RunSpec,
+    /// Newest scores of every zero-shot task, by form and name.
+    pub tasks: Vec<TaskRecord>,
     /// Newest samples, newest first.
     pub samples: Vec<Sample>,
     /// Newest events that are not steps, newest last.

@@ -134,6 +134,83 @@ impl fmt::Display for ScoringForm {
     }
 }
 
+/// Which items of a task were answered rightly, in the order of its documents: what paired tests need, four items a
+/// hexadecimal digit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ItemMarks(String);
+
+impl ItemMarks {
+    /// Packs the marks, the first item in the highest bit of the first digit.
+    #[must_use]
+    pub fn new(right: &[bool]) -> Self {
+        let digit = |four: &[bool]| {
+            let value = four.iter().zip([8, 4, 2, 1]).filter(|(right, _)| **right).map(|(_, bit)| bit).sum();
+            char::from_digit(value, 16).unwrap_or('0')
+        };
+        Self(right.chunks(4).map(digit).collect())
+    }
+
+    /// The marks of the first `items` items; fewer if fewer were stored.
+    pub fn first(&self, items: usize) -> impl Iterator<Item = bool> {
+        let digits = self.0.chars().map(|digit| digit.to_digit(16).unwrap_or(0));
+        digits.flat_map(|digit| [8, 4, 2, 1].map(|bit| digit & bit != 0)).take(items)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The scores of one task at one step: what a log keeps of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// Optimizer steps made.
+    pub step: u64,
+    /// Name of the task.
+    pub task: String,
+    /// Its tags: the families of wordings that it belongs to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// How contexts and continuations were laid before the model.
+    pub form: ScoringForm,
+    /// Scores.
+    pub scores: TaskScores,
+    /// Documents asked.
+    pub items: u64,
+    /// Which of them were answered rightly, where `acc` says so.
+    #[serde(default, skip_serializing_if = "ItemMarks::is_empty")]
+    pub right: ItemMarks,
+    /// Cost in seconds.
+    pub seconds: f64,
+}
+
+/// A family of prompt wordings: the tasks that share a tag, or a task without one by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FamilyScore {
+    /// The tag, or the task.
+    pub family: String,
+    /// Form.
+    pub form: ScoringForm,
+    /// Its tasks, by name.
+    pub tasks: Vec<String>,
+    /// Items of all of them.
+    pub items: u64,
+    /// Median over the tasks of each metric that all of them have; chance is the mean of theirs. The standard error is
+    /// that of the task in the middle, or of the mean of the two in the middle, as if their places were fixed.
+    pub medians: TaskScores,
+}
+
+impl FamilyScore {
+    /// What one number says it best: accuracy, or the first metric there is.
+    #[must_use]
+    pub fn headline(&self) -> Option<(TaskMetric, TaskScore)> {
+        TaskMetric::ALL.into_iter().find_map(|metric| self.medians.get(&metric).map(|score| (metric, *score)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,6 +221,15 @@ mod tests {
             assert_eq!(serde_json::to_value(metric).unwrap(), metric.name());
             assert_eq!(TaskMetric::from_name(metric.name()), Some(metric));
         }
+    }
+
+    #[test]
+    fn marks_come_back() {
+        let right: Vec<bool> = (0..11).map(|item| item % 3 == 0).collect();
+        let marks = ItemMarks::new(&right);
+        assert_eq!(serde_json::to_value(&marks).unwrap(), "924");
+        assert_eq!(marks.first(11).collect::<Vec<_>>(), right);
+        assert_eq!(ItemMarks::default().first(5).count(), 0);
     }
 
     #[test]

@@ -13,6 +13,14 @@ pub enum EvalError {
         /// The system's word.
         source: std::io::Error,
     },
+    /// There are no such tasks.
+    #[error("find the tasks {source_name}: {reason}")]
+    Source {
+        /// As it was asked for.
+        source_name: String,
+        /// Why, and the cure.
+        reason: String,
+    },
     /// A task file says something that this program does not do, or that nobody does.
     #[error("use the task file {}:{line}: {reason}", path.display())]
     File {

@@ -9,7 +9,7 @@ use super::requests::{Item, Question, items};
 use super::scorer::{ScoreRequest, Scored, Scorer, ScorerError};
 use super::scores::{Contribution, aggregate, choice, likelihood, rolling};
 use super::task_file::{OutputType, Task};
-use crate::core::task::TaskScores;
+use crate::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScores};
 
 /// One document's answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,8 @@ pub struct TaskReport {
     pub tags: Vec<String>,
     /// Scores.
     pub scores: TaskScores,
+    /// Which documents were answered rightly.
+    pub right: ItemMarks,
     /// One row a document.
     pub items: Vec<ItemRow>,
     /// Requests made.
@@ -47,6 +49,90 @@ pub struct TaskReport {
     pub cut: usize,
     /// What a person should know: scores that are not finite.
     pub notices: Vec<String>,
+}
+
+/// A task whose prompts are made: asked again and again while a model learns.
+#[derive(Clone, Debug)]
+pub struct PreparedTask {
+    task: Task,
+    items: Vec<Item>,
+}
+
+/// An item as a person reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemText {
+    /// What every choice follows, or is put before; empty for whole texts.
+    pub context: String,
+    /// What is scored: the choices, the continuation, or the text.
+    pub choices: Vec<String>,
+}
+
+impl PreparedTask {
+    /// Makes the prompts of the first `limit` documents of `task`.
+    ///
+    /// # Errors
+    /// Data or templates are wrong; the document is named.
+    pub fn new(task: &Task, read: ReadText<'_>, limit: Option<usize>) -> Result<Self, EvalError> {
+        Ok(Self { task: task.clone(), items: items(task, read, limit)? })
+    }
+
+    /// How many documents there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The text of the item of one document.
+    #[must_use]
+    pub fn text(&self, document: usize) -> Option<ItemText> {
+        let item = self.items.iter().find(|item| item.document == document)?;
+        Some(match &item.question {
+            Question::Choice { requests, choices, .. } => {
+                let own = requests.get(..choices.len()).unwrap_or(requests);
+                let first = own.first()?;
+                if own.iter().all(|request| request.context == first.context) {
+                    let context = first.context.clone();
+                    ItemText { context, choices: own.iter().map(|request| request.continuation.clone()).collect() }
+                } else {
+                    let whole = |request: &ScoreRequest| format!("{}{}", request.context, request.continuation);
+                    ItemText { context: String::new(), choices: own.iter().map(whole).collect() }
+                }
+            }
+            Question::Likelihood(request) => {
+                ItemText { context: request.context.clone(), choices: vec![request.continuation.clone()] }
+            }
+            Question::Rolling(text) => ItemText { context: String::new(), choices: vec![text.clone()] },
+        })
+    }
+
+    /// Asks `scorer` the first `limit` documents and scores the answers.
+    ///
+    /// # Errors
+    /// The scorer fails; document and request are named.
+    pub fn ask(&self, scorer: &mut dyn Scorer, limit: Option<usize>) -> Result<TaskReport, EvalError> {
+        let task = &self.task;
+        let items = self.items.get(..limit.unwrap_or(usize::MAX).min(self.items.len())).unwrap_or(&[]);
+        let scored = answers(task, items, scorer)?;
+        let mut rest = scored.as_slice();
+        let (mut contributions, mut rows) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
+        for item in items {
+            let (own, tail) = rest.split_at_checked(count(item)).unwrap_or((rest, &[]));
+            rest = tail;
+            let (contribution, row) = judged(item, own);
+            contributions.push(contribution);
+            rows.push(row);
+        }
+        let (scores, notices) = aggregate(&task.metrics, &contributions);
+        let cut = scored.iter().filter(|scored| scored.cut > 0).count();
+        let (task, tags, right) = (task.name.clone(), task.tags.clone(), right(&contributions));
+        Ok(TaskReport { task, tags, scores, right, items: rows, requests: scored.len(), cut, notices })
+    }
 }
 
 /// Asks `scorer` the first `limit` documents of `task` and scores the answers.
@@ -59,21 +145,36 @@ pub fn evaluate(
     scorer: &mut dyn Scorer,
     limit: Option<usize>,
 ) -> Result<TaskReport, EvalError> {
-    let items = items(task, read, limit)?;
-    let scored = answers(task, &items, scorer)?;
-    let mut rest = scored.as_slice();
-    let (mut contributions, mut rows) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
-    for item in &items {
-        let (own, tail) = rest.split_at_checked(count(item)).unwrap_or((rest, &[]));
-        rest = tail;
-        let (contribution, row) = judged(item, own);
-        contributions.push(contribution);
-        rows.push(row);
+    PreparedTask::new(task, read, limit)?.ask(scorer, limit)
+}
+
+impl TaskReport {
+    /// What a log keeps of it.
+    #[must_use]
+    pub fn record(&self, step: u64, form: ScoringForm, seconds: f64) -> TaskRecord {
+        TaskRecord {
+            step,
+            task: self.task.clone(),
+            tags: self.tags.clone(),
+            form,
+            scores: self.scores.clone(),
+            items: self.items.len() as u64,
+            right: self.right.clone(),
+            seconds,
+        }
     }
-    let (scores, notices) = aggregate(&task.metrics, &contributions);
-    let cut = scored.iter().filter(|scored| scored.cut > 0).count();
-    let (task, tags) = (task.name.clone(), task.tags.clone());
-    Ok(TaskReport { task, tags, scores, items: rows, requests: scored.len(), cut, notices })
+}
+
+/// Which items count as right by accuracy; none where accuracy says nothing.
+fn right(contributions: &[Contribution]) -> ItemMarks {
+    let of = |item: &Contribution| {
+        item.values.iter().find(|(metric, _)| *metric == TaskMetric::Acc).map(|(_, value)| *value > 0.5)
+    };
+    contributions
+        .iter()
+        .map(of)
+        .collect::<Option<Vec<bool>>>()
+        .map_or_else(ItemMarks::default, |right| ItemMarks::new(&right))
 }
 
 fn count(item: &Item) -> usize {

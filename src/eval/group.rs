@@ -10,7 +10,8 @@ use super::evaluate::TaskReport;
 use super::scores::{mean, median};
 use super::suite::Suite;
 use super::task_file::GroupMetric;
-use crate::core::task::{TaskMetric, TaskScore, TaskScores};
+use crate::core::task::{FamilyScore, ScoringForm, TaskMetric, TaskRecord, TaskScore, TaskScores};
+use crate::core::{Metric, Metrics};
 
 /// What a group gave.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,17 +22,6 @@ pub struct GroupReport {
     pub tasks: Vec<String>,
     /// Means over tasks.
     pub scores: TaskScores,
-}
-
-/// What a family of wordings gave.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FamilyReport {
-    /// The tag.
-    pub family: String,
-    /// Its tasks.
-    pub tasks: Vec<String>,
-    /// Median over tasks of each metric that all of them have; chance levels are medians too.
-    pub medians: TaskScores,
 }
 
 /// The groups of `suite` whose tasks all have a report.
@@ -79,38 +69,77 @@ fn grouped(metric: GroupMetric, reports: &[&TaskReport]) -> Option<TaskScore> {
     Some(TaskScore { value: over(&|score| Some(score.value))?, stderr, chance: over(&|score| score.chance) })
 }
 
-/// The tags of `reports` with the median over their tasks, by name; a tag of a single task is no family.
+/// The families of `records`, by form and name: each tag that several tasks share, and each task without such a tag.
+/// Of a task that was scored more than once in a form, the newest record counts; the order of `records` is that of time.
 #[must_use]
-pub fn families(reports: &[TaskReport]) -> Vec<FamilyReport> {
-    let mut tagged: BTreeMap<&str, Vec<&TaskReport>> = BTreeMap::new();
-    for report in reports {
-        for tag in &report.tags {
-            tagged.entry(tag).or_default().push(report);
+pub fn families<'r>(records: impl IntoIterator<Item = &'r TaskRecord>) -> Vec<FamilyScore> {
+    let newest: BTreeMap<(ScoringForm, &str), &TaskRecord> =
+        records.into_iter().map(|record| ((record.form, record.task.as_str()), record)).collect();
+    let mut tagged: BTreeMap<(ScoringForm, &str), Vec<&TaskRecord>> = BTreeMap::new();
+    for record in newest.values() {
+        for tag in &record.tags {
+            tagged.entry((record.form, tag)).or_default().push(record);
         }
     }
-    let several = tagged.into_iter().filter(|(_, members)| members.len() > 1);
-    several
-        .map(|(family, members)| FamilyReport {
-            family: family.to_owned(),
-            tasks: members.iter().map(|report| report.task.clone()).collect(),
-            medians: TaskMetric::ALL.into_iter().filter_map(|metric| middle(metric, &members)).collect(),
-        })
-        .collect()
+    tagged.retain(|_, members| members.len() > 1);
+    let alone = newest
+        .values()
+        .filter(|record| !record.tags.iter().any(|tag| tagged.contains_key(&(record.form, tag.as_str()))));
+    let alone: Vec<_> = alone.map(|record| ((record.form, record.task.as_str()), vec![*record])).collect();
+    tagged.extend(alone);
+    let family = |((form, family), members): ((ScoringForm, &str), Vec<&TaskRecord>)| FamilyScore {
+        family: family.to_owned(),
+        form,
+        tasks: members.iter().map(|record| record.task.clone()).collect(),
+        items: members.iter().map(|record| record.items).sum(),
+        medians: TaskMetric::ALL.into_iter().filter_map(|metric| middle(metric, &members)).collect(),
+    };
+    tagged.into_iter().map(family).collect()
 }
 
-fn middle(metric: TaskMetric, members: &[&TaskReport]) -> Option<(TaskMetric, TaskScore)> {
-    let scores: Option<Vec<&TaskScore>> = members.iter().map(|report| report.scores.get(&metric)).collect();
-    let scores = scores?;
-    let chances: Option<Vec<f64>> = scores.iter().map(|score| score.chance).collect();
+/// The median score of `members`. Its error is that of the task in the middle, or of the mean of the two.
+fn middle(metric: TaskMetric, members: &[&TaskRecord]) -> Option<(TaskMetric, TaskScore)> {
+    let scores: Option<Vec<TaskScore>> = members.iter().map(|record| record.scores.get(&metric).copied()).collect();
+    let mut scores = scores?;
+    scores.sort_by(|a, b| a.value.total_cmp(&b.value));
+    let (lower, upper) = (scores.get(scores.len().saturating_sub(1) / 2)?, scores.get(scores.len() / 2)?);
+    let stderr = match (lower.stderr, upper.stderr) {
+        (Some(one), Some(_)) if scores.len() % 2 == 1 => Some(one),
+        (Some(one), Some(other)) => Some(one.hypot(other) / 2.0),
+        (Some(_) | None, None) | (None, Some(_)) => None,
+    };
     let value = median(&scores.iter().map(|score| score.value).collect::<Vec<_>>())?;
     // A median of chances is a chance level only if the tasks are alike; the mean is right where they differ little.
+    let chances: Option<Vec<f64>> = scores.iter().map(|score| score.chance).collect();
     let chance = chances.and_then(|chances| mean(&chances));
-    Some((metric, TaskScore { value, stderr: None, chance }))
+    Some((metric, TaskScore { value, stderr, chance }))
+}
+
+/// The means over families whose items have choices, of accuracy and of accuracy above chance, of each form.
+#[must_use]
+pub fn zero_shot_metrics(families: &[FamilyScore]) -> Metrics {
+    let mut metrics = Metrics::new();
+    let forms = [
+        (ScoringForm::Plain, Metric::ZeroShotAcc, Metric::ZeroShotAboveChance),
+        (ScoringForm::Sentinel, Metric::ZeroShotAccSentinel, Metric::ZeroShotAboveChanceSentinel),
+    ];
+    for (form, acc, above_chance) in forms {
+        let own = families.iter().filter(|family| family.form == form);
+        let scores: Vec<(f64, f64)> = own
+            .filter_map(|family| family.medians.get(&TaskMetric::Acc))
+            .filter_map(|score| Some((score.value, score.above_chance()?)))
+            .collect();
+        let of = |pick: fn(&(f64, f64)) -> f64| mean(&scores.iter().map(pick).collect::<Vec<_>>());
+        metrics.extend(of(|(value, _)| *value).map(|value| (acc, value)));
+        metrics.extend(of(|(_, above)| *above).map(|value| (above_chance, value)));
+    }
+    metrics
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::task::ItemMarks;
     use crate::eval::ItemRow;
 
     fn report(task: &str, tag: &str, items: usize, value: f64, stderr: f64) -> TaskReport {
@@ -126,6 +155,7 @@ mod tests {
             task: task.to_owned(),
             tags: vec![tag.to_owned()],
             scores: TaskScores::from([(TaskMetric::Acc, TaskScore { value, stderr: Some(stderr), chance: Some(0.5) })]),
+            right: ItemMarks::default(),
             items: vec![row; items],
             requests: items,
             cut: 0,
@@ -148,15 +178,26 @@ mod tests {
 
     #[test]
     fn a_family_is_the_median_of_its_wordings() {
-        let reports = [
-            report("a", "copa", 5, 0.9, 0.1),
-            report("b", "copa", 5, 0.5, 0.1),
-            report("c", "copa", 5, 0.6, 0.1),
-            report("d", "alone", 5, 0.1, 0.1),
+        let record = |task, tag, value, stderr| report(task, tag, 5, value, stderr).record(1, ScoringForm::Plain, 0.0);
+        let mut records = vec![
+            record("a", "copa", 0.9, 0.1),
+            record("b", "copa", 0.5, 0.1),
+            record("c", "copa", 0.6, 0.2),
+            record("d", "alone", 0.1, 0.1),
         ];
-        let found = families(&reports);
-        assert_eq!(found.len(), 1);
-        assert_eq!((found[0].family.as_str(), found[0].tasks.len()), ("copa", 3));
-        assert_eq!(found[0].medians[&TaskMetric::Acc], TaskScore { value: 0.6, stderr: None, chance: Some(0.5) });
+        let found = families(&records);
+        let named: Vec<_> = found.iter().map(|family| (family.family.as_str(), family.tasks.len())).collect();
+        assert_eq!(named, [("copa", 3), ("d", 1)]);
+        let middle = TaskScore { value: 0.6, stderr: Some(0.2), chance: Some(0.5) };
+        assert_eq!(found[0].medians[&TaskMetric::Acc], middle);
+        records.push(record("c", "copa", 1.0, 0.1));
+        records.push(record("e", "copa", 0.7, 0.1));
+        let (newest, halves) = (&families(&records)[0], 0.1_f64.hypot(0.1) / 2.0);
+        let acc = newest.medians[&TaskMetric::Acc];
+        assert!((acc.value - 0.8).abs() < 1e-12 && (acc.stderr.unwrap() - halves).abs() < 1e-12, "{acc:?}");
+        let metrics = zero_shot_metrics(&families(&records));
+        assert!((metrics[&Metric::ZeroShotAcc] - 0.45).abs() < 1e-12);
+        assert!((metrics[&Metric::ZeroShotAboveChance] - (0.6 - 0.8) / 2.0).abs() < 1e-12);
+        assert_eq!(metrics.get(&Metric::ZeroShotAccSentinel), None);
     }
 }

@@ -70,6 +70,20 @@ impl Suite {
             || self.groups.iter().any(|group| group.name == *name)
     }
 
+    /// The files of the group, tag or task called `name`, those of its members included; `None` if there is none.
+    #[must_use]
+    pub(super) fn paths_of(&self, name: &str) -> Option<Vec<PathBuf>> {
+        let group = self.groups.iter().find(|group| group.name == name);
+        let wanted: Vec<String> = match group {
+            Some(group) => self.leaves(group)?,
+            None => vec![name.to_owned()],
+        };
+        let fits = |task: &&Task| wanted.iter().any(|name| task.name == *name || task.tags.contains(name));
+        let tasks = self.tasks.iter().filter(fits).map(|task| task.path.clone());
+        let paths: Vec<PathBuf> = tasks.chain(group.map(|group| group.path.clone())).collect();
+        (!paths.is_empty()).then_some(paths)
+    }
+
     /// Tasks in the order of the files.
     #[must_use]
     pub fn tasks(&self) -> &[Task] {

@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-use crate::core::summary::Estimate;
+use crate::core::board::Estimate;
 use crate::core::{Metric, Metrics};
 
 /// `1.23M`: three digits and an SI prefix.

@@ -56,6 +56,21 @@ impl Table {
         text
     }
 
+    /// A Markdown table.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let line = |cells: &mut dyn Iterator<Item = String>| format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
+        let rule = |(_, align): &(String, Align)| match align {
+            Align::Left => "---".to_owned(),
+            Align::Right => "---:".to_owned(),
+        };
+        let escaped = |cell: &String| cell.replace('|', "\\|").replace('<', "&lt;");
+        let mut text = line(&mut self.headings.iter().map(|(name, _)| escaped(name)));
+        text += &line(&mut self.headings.iter().map(rule));
+        text.extend(self.rows.iter().map(|row| line(&mut row.iter().map(escaped))));
+        text
+    }
+
     /// RFC 4180 text.
     #[must_use]
     pub fn csv(&self) -> String {
@@ -79,6 +94,8 @@ mod tests {
         table.push(vec!["CD:FLM".to_owned(), "1.5".to_owned()]);
         table.push(vec!["a,\"b\"".to_owned(), "12.25".to_owned()]);
         assert_eq!(table.text(), "cell     loss\nCD:FLM    1.5\na,\"b\"   12.25\n");
+        let markdown = "| cell | loss |\n| --- | ---: |\n| CD:FLM | 1.5 |\n| a,\"b\" | 12.25 |\n";
+        assert_eq!(table.markdown(), markdown);
         assert_eq!(table.csv(), "cell,loss\nCD:FLM,1.5\n\"a,\"\"b\"\"\",12.25\n");
     }
 }

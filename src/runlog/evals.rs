@@ -1,6 +1,6 @@
-//! `evals/0001.jsonl` in the run directory: scores made after the run, one file an evaluation.
-//! Promises: each file is made exclusively by the process that writes it, begins with a header line, and holds one row
-//! a line. Must not know: how scores are made.
+//! `evals/0001.jsonl` in the run directory: the answers of a run's last probe, or the answers and scores of an evaluation
+//! after it; one file each. Promises: each file is made exclusively by the process that writes it, begins with a header
+//! line, and holds one row a line. Must not know: how scores are made.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::error::RunLogError;
 use super::folder::RunFolder;
 use super::layout::{create_private_dir, names_in};
-use crate::core::task::ScoringForm;
+use super::read::whole_lines;
+use crate::core::task::{FamilyScore, ScoringForm};
 use crate::core::{RunId, StampedEvent};
-use crate::eval::{FamilyReport, GroupReport, ItemRow};
+use crate::eval::{GroupReport, ItemRow};
 
 /// Version of the file.
 pub const EVAL_FORMAT: u32 = 1;
@@ -32,6 +33,18 @@ pub struct EvalHeader {
     pub program_version: String,
     /// Documents asked of each task at most; absent for all.
     pub limit: Option<u64>,
+    /// Where the tasks came from: `shipped:NAME`, files, folders.
+    #[serde(default)]
+    pub sources: Vec<String>,
+}
+
+impl EvalHeader {
+    /// The header of an evaluation by this program.
+    #[must_use]
+    pub fn new(run: RunId, step: u64, limit: Option<u64>, sources: Vec<String>) -> Self {
+        let program_version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { format: EVAL_FORMAT, run, step, program_version, limit, sources }
+    }
 }
 
 /// A line after the first.
@@ -60,11 +73,9 @@ pub enum EvalRow {
     },
     /// A family of wordings.
     Family {
-        /// Form.
-        form: ScoringForm,
         /// Its medians.
         #[serde(flatten)]
-        report: FamilyReport,
+        score: FamilyScore,
     },
 }
 
@@ -83,10 +94,10 @@ impl EvalLog {
     pub fn create(folder: &RunFolder, header: &EvalHeader) -> Result<Self, RunLogError> {
         let evals = folder.evals_dir();
         create_private_dir(&evals)?;
-        let mut number = last(&evals)?;
+        let mut number = eval_numbers(folder)?.last().copied().unwrap_or(0);
         loop {
             number += 1;
-            let path = evals.join(format!("{number:04}.jsonl"));
+            let path = eval_path(folder, number);
             match OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => {
                     let mut log = Self { path, file };
@@ -121,17 +132,115 @@ impl EvalLog {
     }
 }
 
-/// The highest number there is; 0 without files.
-fn last(evals: &Path) -> Result<u32, RunLogError> {
-    let names = names_in(evals)?;
-    Ok(names.iter().filter_map(|name| name.strip_suffix(".jsonl")?.parse().ok()).max().unwrap_or(0))
+/// The numbers of the files in `folder`, in order.
+///
+/// # Errors
+/// The folder exists and cannot be listed.
+pub fn eval_numbers(folder: &RunFolder) -> Result<Vec<u32>, RunLogError> {
+    let names = names_in(&folder.evals_dir())?;
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.strip_suffix(".jsonl")?.parse().ok()).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// The file of that number.
+#[must_use]
+pub fn eval_path(folder: &RunFolder, number: u32) -> PathBuf {
+    folder.evals_dir().join(format!("{number:04}.jsonl"))
+}
+
+/// Some whole lines of a file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EvalChunk {
+    /// The header, if the chunk began at the beginning.
+    pub header: Option<EvalHeader>,
+    /// The rows, in order.
+    pub rows: Vec<EvalRow>,
+    /// Lines that are no rows of this version, in words.
+    pub notices: Vec<String>,
+    /// Where to go on; equal to the offset asked for if there is nothing new.
+    pub next_offset: u64,
+}
+
+/// The whole lines of the file at `path` from `offset` on, some megabytes at most; rows for which `wanted` says no to
+/// their line are skipped unread.
+///
+/// # Errors
+/// The file cannot be read or has no header of this version.
+pub fn read_evals(path: &Path, offset: u64, wanted: &dyn Fn(&[u8]) -> bool) -> Result<EvalChunk, RunLogError> {
+    let mut file = File::open(path).map_err(RunLogError::io("read", path))?;
+    let bytes = whole_lines(&mut file, offset).map_err(RunLogError::io("read", path))?;
+    let mut chunk = EvalChunk { next_offset: offset, ..EvalChunk::default() };
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let start = chunk.next_offset;
+        chunk.next_offset += line.len() as u64;
+        if start == 0 {
+            let header: EvalHeader = serde_json::from_slice(line).map_err(|error| RunLogError::Content {
+                path: path.to_owned(),
+                reason: format!("the first line is no header of an evaluation: {error}"),
+            })?;
+            if header.format != EVAL_FORMAT {
+                return Err(RunLogError::Format {
+                    path: path.to_owned(),
+                    found: header.format.into(),
+                    known: EVAL_FORMAT,
+                });
+            }
+            chunk.header = Some(header);
+        } else if wanted(line) {
+            match serde_json::from_slice(line) {
+                Ok(row) => chunk.rows.push(row),
+                Err(error) => chunk.notices.push(format!(
+                    "skipped a line of {} at byte {start} that is not a row of this version: {error}",
+                    path.display()
+                )),
+            }
+        }
+    }
+    Ok(chunk)
+}
+
+/// The newest answers to `task` in `form`, with the header of their file; `None` if there are none.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn newest_answers(
+    folder: &RunFolder,
+    task: &str,
+    form: ScoringForm,
+) -> Result<Option<(EvalHeader, Vec<ItemRow>)>, RunLogError> {
+    // Rows of other tasks are told apart before they are parsed.
+    let named = serde_json::to_string(task).unwrap_or_default();
+    let wanted = |line: &[u8]| line.windows(named.len()).any(|part| part == named.as_bytes());
+    for number in eval_numbers(folder)?.into_iter().rev() {
+        let path = eval_path(folder, number);
+        let (mut header, mut answers, mut offset) = (None, Vec::new(), 0);
+        loop {
+            let chunk = read_evals(&path, offset, &wanted)?;
+            header = header.or(chunk.header);
+            answers.extend(chunk.rows.into_iter().filter_map(|row| match row {
+                EvalRow::Item { task: of, form: asked, item } => (of == task && asked == form).then_some(item),
+                EvalRow::Task(_) | EvalRow::Group { .. } | EvalRow::Family { .. } => None,
+            }));
+            if chunk.next_offset == offset {
+                break;
+            }
+            offset = chunk.next_offset;
+        }
+        if let Some(header) = header
+            && !answers.is_empty()
+        {
+            return Ok(Some((header, answers)));
+        }
+    }
+    Ok(None)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::RunEvent;
-    use crate::core::task::{TaskMetric, TaskScore, TaskScores};
+    use crate::core::task::{ItemMarks, TaskMetric, TaskRecord, TaskScore, TaskScores};
     use crate::runlog::Home;
 
     #[test]
@@ -139,8 +248,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let run: RunId = "0123456789ab".parse().unwrap();
         let folder = Home::new(home.path()).run(&run);
-        let header =
-            EvalHeader { format: EVAL_FORMAT, run, step: 20, program_version: "test".to_owned(), limit: Some(3) };
+        let header = EvalHeader::new(run, 20, Some(3), vec!["shipped:world".to_owned()]);
         let score = TaskScore { value: 0.5, stderr: Some(0.25), chance: None };
         let item = ItemRow {
             document: 0,
@@ -154,25 +262,30 @@ mod tests {
             EvalRow::Item { task: "t".to_owned(), form: ScoringForm::Plain, item },
             EvalRow::Task(StampedEvent {
                 time_ms: 5,
-                event: RunEvent::TaskScored {
+                event: RunEvent::TaskScored(TaskRecord {
                     step: 20,
                     task: "t".to_owned(),
+                    tags: Vec::new(),
                     form: ScoringForm::Plain,
                     scores: TaskScores::from([(TaskMetric::Acc, score)]),
                     items: 1,
+                    right: ItemMarks::new(&[true]),
                     seconds: 0.5,
-                },
+                }),
             }),
         ];
         for number in 1..3 {
             let mut log = EvalLog::create(&folder, &header).unwrap();
             assert!(log.path().ends_with(format!("{number:04}.jsonl")));
             rows.iter().for_each(|row| log.append(row).unwrap());
-            let text = std::fs::read_to_string(log.path()).unwrap();
-            let mut lines = text.lines();
-            assert_eq!(serde_json::from_str::<EvalHeader>(lines.next().unwrap()).unwrap(), header);
-            let read: Vec<EvalRow> = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
-            assert_eq!(read, rows);
+            let chunk = read_evals(log.path(), 0, &|_| true).unwrap();
+            assert_eq!((chunk.header.as_ref(), chunk.rows.as_slice()), (Some(&header), rows.as_slice()));
+            assert_eq!(read_evals(log.path(), chunk.next_offset, &|_| true).unwrap().rows, []);
         }
+        assert_eq!(eval_numbers(&folder).unwrap(), [1, 2]);
+        let (found, answers) = newest_answers(&folder, "t", ScoringForm::Plain).unwrap().unwrap();
+        assert_eq!((found, answers.len()), (header, 1));
+        assert_eq!(newest_answers(&folder, "t", ScoringForm::Sentinel).unwrap(), None);
+        assert_eq!(newest_answers(&folder, "u", ScoringForm::Plain).unwrap(), None);
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::core::event::LOG_FORMAT;
-use crate::core::task::TaskScore;
+use crate::core::task::{TaskRecord, TaskScore};
 use crate::core::{EventSink, Metrics, RunEvent, RunId, SinkError, StampedEvent};
 
 use super::error::RunLogError;
@@ -104,7 +104,8 @@ const fn must_survive_power_cut(event: &RunEvent) -> bool {
         | RunEvent::StepLogged { .. }
         | RunEvent::Validated { .. }
         | RunEvent::RankMeasured { .. }
-        | RunEvent::TaskScored { .. }
+        | RunEvent::TaskScored(_)
+        | RunEvent::ZeroShotMeasured { .. }
         | RunEvent::SampleGenerated { .. }
         | RunEvent::Heartbeat { .. }
         | RunEvent::Warned { .. } => false,
@@ -124,7 +125,10 @@ fn non_finite(event: &RunEvent) -> Option<&'static str> {
         RunEvent::RankMeasured { seconds, metrics, report, .. } => in_number("seconds", *seconds)
             .or_else(|| in_metrics(metrics))
             .or_else(|| (!report.is_finite()).then_some("report")),
-        RunEvent::TaskScored { seconds, scores, .. } => {
+        RunEvent::ZeroShotMeasured { seconds, metrics, .. } => {
+            in_number("seconds", *seconds).or_else(|| in_metrics(metrics))
+        }
+        RunEvent::TaskScored(TaskRecord { seconds, scores, .. }) => {
             let finite = |score: &TaskScore| {
                 [Some(score.value), score.stderr, score.chance].into_iter().flatten().all(f64::is_finite)
             };

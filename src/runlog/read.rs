@@ -70,7 +70,8 @@ pub fn read_from(path: &Path, offset: u64) -> Result<LogChunk, RunLogError> {
     Ok(chunk)
 }
 
-fn whole_lines(file: &mut File, offset: u64) -> io::Result<Vec<u8>> {
+/// The whole lines of a file from `offset` on, some megabytes at most.
+pub(super) fn whole_lines(file: &mut File, offset: u64) -> io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     loop {

@@ -69,16 +69,21 @@ enum Refused {
     Study(PlanError),
 }
 
-/// Expand `study` over `corpus` for a program of `program_version`.
+/// Expand `study` over `corpus`, its zero-shot tasks as they are now, for a program of `program_version`.
 ///
 /// # Errors
 /// A value that makes no sense in any cell; the message names its key.
-pub fn plan(study: &StudySpec, corpus: &CorpusFacts, program_version: &str) -> Result<Plan, PlanError> {
+pub fn plan(
+    study: &StudySpec,
+    corpus: &CorpusFacts,
+    tasks_fingerprint: Option<&str>,
+    program_version: &str,
+) -> Result<Plan, PlanError> {
     check::study(study)?;
     let mut known: BTreeSet<RunId> = BTreeSet::new();
     let mut result = Plan { runs: Vec::new(), refusals: Vec::new() };
     for cell in cells(study) {
-        match resolve(study, corpus, program_version, &cell) {
+        match resolve(study, corpus, (tasks_fingerprint, program_version), &cell) {
             Ok(run) => {
                 if known.insert(run.id.clone()) {
                     result.runs.push(run);
@@ -151,7 +156,12 @@ fn refuse<T>(name: &str, reason: String) -> Result<T, Refused> {
     Err(Refused::Cell(Refusal { cell: name.to_owned(), reason }))
 }
 
-fn resolve(study: &StudySpec, corpus: &CorpusFacts, program_version: &str, cell: &Cell) -> Result<RunSpec, Refused> {
+fn resolve(
+    study: &StudySpec,
+    corpus: &CorpusFacts,
+    (tasks_fingerprint, program_version): (Option<&str>, &str),
+    cell: &Cell,
+) -> Result<RunSpec, Refused> {
     let name = format!("{}:{}", cell.architecture, cell.objective);
     let objective = ObjectiveSpec {
         objective: cell.objective,
@@ -191,6 +201,7 @@ fn resolve(study: &StudySpec, corpus: &CorpusFacts, program_version: &str, cell:
         },
         parent: None,
         probes: study.probes.clone(),
+        tasks_fingerprint: tasks_fingerprint.map(ToOwned::to_owned),
         execution: ExecutionSpec {
             device: study.execution.device,
             threads: study.execution.threads,

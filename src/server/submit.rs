@@ -8,7 +8,8 @@ use super::studies::StudyRecord;
 use crate::core::study::StudySpec;
 use crate::core::summary::PlanReport;
 use crate::core::{Control, RunSpec, StudyId};
-use crate::corpus::{CorpusError, Survey, survey};
+use crate::corpus::{Survey, survey};
+use crate::eval::fingerprint;
 use crate::schedule::{CorpusFacts, plan, report};
 use crate::wire::Reply;
 
@@ -24,7 +25,7 @@ pub(super) struct Surveyed {
     asker: Asker,
     study: StudySpec,
     submit: bool,
-    survey: Result<Survey, CorpusError>,
+    survey: Result<(Survey, Option<String>), String>,
 }
 
 /// The files of a study were written.
@@ -36,8 +37,15 @@ pub(super) struct Recorded {
     result: anyhow::Result<()>,
 }
 
+/// Texts and tasks of a study. Blocking.
+fn read_all(study: &StudySpec) -> Result<(Survey, Option<String>), String> {
+    let survey = survey(&study.corpus).map_err(|error| error.to_string())?;
+    let tasks = fingerprint(&study.probes.zero_shot).map_err(|error| error.to_string())?;
+    Ok((survey, tasks))
+}
+
 impl Engine {
-    /// First step, beside the loop: read the texts.
+    /// First step, beside the loop: read the texts and tasks.
     pub(super) fn survey(&mut self, asker: Asker, study: StudySpec, submit: bool) {
         if submit && let Some(message) = self.name_conflict(&study) {
             return self.refuse(asker, message);
@@ -48,7 +56,7 @@ impl Engine {
         }
         let news = self.news.clone();
         tokio::task::spawn_blocking(move || {
-            let survey = survey(&study.corpus);
+            let survey = read_all(&study);
             _ = news.blocking_send(Happened::Surveyed(Box::new(Surveyed { asker, study, submit, survey })));
         });
     }
@@ -75,8 +83,9 @@ impl Engine {
         };
         let survey = match survey {
             Ok(survey) => survey,
-            Err(error) => return refuse(self, error.to_string()),
+            Err(message) => return refuse(self, message),
         };
+        let (survey, tasks) = survey;
         let directory = self.home.corpora_dir().join(&survey.fingerprint);
         let ready = self.ready.contains(&survey.fingerprint) || self.corpus_is_whole(&survey.fingerprint);
         if ready {
@@ -91,7 +100,7 @@ impl Engine {
             train_bytes: survey.train.bytes,
             ready,
         };
-        let plan = match plan(&study, &corpus, env!("CARGO_PKG_VERSION")) {
+        let plan = match plan(&study, &corpus, tasks.as_deref(), env!("CARGO_PKG_VERSION")) {
             Ok(plan) => plan,
             Err(error) => return refuse(self, error.to_string()),
         };

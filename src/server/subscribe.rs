@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::engine::{Engine, Happened};
 use super::requests::read::{RANK_REPORTS, RunQuestion};
 use super::session::{Encoded, SessionId, Shown};
+use super::summary::BoardQuestion;
 use crate::core::summary::LabSummary;
 use crate::core::{Metric, RunId};
 use crate::store::{StoreError, StoreHandle};
@@ -81,6 +82,7 @@ impl Publishing {
 enum Draft {
     Ready(Update),
     Curves(Vec<RunId>, Metric, usize),
+    Board(BoardQuestion),
     Run(Box<RunQuestion>),
     Rank(RunId),
 }
@@ -149,16 +151,10 @@ impl Engine {
     }
 
     /// `None` if there is nothing to show, as for a run that does not exist.
-    fn draft(&mut self, topic: &Topic) -> Option<Draft> {
+    fn draft(&self, topic: &Topic) -> Option<Draft> {
         match topic {
             Topic::Lab => Some(Draft::Ready(Update::Lab(Box::new(self.lab())))),
-            Topic::Leaderboard { study } => match self.table(study.as_ref()) {
-                Ok(table) => Some(Draft::Ready(Update::Leaderboard(table))),
-                Err(error) => {
-                    self.notice(format!("could not make the leaderboard: {error}"));
-                    None
-                }
-            },
+            Topic::Leaderboard { study, budget } => Some(Draft::Board(self.board_question(study.as_ref(), *budget))),
             Topic::Curves { runs, metric, width } => Some(Draft::Curves(runs.clone(), *metric, *width)),
             Topic::Run { run } => self.run_question(run).map(|question| Draft::Run(Box::new(question))),
             Topic::Rank { run } => self.runs.contains_key(run).then(|| Draft::Rank(run.clone())),
@@ -189,6 +185,7 @@ fn value(store: &StoreHandle, topic: Topic, viewers: Vec<Viewer>, draft: Draft) 
             store
                 .call("curves", move |store| runs.iter().map(|run| store.curve(run, metric, Some(width))).collect())?,
         ),
+        Draft::Board(question) => Update::Leaderboard(question.answer(store)?),
         Draft::Run(question) => Update::Run(Box::new(question.answer(store)?)),
         Draft::Rank(run) => Update::Rank(store.call("rank", move |store| store.ranks(&run, RANK_REPORTS))?),
     };
@@ -225,6 +222,7 @@ impl io::Write for Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::board::EqualBudget;
 
     #[test]
     fn time_alone_is_no_news() {
@@ -253,6 +251,9 @@ mod tests {
         let rank = |n| Topic::Rank { run: run(n) };
         assert!(changes.touch(&rank(1)) && !changes.touch(&rank(2)));
         let lab_only = Changes { lab: true, ..Changes::default() };
-        assert!(lab_only.touch(&Topic::Lab) && !lab_only.touch(&Topic::Leaderboard { study: None }));
+        assert!(
+            lab_only.touch(&Topic::Lab)
+                && !lab_only.touch(&Topic::Leaderboard { study: None, budget: EqualBudget::AsTrained })
+        );
     }
 }

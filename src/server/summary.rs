@@ -1,13 +1,44 @@
-//! What screens and commands are shown, made from what the engine knows: no files, no store.
+//! What screens and commands are shown, made from what the engine knows, and the table also from
+//! the store.
 //! Promises: one place for every number, so that two screens cannot disagree.
 
 use std::collections::BTreeMap;
 
 use super::engine::{Engine, RunRecord};
-use crate::core::summary::{LabSummary, Leaderboard, PreparationSummary, RunSummary, SlotSummary, StudySummary};
+use crate::core::board::{EqualBudget, Leaderboard};
+use crate::core::summary::{LabSummary, PreparationSummary, RunSummary, SlotSummary, StudySummary};
 use crate::core::{Metric, RunId, RunSpec, RunStatus, StudyId};
 use crate::schedule::Workload;
-use crate::store::leaderboard;
+use crate::store::{RunEvidence, StoreError, StoreHandle, leaderboard};
+
+/// The runs of a table.
+pub(super) struct BoardQuestion {
+    study: Option<StudyId>,
+    budget: EqualBudget,
+    runs: Vec<(RunSpec, RunSummary)>,
+}
+
+impl BoardQuestion {
+    /// Ask the store. Blocking.
+    pub(super) fn answer(self, store: &StoreHandle) -> Result<Leaderboard, StoreError> {
+        let Self { study, budget, runs } = self;
+        let cut = match budget {
+            EqualBudget::AsTrained | EqualBudget::Parameters => false,
+            EqualBudget::Flops | EqualBudget::Tokens | EqualBudget::WallClock => true,
+        };
+        let mut evidence = Vec::with_capacity(runs.len());
+        for (spec, summary) in runs {
+            let run = spec.id.clone();
+            let (records, curves) = store.call("leaderboard", move |store| {
+                let metrics: &[Metric] = if cut { &Metric::ALL } else { &[] };
+                let curve = |metric: &Metric| Ok((*metric, store.curve(&run, *metric, None)?.points));
+                Ok((store.scores(&run, cut)?, metrics.iter().map(curve).collect::<Result<Vec<_>, StoreError>>()?))
+            })?;
+            evidence.push(RunEvidence::new(spec, summary, records, curves));
+        }
+        leaderboard(study, budget, evidence).map_err(|error| StoreError::Row(error.to_string()))
+    }
+}
 
 impl Engine {
     /// Places in the queue of those that really wait, from 0.
@@ -125,13 +156,11 @@ impl Engine {
         }
     }
 
-    /// The table of lineages, of one study or of all.
-    pub(super) fn table(&self, study: Option<&StudyId>) -> Result<Leaderboard, serde_json::Error> {
+    /// The table of lineages, of one study or of all, but for what the store must add.
+    pub(super) fn board_question(&self, study: Option<&StudyId>, budget: EqualBudget) -> BoardQuestion {
         let records = self.runs.values().filter(|record| study.is_none_or(|study| record.studies.contains(study)));
-        let runs: Vec<(&RunSpec, RunSummary)> =
-            records.map(|record| (&record.spec, self.summary_at(record, None))).collect();
-        let rows: Vec<(&RunSpec, &RunSummary)> = runs.iter().map(|(spec, summary)| (*spec, summary)).collect();
-        leaderboard(study.cloned(), &rows)
+        let runs = records.map(|record| (record.spec.clone(), self.summary_at(record, None))).collect();
+        BoardQuestion { study: study.cloned(), budget, runs }
     }
 
     /// What the machine has shown and still has to do. Speed is that of finished runs, or of running ones before any

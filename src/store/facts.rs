@@ -82,6 +82,9 @@ pub struct LogFacts {
     pub first_event_ms: u64,
     /// Time of the newest event; 0 if there is none.
     pub last_event_ms: u64,
+    /// Bytes read of each file of later evaluations, by its number.
+    #[serde(default)]
+    pub evals: BTreeMap<u32, u64>,
     /// Each attempt that has a log, by number.
     pub attempts: BTreeMap<u32, AttemptFacts>,
 }
@@ -142,7 +145,7 @@ pub fn fold(facts: &mut LogFacts, attempt: u32, event: &StampedEvent) {
             facts.validated_step = Some(*step);
             facts.latest.extend(metrics);
         }
-        RunEvent::RankMeasured { step, metrics, .. } => {
+        RunEvent::RankMeasured { step, metrics, .. } | RunEvent::ZeroShotMeasured { step, metrics, .. } => {
             own.step = own.step.max(*step);
             facts.latest.extend(metrics);
         }
@@ -159,7 +162,7 @@ pub fn fold(facts: &mut LogFacts, attempt: u32, event: &StampedEvent) {
             end(facts, attempt, None, Ending::Diverged { step: *step, reason: reason.clone() });
         }
         RunEvent::Failed { message } => end(facts, attempt, None, Ending::Failed { message: message.clone() }),
-        RunEvent::TaskScored { .. } | RunEvent::SampleGenerated { .. } | RunEvent::Warned { .. } => {}
+        RunEvent::TaskScored(_) | RunEvent::SampleGenerated { .. } | RunEvent::Warned { .. } => {}
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::runlog::{Home, RunFolder};
 
 use super::error::StoreError;
-use super::ingest::{EVENTS_PER_FLUSH, Ingested, Synced, next_lines};
+use super::ingest::{EVENTS_PER_FLUSH, Ingested, Synced, next_lines, next_scores};
 use super::open::{Opened, Store};
 
 /// A pause of the questions that is long enough to flush in.
@@ -92,13 +92,22 @@ impl StoreHandle {
         loop {
             let id = run.id().clone();
             let facts = self.call("facts", move |store| store.facts(&id))?;
-            let Some(lines) = next_lines(run, facts.as_ref())? else { return Ok(synced) };
+            let Some(lines) = next_lines(run, facts.as_ref())? else { break };
             let id = run.id().clone();
             let (ingested, lines) =
                 self.call("ingest", move |store| store.ingest(&id, &lines).map(|ingested| (ingested, lines)))?;
             if ingested == Ingested::Applied {
                 synced.add(lines);
             }
+        }
+        loop {
+            let id = run.id().clone();
+            let facts = self.call("facts", move |store| store.facts(&id))?;
+            let Some(scores) = next_scores(run, facts.as_ref())? else { return Ok(synced) };
+            let id = run.id().clone();
+            synced.notices.extend(scores.notices.iter().cloned());
+            synced.scored = true;
+            self.call("ingest scores", move |store| store.ingest_scores(&id, &scores))?;
         }
     }
 

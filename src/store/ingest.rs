@@ -5,7 +5,9 @@ use std::io;
 
 use crate::core::rank::RankAtStep;
 use crate::core::summary::Sample;
+use crate::core::task::TaskRecord;
 use crate::core::{Metrics, RunEvent, RunId, StampedEvent};
+use crate::runlog::evals::{EvalRow, eval_numbers, eval_path, read_evals};
 use crate::runlog::{Home, RunFolder, RunLogError, read_from};
 
 use super::error::StoreError;
@@ -45,6 +47,8 @@ pub enum Ingested {
 pub struct Synced {
     /// New events that were applied, in order.
     pub events: Vec<StampedEvent>,
+    /// Whether scores of later evaluations were among them.
+    pub scored: bool,
     /// Damaged lines, in words.
     pub notices: Vec<String>,
 }
@@ -93,6 +97,44 @@ pub fn next_lines(run: &RunFolder, facts: Option<&LogFacts>) -> Result<Option<Ne
     Ok(None)
 }
 
+/// Scores of a later evaluation that the index does not have yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewScores {
+    /// Number of the file.
+    pub number: u32,
+    /// Where its unread lines begin.
+    pub offset_before: u64,
+    /// The scores among them.
+    pub records: Vec<TaskRecord>,
+    /// Where they end.
+    pub offset_after: u64,
+    /// Damaged lines, in words.
+    pub notices: Vec<String>,
+}
+
+/// The next unread lines of a run's later evaluations; `None` if there are none. A worker's file has answers only: its
+/// scores are in its log.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn next_scores(run: &RunFolder, facts: Option<&LogFacts>) -> Result<Option<NewScores>, RunLogError> {
+    for number in eval_numbers(run)? {
+        let offset_before = facts.and_then(|facts| facts.evals.get(&number).copied()).unwrap_or(0);
+        let is_score = |line: &[u8]| line.starts_with(br#"{"row":"task""#);
+        let chunk = read_evals(&eval_path(run, number), offset_before, &is_score)?;
+        if chunk.next_offset > offset_before {
+            let record = |row| match row {
+                EvalRow::Task(StampedEvent { event: RunEvent::TaskScored(record), .. }) => Some(record),
+                EvalRow::Task(_) | EvalRow::Item { .. } | EvalRow::Group { .. } | EvalRow::Family { .. } => None,
+            };
+            let records = chunk.rows.into_iter().filter_map(record).collect();
+            let (offset_after, notices) = (chunk.next_offset, chunk.notices);
+            return Ok(Some(NewScores { number, offset_before, records, offset_after, notices }));
+        }
+    }
+    Ok(None)
+}
+
 /// Read whatever is new in a run's logs into the index.
 ///
 /// # Errors
@@ -103,6 +145,11 @@ pub fn sync(store: &Store, run: &RunFolder) -> Result<Synced, StoreError> {
         if store.ingest(run.id(), &lines)? == Ingested::Applied {
             synced.add(lines);
         }
+    }
+    while let Some(scores) = next_scores(run, store.facts(run.id())?.as_ref())? {
+        store.ingest_scores(run.id(), &scores)?;
+        synced.notices.extend(scores.notices);
+        synced.scored = true;
     }
     Ok(synced)
 }
@@ -158,6 +205,33 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Apply scores and their offset in one batch, if the index has read exactly up to where they begin.
+    ///
+    /// # Errors
+    /// The index cannot be read or written.
+    pub fn ingest_scores(&self, run: &RunId, scores: &NewScores) -> Result<Ingested, StoreError> {
+        let mut facts = self.facts(run)?.unwrap_or_default();
+        let offset = facts.evals.get(&scores.number).copied().unwrap_or(0);
+        if offset != scores.offset_before {
+            return Ok(Ingested::Elsewhere { offset });
+        }
+        let mut batch = sled::Batch::default();
+        for record in &scores.records {
+            let key = tables::score_key(run, record);
+            // A glance at a few items does not replace what all of them gave.
+            let known = self.records()?.get(&key)?.and_then(|value| serde_json::from_slice::<TaskRecord>(&value).ok());
+            if known.is_none_or(|known| known.items <= record.items) {
+                batch.insert(key, json(record)?);
+            }
+        }
+        facts.evals.insert(scores.number, scores.offset_after);
+        batch.insert(tables::prefix(Kind::Facts, run), json(&facts)?);
+        self.records()?.apply_batch(batch)?;
+        Ok(Ingested::Applied)
+    }
+}
+
 fn json<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
     serde_json::to_vec(value).map_err(|error| StoreError::Row(error.to_string()))
 }
@@ -181,6 +255,10 @@ fn rows(run: &RunId, facts: &LogFacts, attempt: u32, place: u64, event: &Stamped
             let point = (tables::point_key(Kind::Probe, run, *step), between_steps(facts, *step, metrics));
             return Ok(vec![(tables::point_key(Kind::Rank, run, *step), json(&report)?), point]);
         }
+        RunEvent::TaskScored(record) => (tables::score_key(run, record), json(record)?),
+        RunEvent::ZeroShotMeasured { step, metrics, .. } => {
+            (tables::point_key(Kind::ZeroShot, run, *step), between_steps(facts, *step, metrics))
+        }
         RunEvent::SampleGenerated { step, prompt, text } => {
             let sample = Sample { step: *step, prompt: prompt.clone(), text: text.clone() };
             (tables::sample_key(run, *step, prompt), json(&sample)?)
@@ -188,7 +266,6 @@ fn rows(run: &RunId, facts: &LogFacts, attempt: u32, place: u64, event: &Stamped
         RunEvent::Heartbeat { .. } => return Ok(Vec::new()),
         RunEvent::Started { .. }
         | RunEvent::Resumed { .. }
-        | RunEvent::TaskScored { .. }
         | RunEvent::CheckpointSaved { .. }
         | RunEvent::Paused { .. }
         | RunEvent::Diverged { .. }

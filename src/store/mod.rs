@@ -10,13 +10,13 @@ pub mod open;
 pub mod ingest;
 pub mod query;
 pub mod thin;
-pub mod leaderboard;
+pub mod board;
 pub mod handle;
 
+pub use board::{RunEvidence, leaderboard};
 pub use error::StoreError;
 pub use facts::{AttemptFacts, Ending, LogFacts, fold};
 pub use handle::StoreHandle;
 pub use ingest::{Ingested, NewLines, Synced, next_lines, reindex, sync};
-pub use leaderboard::leaderboard;
 pub use open::{Opened, Store};
 pub use thin::thin;

@@ -1,9 +1,12 @@
-//! Questions to the index: facts, curves, ranks, samples, events. Every answer is a value of `core`.
+//! Questions to the index: facts, curves, ranks, scores, samples, events. Every answer is a value of `core`.
+
+use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 
 use crate::core::rank::{RankAtStep, RankHistory};
 use crate::core::summary::{Curve, Point, Sample};
+use crate::core::task::TaskRecord;
 use crate::core::{Metric, RunId, StampedEvent};
 
 use super::error::StoreError;
@@ -88,7 +91,7 @@ impl Store {
     /// The index cannot be read.
     pub fn curve(&self, run: &RunId, metric: Metric, width: Option<usize>) -> Result<Curve, StoreError> {
         let mut points = Vec::new();
-        for kind in [Kind::Validation, Kind::Probe, Kind::Training] {
+        for kind in [Kind::Validation, Kind::Probe, Kind::ZeroShot, Kind::Training] {
             if points.is_empty() {
                 points = self.points(kind, run, metric)?;
             }
@@ -139,6 +142,22 @@ impl Store {
             reports.push(if back == 0 { at } else { RankAtStep { report: at.report.without_spectra(), ..at } });
         }
         Ok(RankHistory { run: run.clone(), reports })
+    }
+
+    /// The newest scores of every task that was asked of a run, by form and name; with `all`, those of every step, in
+    /// order of time.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn scores(&self, run: &RunId, all: bool) -> Result<Vec<TaskRecord>, StoreError> {
+        let rows = ascending(self.records()?, tables::prefix(Kind::Score, run)).collect::<Result<Vec<_>, _>>()?;
+        if all {
+            return rows.iter().map(|(_, value)| parse(value)).collect();
+        }
+        // Later steps replace earlier ones, and only what is left is parsed.
+        let newest: BTreeMap<&[u8], &[u8]> =
+            rows.iter().map(|(key, value)| (tables::score_name(key), value.as_slice())).collect();
+        newest.into_values().map(parse).collect()
     }
 
     /// The newest `limit` samples, newest first.

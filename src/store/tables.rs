@@ -3,7 +3,7 @@
 //!
 //! Tree `meta-1`: `layout` → [`layout`], text. An index with another layout is set aside and rebuilt.
 //!
-//! Tree `records-1`, keys `kind ‖ run id (12 bytes) ‖ …`, numbers big-endian so that they sort:
+//! Tree `records-2`, keys `kind ‖ run id (12 bytes) ‖ …`, numbers big-endian so that they sort:
 //!
 //! | kind | rest of the key | value |
 //! |---|---|---|
@@ -14,10 +14,13 @@
 //! | 4 event | attempt u32, place in the log u64 | JSON of `StampedEvent` |
 //! | 5 rank | step u64 | JSON of `RankAtStep` |
 //! | 6 probe | step u64 | point: the metrics of a rank report |
+//! | 7 score | step u64, form u8, task | JSON of `TaskRecord` |
+//! | 8 zero-shot | step u64 | point: the means over the tasks of a probe |
 //!
 //! A point is tokens u64 ‖ seconds f64 ‖ (place in `Metric::ALL` u8 ‖ value f64)…
 
 use crate::core::summary::Point;
+use crate::core::task::{ScoringForm, TaskRecord};
 use crate::core::{Metric, Metrics, RunId};
 
 /// A key and its value.
@@ -26,7 +29,7 @@ pub type Row = (Vec<u8>, Vec<u8>);
 /// Name of the tree that says how the others are laid out.
 pub(super) const META: &str = "meta-1";
 /// Name of the tree of all rows.
-pub(super) const RECORDS: &str = "records-1";
+pub(super) const RECORDS: &str = "records-2";
 /// Key of the layout in [`META`].
 pub(super) const LAYOUT_KEY: &str = "layout";
 
@@ -47,6 +50,8 @@ pub(super) enum Kind {
     Event = 4,
     Rank = 5,
     Probe = 6,
+    Score = 7,
+    ZeroShot = 8,
 }
 
 /// All keys of one kind.
@@ -73,6 +78,22 @@ pub(super) fn sample_key(run: &RunId, step: u64, prompt: &str) -> Vec<u8> {
     let mut key = point_key(Kind::Sample, run, step);
     key.extend(prompt.bytes().take(64));
     key
+}
+
+/// Key of a task's score.
+pub(super) fn score_key(run: &RunId, record: &TaskRecord) -> Vec<u8> {
+    let mut key = point_key(Kind::Score, run, record.step);
+    key.push(match record.form {
+        ScoringForm::Plain => 0,
+        ScoringForm::Sentinel => 1,
+    });
+    key.extend(record.task.bytes());
+    key
+}
+
+/// What tells one score's task and form from another's: the key behind the step.
+pub(super) fn score_name(key: &[u8]) -> &[u8] {
+    key.get(1 + crate::core::id::RUN_ID_LENGTH + 8..).unwrap_or_default()
 }
 
 /// Key of an event.

@@ -1,4 +1,4 @@
-//! The training loop, in the order one would say it aloud, with its checkpoints, validation, ranks and samples.
+//! The training loop, in the order one would say it aloud, with its checkpoints, validation, ranks, zero-shot probes and samples.
 //! Promises: the same spec and corpus give the same losses bit for bit on a processor, interrupted or not.
 //! Must not know: where events go, who asks for a pause, what else runs.
 
@@ -11,6 +11,7 @@ pub mod sample;
 pub mod scoring;
 pub mod trainer;
 pub mod yardstick;
+pub mod zero_shot;
 
 use std::path::PathBuf;
 

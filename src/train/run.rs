@@ -1,4 +1,5 @@
-//! A whole run: restore, then step, log, validate, measure ranks, sample, save, until the budget is spent or someone asks to leave.
+//! A whole run: restore, then step, log, validate, measure ranks, ask tasks, sample, save, until the budget is spent or
+//! someone asks to leave.
 
 use std::path::Path;
 
@@ -6,10 +7,13 @@ use super::checkpoint::{self, State};
 use super::examples::{Examples, ValidationTotals};
 use super::rank_probe::RankProbe;
 use super::sample::sample;
+use super::zero_shot::{Answers, ZeroShotProbe};
 use super::{StepReport, TrainError, Trainer, Yardstick};
 use crate::core::cost::step_tokens;
+use crate::core::task::TaskRecord;
 use crate::core::{Control, ControlSource, EventSink, Metric, Metrics, RunEvent, RunSpec};
 use crate::corpus::Corpus;
+use crate::eval::TaskReport;
 use crate::objective::Batch;
 
 /// Seconds without another event after which a heartbeat is sent.
@@ -21,6 +25,8 @@ pub struct Surroundings<'a> {
     pub sink: &'a mut dyn EventSink,
     /// What is wished.
     pub control: &'a mut dyn ControlSource,
+    /// Where the answers of the last zero-shot probe go.
+    pub answers: Answers<'a>,
     /// Seconds on a clock that never goes back.
     pub clock: &'a dyn Fn() -> f64,
 }
@@ -51,6 +57,9 @@ struct Run<'a, 'b> {
     totals: ValidationTotals,
     rank: Option<RankProbe>,
     yardstick: Yardstick,
+    zero_shot: Option<ZeroShotProbe>,
+    /// Training seconds of this process.
+    trained: f64,
     state: State,
     saved: Option<u64>,
     spoke: f64,
@@ -76,6 +85,10 @@ pub fn train(
     let totals = examples.totals(&validation);
     let rank = rank_probe(spec, corpus, &mut warnings)?;
     let yardstick = Yardstick::new(spec, corpus)?;
+    let zero_shot = ZeroShotProbe::new(spec, &mut |warning| warnings.push(warning)).unwrap_or_else(|reason| {
+        warnings.push(format!("zero-shot tasks are not asked: {reason}"));
+        None
+    });
     let saved = restored.as_ref().map(|state| state.step);
     let state = restored.unwrap_or_else(|| State::start(spec.id.clone(), spec.seed));
     let spoke = (outside.clock)();
@@ -90,6 +103,8 @@ pub fn train(
         totals,
         rank,
         yardstick,
+        zero_shot,
+        trained: 0.0,
         state,
         saved,
         spoke,
@@ -166,6 +181,7 @@ impl Run<'_, '_> {
         self.state.cursor += self.spec.training.batch_size as u64;
         self.state.tokens += tokens;
         self.state.elapsed_s += seconds;
+        self.trained += seconds;
         let last = self.state.step == self.spec.training.steps;
         if last || due(self.state.step, self.spec.probes.log_every) {
             let metrics = Metrics::from([
@@ -180,7 +196,7 @@ impl Run<'_, '_> {
         Ok(())
     }
 
-    /// Validation, ranks, sample and checkpoint, in this order, so that nothing is missing before a checkpoint.
+    /// Validation, ranks, tasks, sample and checkpoint, in this order, so that nothing is missing before a checkpoint.
     fn probe(&mut self) -> Result<(), TrainError> {
         let step = self.state.step;
         let last = step == self.spec.training.steps;
@@ -189,6 +205,9 @@ impl Run<'_, '_> {
         }
         if last || due(step, self.spec.probes.rank_every) {
             self.measure_rank()?;
+        }
+        if last || self.zero_shot.as_ref().is_some_and(|probe| probe.is_due(step, self.trained)) {
+            self.ask_tasks(last)?;
         }
         if self.spec.probes.sample_every > 0 && (last || due(step, self.spec.probes.sample_every)) {
             let (prompt, text) = sample(&self.trainer, self.corpus, self.spec.probes.sample_tokens)?;
@@ -236,6 +255,30 @@ impl Run<'_, '_> {
             }
             Err(error) => Err(error),
         }
+    }
+
+    fn ask_tasks(&mut self, end: bool) -> Result<(), TrainError> {
+        let (step, began) = (self.state.step, (self.outside.clock)());
+        let Self { zero_shot: Some(probe), trainer, corpus, outside, spoke, .. } = self else { return Ok(()) };
+        let Surroundings { sink, answers, clock, .. } = outside;
+        let mut receive = |report: &TaskReport, record: TaskRecord| {
+            if end {
+                answers(step, report, record.form)?;
+            }
+            *spoke = clock();
+            Ok(sink.record(RunEvent::TaskScored(record))?)
+        };
+        let totals = probe.measure(trainer, corpus, end, *clock, &mut receive)?;
+        let seconds = (self.outside.clock)() - began;
+        if let Some(probe) = &mut self.zero_shot
+            && !end
+        {
+            probe.charge(seconds);
+        }
+        for message in totals.notices {
+            self.tell(RunEvent::Warned { message })?;
+        }
+        self.tell(RunEvent::ZeroShotMeasured { step, metrics: totals.metrics, items: totals.items, seconds })
     }
 
     fn save(&mut self) -> Result<(), TrainError> {

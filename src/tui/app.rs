@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{ScreenConfig, Theme};
-use crate::core::summary::{Curve, LabSummary, Leaderboard, RunDetail, RunSummary};
+use crate::core::board::{EqualBudget, Leaderboard};
+use crate::core::summary::{Curve, LabSummary, RunDetail, RunSummary};
 use crate::core::{Metric, RunId, RunStatus, StudyId};
 use crate::wire::{ServerInfo, Topic};
 
@@ -404,7 +405,9 @@ impl App {
             Page::Composer(_) => {}
             Page::Tab => match self.tab {
                 Tab::Lab => {}
-                Tab::Leaderboard => topics.push(Topic::Leaderboard { study: self.study.clone() }),
+                Tab::Leaderboard => {
+                    topics.push(Topic::Leaderboard { study: self.study.clone(), budget: EqualBudget::AsTrained })
+                }
                 Tab::Curves => {
                     let runs: Vec<RunId> = self.shown_curves().iter().map(|run| run.id.clone()).collect();
                     if !runs.is_empty() {
@@ -414,7 +417,7 @@ impl App {
                     }
                     // Which runs differ by their seed alone is known by the table.
                     if self.curves_view.fold {
-                        topics.push(Topic::Leaderboard { study: None });
+                        topics.push(Topic::Leaderboard { study: None, budget: EqualBudget::AsTrained });
                     }
                 }
             },

@@ -5,7 +5,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::summary::{Estimate, LeaderboardRow};
+use crate::core::board::{Estimate, LeaderboardRow};
 use crate::core::{Direction, Metric, Objective, RunId};
 
 use super::filter::Filter;
@@ -227,6 +227,8 @@ mod tests {
             objective,
             size: String::new(),
             corpus: String::new(),
+            contest: String::new(),
+            cells: [].into(),
             learning_rate: 1e-3,
             steps: 10,
             parameters: 1,

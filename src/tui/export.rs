@@ -1,7 +1,8 @@
 //! What is on the screen as CSV, with every digit: rows in the order shown, after filter, sorting and choice of runs.
 //! Promises: pure; numbers are written so that they read back as the same value. Must not know: files.
 
-use crate::core::summary::{LeaderboardRow, RunSummary};
+use crate::core::board::LeaderboardRow;
+use crate::core::summary::RunSummary;
 use crate::core::{Metric, RunId};
 
 use super::act::board_entries;

@@ -5,7 +5,8 @@
 use std::str::FromStr;
 
 use crate::core::Metric;
-use crate::core::summary::{LeaderboardRow, RunSummary};
+use crate::core::board::LeaderboardRow;
+use crate::core::summary::RunSummary;
 
 /// A parsed filter: one of these groups must hold, and of a group every term.
 #[derive(Clone, Debug, Default, PartialEq)]

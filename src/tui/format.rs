@@ -3,7 +3,8 @@
 //! columns instead. Must not know: colours or screens.
 
 use crate::core::Metric;
-use crate::core::summary::Estimate;
+use crate::core::board::Estimate;
+use crate::core::metric::Notation;
 
 /// `45s`, `3m12s`, `2h05m`, `3d04h`.
 #[must_use]
@@ -74,23 +75,12 @@ pub fn percent(share: f64) -> String {
 /// A value with the digits its metric is shown with.
 #[must_use]
 pub fn metric(metric: Metric, value: f64) -> String {
-    match metric {
-        Metric::LearningRate => learning_rate(value),
-        Metric::TokensPerSecond => count(value.round()),
-        Metric::Loss
-        | Metric::ValidationLoss
-        | Metric::Perplexity
-        | Metric::BitsPerByte
-        | Metric::ContinuationLoss
-        | Metric::ContinuationBitsPerByte
-        | Metric::ContinuationLossSentinel
-        | Metric::ContinuationBitsPerByteSentinel
-        | Metric::TargetEntropy
-        | Metric::GradNorm
-        | Metric::EffectiveRankShare => {
-            let decimals = metric.definition().decimals;
-            if value.abs() >= 1e6 { format!("{value:.2e}") } else { format!("{value:.decimals$}") }
-        }
+    let definition = metric.definition();
+    match definition.notation {
+        Notation::Scientific => learning_rate(value),
+        Notation::Count => count(value.round()),
+        Notation::Fixed if value.abs() >= 1e6 => format!("{value:.2e}"),
+        Notation::Fixed => format!("{value:.0$}", definition.decimals),
     }
 }
 

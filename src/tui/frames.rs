@@ -1,7 +1,8 @@
 //! What the server says, taken into the model.
 //! Promises: an update replaces a value whole; a cursor stays on its run. Must not know: keys.
 
-use crate::core::summary::{Leaderboard, PlanReport};
+use crate::core::board::Leaderboard;
+use crate::core::summary::PlanReport;
 use crate::core::{Metric, RunId};
 use crate::wire::{Reply, ServerFrame, Topic, Update};
 
@@ -111,6 +112,7 @@ fn take_reply(app: &mut App, purpose: Option<Pending>, reply: Reply) {
             | Reply::Curve(_)
             | Reply::Rank(_)
             | Reply::Leaderboard(_)
+            | Reply::Answers(_)
             | Reply::Lab(_)
             | Reply::Events(_),
         ) => {}

@@ -3,10 +3,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::board::{EqualBudget, Leaderboard};
 use crate::core::metric::Metric;
 use crate::core::rank::RankHistory;
 use crate::core::study::StudySpec;
-use crate::core::summary::{Curve, LabSummary, Leaderboard, PlanReport, RunDetail, RunSummary, StudySummary};
+use crate::core::summary::{Curve, LabSummary, PlanReport, RunDetail, RunSummary, StudySummary, TaskAnswers};
+use crate::core::task::ScoringForm;
 use crate::core::{RunId, StampedEvent, StudyId};
 
 /// Which runs a verb is meant for.
@@ -113,6 +115,22 @@ pub enum Request {
     GetLeaderboard {
         /// Only of this study.
         study: Option<StudyId>,
+        /// What to make equal.
+        budget: EqualBudget,
+    },
+    /// The newest answers of a run to a task.
+    GetAnswers {
+        /// Which.
+        run: RunId,
+        /// Which.
+        task: String,
+        /// How it was asked.
+        form: ScoringForm,
+    },
+    /// Look at the files of a run: something other than its worker has written there.
+    LookAt {
+        /// Which.
+        run: RunId,
     },
     /// What the Lab screen shows.
     GetLab,
@@ -153,6 +171,8 @@ pub enum Topic {
     Leaderboard {
         /// Only of this study.
         study: Option<StudyId>,
+        /// What to make equal.
+        budget: EqualBudget,
     },
     /// [`RunDetail`].
     Run {
@@ -199,6 +219,8 @@ pub enum Reply {
     Rank(RankHistory),
     /// The table.
     Leaderboard(Leaderboard),
+    /// Answers to a task.
+    Answers(Box<TaskAnswers>),
     /// The Lab.
     Lab(Box<LabSummary>),
     /// Events.

@@ -14,10 +14,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 
 use crate::core::cost::parameters;
-use crate::core::{Device, EventSink, RunEvent, RunSpec};
+use crate::core::task::ScoringForm;
+use crate::core::{Device, EventSink, RunEvent, RunSpec, SinkError};
 use crate::corpus::Corpus;
+use crate::eval::TaskReport;
 use crate::kernel::memory::retain_heap;
-use crate::runlog::{EventLog, RunFolder, RunLock, RunLogError};
+use crate::runlog::{EvalHeader, EvalLog, EvalRow, EventLog, RunFolder, RunLock, RunLogError};
 use crate::train::{Outcome, Surroundings, train};
 
 use signals::Wishes;
@@ -58,8 +60,39 @@ pub fn work(folder: &Path) -> Result<Outcome> {
 fn run(spec: &RunSpec, folder: &RunFolder, mut wishes: Wishes, log: &mut EventLog) -> Result<Outcome> {
     let corpus = Corpus::open(&spec.data.directory)?;
     let origin = Instant::now();
-    let outside = Surroundings { sink: log, control: &mut wishes, clock: &|| origin.elapsed().as_secs_f64() };
+    let mut file: Option<EvalLog> = None;
+    let mut answers = |step, report: &TaskReport, form| {
+        record_answers(spec, folder, &mut file, step, report, form).map_err(|error| SinkError(error.to_string()).into())
+    };
+    let outside = Surroundings {
+        sink: log,
+        control: &mut wishes,
+        answers: &mut answers,
+        clock: &|| origin.elapsed().as_secs_f64(),
+    };
     Ok(train(spec, &corpus, &folder.checkpoints_dir(), outside)?)
+}
+
+/// Every answer of a task goes into a file of its own beside the log, which holds the scores.
+fn record_answers(
+    spec: &RunSpec,
+    folder: &RunFolder,
+    file: &mut Option<EvalLog>,
+    step: u64,
+    report: &TaskReport,
+    form: ScoringForm,
+) -> Result<(), RunLogError> {
+    let log = match file {
+        Some(log) => log,
+        None => {
+            let sources = spec.probes.zero_shot.clone();
+            file.insert(EvalLog::create(folder, &EvalHeader::new(spec.id.clone(), step, None, sources))?)
+        }
+    };
+    report
+        .items
+        .iter()
+        .try_for_each(|item| log.append(&EvalRow::Item { task: report.task.clone(), form, item: item.clone() }))
 }
 
 fn lock(folder: &RunFolder) -> Result<RunLock> {

@@ -2,14 +2,14 @@
 //! chance: the same values every time.
 
 use trilab::config::{ScreenConfig, Theme};
+use trilab::core::board::{Estimate, Leaderboard, LeaderboardRow};
 use trilab::core::spec::{DataSpec, SPEC_FORMAT};
 use trilab::core::study::{
     Axis, Budget, CorpusSettings, ExecutionSettings, GridSettings, ModelSettings, ObjectiveSettings, StudySpec,
     TokenizerSpec, TrainingSettings,
 };
 use trilab::core::summary::{
-    Curve, Estimate, LabSummary, Leaderboard, LeaderboardRow, PlanReport, PlannedRun, Point, Refusal, RunDetail,
-    RunSummary, Sample, SlotSummary, StudySummary,
+    Curve, LabSummary, PlanReport, PlannedRun, Point, Refusal, RunDetail, RunSummary, Sample, SlotSummary, StudySummary,
 };
 use trilab::core::{
     Architecture, Device, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective, ObjectiveSpec,
@@ -246,6 +246,10 @@ fn probes() -> ProbeSpec {
         validation_every: 100,
         validation_examples: 64,
         rank_every: 0,
+        zero_shot: Vec::new(),
+        zero_shot_every: 0,
+        zero_shot_items: 0,
+        zero_shot_share: 0.0,
         sample_every: 500,
         sample_tokens: 48,
         checkpoint_every: 500,
@@ -302,6 +306,7 @@ pub(crate) fn detail(number: u64) -> RunDetail {
         },
         parent: None,
         probes: probes(),
+        tasks_fingerprint: None,
         execution: ExecutionSpec { device: Device::Cpu, threads: 1, program_version: "0.1.0".to_owned() },
     };
     let at = |seconds: u64, event| StampedEvent { time_ms: 1_699_999_200_000 + seconds * 1_000, event };

@@ -52,11 +52,16 @@ pub(crate) fn spec(seed: u64) -> RunSpec {
             validation_every: 10,
             validation_examples: 8,
             rank_every: 0,
+            zero_shot: Vec::new(),
+            zero_shot_every: 0,
+            zero_shot_items: 0,
+            zero_shot_share: 0.0,
             sample_every: 0,
             sample_tokens: 8,
             checkpoint_every: 50,
             keep_checkpoints: 2,
         },
+        tasks_fingerprint: None,
         execution: ExecutionSpec { device: Device::Cpu, threads: 1, program_version: "0.1.0".to_owned() },
     };
     spec.id = spec.content_id().unwrap();

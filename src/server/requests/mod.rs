@@ -41,7 +41,9 @@ impl Engine {
             Request::ShowRun { run } => self.show_run(asker, &run),
             Request::GetCurve { run, metric, width } => self.get_curve(asker, run, metric, width),
             Request::GetRank { run } => self.get_rank(asker, run),
-            Request::GetLeaderboard { study } => self.get_leaderboard(asker, study),
+            Request::GetLeaderboard { study, budget } => self.get_leaderboard(asker, study, budget),
+            Request::GetAnswers { run, task, form } => self.get_answers(asker, run, task, form),
+            Request::LookAt { run } => self.look_at(asker, run),
             Request::GetLab => {
                 self.load.sample();
                 self.reply(asker, Reply::Lab(Box::new(self.lab())));

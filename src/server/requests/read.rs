@@ -4,8 +4,12 @@ use super::super::engine::{Engine, Happened};
 use super::super::session::Outbox;
 use super::super::submit::Asker;
 use super::queue::unknown;
-use crate::core::summary::{RunDetail, RunSummary};
+use crate::core::board::EqualBudget;
+use crate::core::summary::{Answer, RunDetail, RunSummary, TaskAnswers};
+use crate::core::task::ScoringForm;
 use crate::core::{Metric, RunId, RunSpec, StampedEvent, StudyId};
+use crate::eval::{ItemRow, PreparedTask, gather, read};
+use crate::runlog::evals::newest_answers;
 use crate::runlog::{RunFolder, RunLogError, read_from};
 use crate::store::{StoreError, StoreHandle};
 use crate::wire::Reply;
@@ -33,14 +37,15 @@ impl RunQuestion {
     /// Ask store and folder. Blocking.
     pub(in crate::server) fn answer(self, store: &StoreHandle) -> Result<RunDetail, StoreError> {
         let run = self.spec.id.clone();
-        let (samples, events) =
-            store.call("run", move |store| Ok((store.samples(&run, SAMPLES)?, store.events(&run, EVENTS)?)))?;
+        let (samples, events, tasks) = store.call("run", move |store| {
+            Ok((store.samples(&run, SAMPLES)?, store.events(&run, EVENTS)?, store.scores(&run, false)?))
+        })?;
         let output_tail = self
             .folder
             .output_tail(self.summary.attempt, OUTPUT_TAIL)
             .unwrap_or_else(|error| format!("(could not {error})"));
         let directory = self.folder.path().display().to_string();
-        Ok(RunDetail { summary: self.summary, spec: self.spec, samples, events, output_tail, directory })
+        Ok(RunDetail { summary: self.summary, spec: self.spec, tasks, samples, events, output_tail, directory })
     }
 }
 
@@ -114,14 +119,41 @@ impl Engine {
         });
     }
 
-    pub(super) fn get_leaderboard(&self, asker: Asker, study: Option<StudyId>) {
+    pub(super) fn get_leaderboard(&self, asker: Asker, study: Option<StudyId>, budget: EqualBudget) {
         if let Some(study) = study.as_ref().filter(|study| !self.studies.contains_key(*study)) {
             return self.refuse(asker, no_study(study));
         }
-        match self.table(study.as_ref()) {
-            Ok(table) => self.reply(asker, Reply::Leaderboard(table)),
-            Err(error) => self.refuse(asker, format!("make the leaderboard: {error}")),
+        let question = self.board_question(study.as_ref(), budget);
+        self.beside(asker, move |store| Ok(Reply::Leaderboard(question.answer(store)?)));
+    }
+
+    /// From the files of the run; the texts are made again from the task's file.
+    pub(super) fn get_answers(&self, asker: Asker, run: RunId, task: String, form: ScoringForm) {
+        if !self.runs.contains_key(&run) {
+            return self.refuse(asker, unknown(&run));
         }
+        let folder = self.home.run(&run);
+        self.beside(asker, move |_| {
+            Ok(match answers(&folder, &task, form)? {
+                Some(found) => Reply::Answers(Box::new(found)),
+                None => Reply::Refused {
+                    message: format!(
+                        "find answers of run {run} to {task} in {form} form; they are kept when a run ends and by \
+                         `trilab eval {run}`"
+                    ),
+                },
+            })
+        });
+    }
+
+    /// The run is looked at with the next look.
+    pub(super) fn look_at(&mut self, asker: Asker, run: RunId) {
+        if !self.runs.contains_key(&run) {
+            return self.refuse(asker, unknown(&run));
+        }
+        self.look_again.insert(run);
+        self.look();
+        self.reply(asker, Reply::Done);
     }
 
     /// From the logs themselves, so that nothing is thinned or left out.
@@ -149,6 +181,36 @@ fn all_events(folder: &RunFolder) -> Result<Vec<StampedEvent>, RunLogError> {
         }
     }
     Ok(events)
+}
+
+fn answers(folder: &RunFolder, task: &str, form: ScoringForm) -> Result<Option<TaskAnswers>, RunLogError> {
+    let Some((header, rows)) = newest_answers(folder, task, form)? else { return Ok(None) };
+    let limit = rows.iter().map(|row| row.document + 1).max();
+    let (prepared, notice) = match prepared(&header.sources, task, limit) {
+        Ok(prepared) => (Some(prepared), None),
+        Err(reason) => (None, Some(format!("the texts are missing: {reason}"))),
+    };
+    let answer = |row: ItemRow| {
+        let text = prepared.as_ref().and_then(|prepared| prepared.text(row.document));
+        let (context, choices) = text.map_or((None, Vec::new()), |text| (Some(text.context), text.choices));
+        let gold = row.gold.unwrap_or_default();
+        let right = row.predicted.map(|predicted| gold.contains(&predicted));
+        let mut log_likelihoods = row.log_likelihoods;
+        if !choices.is_empty() {
+            log_likelihoods.truncate(choices.len());
+        }
+        Answer { document: row.document, context, choices, log_likelihoods, predicted: row.predicted, gold, right }
+    };
+    let (run, task, step) = (header.run, task.to_owned(), header.step);
+    Ok(Some(TaskAnswers { run, task, form, step, answers: rows.into_iter().map(answer).collect(), notice }))
+}
+
+/// The prompts of a task, from where it came.
+fn prepared(sources: &[String], task: &str, limit: Option<usize>) -> Result<PreparedTask, String> {
+    let gathered = gather(sources).map_err(|error| format!("could not {error}"))?;
+    let found = gathered.suite.tasks().iter().find(|known| known.name == task);
+    let found = found.ok_or_else(|| format!("there is no task {task} in {} any more", sources.join(", ")))?;
+    PreparedTask::new(found, &read, limit).map_err(|error| format!("could not {error}"))
 }
 
 fn no_study(study: &StudyId) -> String {

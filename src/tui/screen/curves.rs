@@ -5,6 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Margin, Rect};
 use ratatui::style::{Modifier, Style};
 
+use crate::core::metric::Notation;
 use crate::core::{Metric, RunId};
 use crate::tui::app::App;
 use crate::tui::axis::{Axis, Writing};
@@ -40,20 +41,9 @@ const fn axis_writing(axis: XAxis) -> Writing {
 /// How the values of a metric are written on an axis.
 #[must_use]
 pub const fn metric_writing(metric: Metric) -> Writing {
-    match metric {
-        Metric::TokensPerSecond => Writing::Count,
-        Metric::Loss
-        | Metric::ValidationLoss
-        | Metric::Perplexity
-        | Metric::BitsPerByte
-        | Metric::ContinuationLoss
-        | Metric::ContinuationBitsPerByte
-        | Metric::ContinuationLossSentinel
-        | Metric::ContinuationBitsPerByteSentinel
-        | Metric::TargetEntropy
-        | Metric::GradNorm
-        | Metric::LearningRate
-        | Metric::EffectiveRankShare => Writing::Plain,
+    match metric.definition().notation {
+        Notation::Count => Writing::Count,
+        Notation::Fixed | Notation::Scientific => Writing::Plain,
     }
 }
 

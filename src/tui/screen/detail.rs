@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::core::summary::{RunDetail, RunSummary};
+use crate::core::task::TaskRecord;
 use crate::core::{Metric, RunEvent, RunStatus};
 use crate::tui::app::{App, DetailPane, DetailView};
 use crate::tui::axis::{Axis, Writing};
@@ -201,7 +202,12 @@ fn event_text(event: &RunEvent) -> String {
         RunEvent::RankMeasured { step, seconds, .. } => {
             format!("measured attention rank at step {step} in {}", format::duration(*seconds))
         }
-        RunEvent::TaskScored { step, task, scores, .. } => {
+        RunEvent::ZeroShotMeasured { step, metrics, items, seconds } => {
+            let mean = metrics.get(&Metric::ZeroShotAcc).map(|value| format::metric(Metric::ZeroShotAcc, *value));
+            let mean = mean.map(|mean| format!(": mean accuracy {mean}")).unwrap_or_default();
+            format!("asked {items} zero-shot items at step {step} in {}{mean}", format::duration(*seconds))
+        }
+        RunEvent::TaskScored(TaskRecord { step, task, scores, .. }) => {
             let first = scores.iter().next().map(|(metric, score)| format!(": {metric} {:.4}", score.value));
             format!("scored {task} at step {step}{}", first.unwrap_or_default())
         }

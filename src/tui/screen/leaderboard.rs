@@ -4,7 +4,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::core::summary::LeaderboardRow;
+use crate::core::board::LeaderboardRow;
 use crate::core::{Metric, RunId};
 use crate::tui::act::{board_entries, board_place};
 use crate::tui::app::App;

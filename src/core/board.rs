@@ -1,0 +1,273 @@
+//! The leaderboard as a value: lineages with their seeds folded, columns, places and ties. The store computes it, the
+//! wire carries it, the dashboard draws it and the command line prints it.
+//! Promises: what averages over different targets never shares a column. Must not know: how a tie is tested.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::{RunId, StudyId};
+use super::metric::{Direction, Metric};
+use super::spec::{Architecture, Objective};
+
+/// Mean over seeds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// Mean.
+    pub mean: f64,
+    /// Half width of the 95 % interval (Student's t); absent with fewer than two values.
+    pub half_width: Option<f64>,
+    /// How many values.
+    pub n: usize,
+}
+
+/// What lineages must have in common to be compared. Each value is the last one measured within the budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EqualBudget {
+    /// Nothing: every lineage as far as it was trained.
+    #[default]
+    AsTrained,
+    /// Places are given among lineages whose parameter counts differ by 10 % at most.
+    Parameters,
+    /// As many training FLOPs as every lineage has spent.
+    Flops,
+    /// As many training positions as every lineage has seen.
+    Tokens,
+    /// As many training seconds as every lineage has taken.
+    WallClock,
+}
+
+impl EqualBudget {
+    /// All, in the order of the switch.
+    pub const ALL: [Self; 5] = [Self::AsTrained, Self::Parameters, Self::Flops, Self::Tokens, Self::WallClock];
+
+    /// The word of the command line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AsTrained => "as-trained",
+            Self::Parameters => "parameters",
+            Self::Flops => "flops",
+            Self::Tokens => "tokens",
+            Self::WallClock => "wall-clock",
+        }
+    }
+
+    /// In words.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::AsTrained => "as trained",
+            Self::Parameters => "equal parameters",
+            Self::Flops => "equal FLOPs",
+            Self::Tokens => "equal tokens",
+            Self::WallClock => "equal training time",
+        }
+    }
+}
+
+impl FromStr for EqualBudget {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL.into_iter().find(|budget| budget.name() == text).ok_or_else(|| format!("use one of {}", known()))
+    }
+}
+
+impl fmt::Display for EqualBudget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What kind of number a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnKind {
+    /// A metric that means the same for every objective.
+    Metric,
+    /// A validation loss, of one objective: it averages over that objective's own targets.
+    OwnLoss,
+    /// A mean over families of zero-shot tasks.
+    ZeroShot,
+    /// One family of zero-shot tasks.
+    Family,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BoardColumn {
+    /// Its name in files and on the command line.
+    pub key: String,
+    /// Its short heading.
+    pub heading: String,
+    /// Unit; empty if it has none.
+    pub unit: String,
+    /// Which way is better.
+    pub direction: Direction,
+    /// Digits after the point.
+    pub decimals: usize,
+    /// What guessing reaches, where something is chosen.
+    pub chance: Option<f64>,
+    /// Kind.
+    pub kind: ColumnKind,
+}
+
+/// What is known of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Footing {
+    /// Told apart from its neighbours by the paired test.
+    Clear,
+    /// A paired test over seeds, and over items where there are some, cannot tell it from others of its place (p > 0.05).
+    Tied,
+    /// Too few seeds in common for a test: the order of the means is all there is.
+    Untested,
+}
+
+/// A number of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BoardCell {
+    /// Over seeds.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+    /// Standard error of the mean over items and seeds, where there are items.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub stderr: Option<f64>,
+    /// (mean − chance) / (1 − chance), where there is a chance level.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub above_chance: Option<f64>,
+    /// 1 for the best of its contest; the tied share the place of the first of them.
+    pub place: usize,
+    /// How sure that is.
+    pub footing: Footing,
+}
+
+impl BoardCell {
+    /// `1`, `2=` for a tie, `1?` where nothing could be tested.
+    #[must_use]
+    pub fn place_text(&self) -> String {
+        let mark = match self.footing {
+            Footing::Clear => "",
+            Footing::Tied => "=",
+            Footing::Untested => "?",
+        };
+        format!("{}{mark}", self.place)
+    }
+
+    /// Whether the mean is more than two standard errors above `chance`; `None` without an error.
+    #[must_use]
+    pub fn beats(&self, chance: f64) -> Option<bool> {
+        self.stderr.map(|stderr| self.estimate.mean > chance + 2.0 * stderr)
+    }
+}
+
+/// A lineage: one cell with its seeds folded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LeaderboardRow {
+    /// Id of the lineage: the content without the seed.
+    pub lineage: RunId,
+    /// Wiring.
+    pub architecture: Architecture,
+    /// Objective.
+    pub objective: Objective,
+    /// `d128 L4 h4x32 n128`.
+    pub size: String,
+    /// Corpus.
+    pub corpus: String,
+    /// What it shares with the rows it is ranked against: the corpus, and the number of parameters where those must be equal.
+    pub contest: String,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Steps asked for.
+    pub steps: u64,
+    /// Parameters.
+    pub parameters: u64,
+    /// Share of its budget that is done, over all seeds, 0 to 1.
+    pub progress: f64,
+    /// Runs by status word.
+    pub counts: BTreeMap<String, usize>,
+    /// Every metric, folded over the seeds that have it, as trained.
+    pub metrics: BTreeMap<Metric, Estimate>,
+    /// The numbers of the table, by the key of their column.
+    pub cells: BTreeMap<String, BoardCell>,
+    /// Its runs, by seed.
+    pub runs: Vec<RunId>,
+}
+
+impl LeaderboardRow {
+    /// `ED:MLM`.
+    #[must_use]
+    pub fn cell(&self) -> String {
+        format!("{}:{}", self.architecture, self.objective)
+    }
+}
+
+/// The table of lineages.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Leaderboard {
+    /// The study it was asked for; absent for the whole lab.
+    pub study: Option<StudyId>,
+    /// What was made equal.
+    pub budget: EqualBudget,
+    /// The common budget: FLOPs, positions or seconds; absent if nothing had to be cut.
+    pub budget_at: Option<f64>,
+    /// Columns, in order.
+    pub columns: Vec<BoardColumn>,
+    /// Rows, the best in the first column first.
+    pub rows: Vec<LeaderboardRow>,
+}
+
+impl Leaderboard {
+    /// The column of that key or heading; the message lists what there is.
+    ///
+    /// # Errors
+    /// There is no such column.
+    pub fn column(&self, name: &str) -> Result<&BoardColumn, String> {
+        let named = |column: &&BoardColumn| column.key == name || column.heading == name;
+        self.columns.iter().find(named).ok_or_else(|| {
+            let known: Vec<&str> = self.columns.iter().map(|column| column.key.as_str()).collect();
+            format!("there is no column `{name}`; columns are {}", known.join(", "))
+        })
+    }
+
+    /// Brings the rows into the order of a column, best first, contests apart, rows without a value last.
+    pub fn sort_by(&mut self, column: &BoardColumn) {
+        let better = |row: &LeaderboardRow| {
+            row.cells.get(&column.key).map_or(f64::INFINITY, |cell| match column.direction {
+                Direction::Lower | Direction::Neutral => cell.estimate.mean,
+                Direction::Higher => -cell.estimate.mean,
+            })
+        };
+        self.rows.sort_by(|a, b| {
+            a.contest
+                .cmp(&b.contest)
+                .then(better(a).total_cmp(&better(b)))
+                .then_with(|| (a.architecture, a.objective, &a.lineage).cmp(&(b.architecture, b.objective, &b.lineage)))
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_are_called_as_they_are_typed() {
+        for budget in EqualBudget::ALL {
+            assert_eq!(budget.name().parse(), Ok(budget));
+        }
+        assert!("time".parse::<EqualBudget>().unwrap_err().contains("wall-clock"));
+    }
+
+    #[test]
+    fn a_place_says_how_sure_it_is() {
+        let estimate = Estimate { mean: 0.6, half_width: Some(0.1), n: 3 };
+        let cell = |footing| BoardCell { estimate, stderr: Some(0.04), above_chance: None, place: 2, footing };
+        assert_eq!([Footing::Clear, Footing::Tied, Footing::Untested].map(|f| cell(f).place_text()), ["2", "2=", "2?"]);
+        assert_eq!((cell(Footing::Tied).beats(0.5), cell(Footing::Tied).beats(0.53)), (Some(true), Some(false)));
+    }
+}

@@ -1,0 +1,96 @@
+//! What the lab knows of one run when it makes the table, and the same cut at a common budget.
+//! Must not know: columns, places.
+
+use crate::core::board::EqualBudget;
+use crate::core::summary::{Point, RunSummary};
+use crate::core::task::{FamilyScore, ScoringForm, TaskMetric, TaskRecord};
+use crate::core::{Metric, RunSpec};
+use crate::eval::families;
+
+use super::Lineage;
+
+/// A run with its scores and, where values at a budget are wanted, its curves.
+#[derive(Clone, Debug)]
+pub struct RunEvidence {
+    /// What was asked.
+    pub spec: RunSpec,
+    /// Where it is; `latest` holds its newest metrics.
+    pub summary: RunSummary,
+    /// Scores of zero-shot tasks, in order of time; the newest of a task counts.
+    pub records: Vec<TaskRecord>,
+    /// The same by family.
+    pub families: Vec<FamilyScore>,
+    /// Metrics over training; may be empty where nothing is cut.
+    pub curves: Vec<(Metric, Vec<Point>)>,
+}
+
+impl RunEvidence {
+    /// A run with its scores.
+    #[must_use]
+    pub fn new(
+        spec: RunSpec,
+        summary: RunSummary,
+        records: Vec<TaskRecord>,
+        curves: Vec<(Metric, Vec<Point>)>,
+    ) -> Self {
+        Self { spec, summary, families: families(&records), records, curves }
+    }
+
+    /// The families of `form` in which something is chosen and guessing is known.
+    pub(super) fn choice_families(&self, form: ScoringForm) -> impl Iterator<Item = &FamilyScore> {
+        let chosen =
+            |family: &&FamilyScore| family.medians.get(&TaskMetric::Acc).is_some_and(|acc| acc.chance.is_some());
+        self.families.iter().filter(move |family| family.form == form).filter(chosen)
+    }
+
+    /// What tells one prepared corpus from another on the screen.
+    pub(super) fn corpus_label(&self) -> String {
+        let fingerprint: String = self.spec.data.fingerprint.chars().take(6).collect();
+        format!("{} {fingerprint}", self.summary.corpus)
+    }
+
+    /// How far it has come, in the units of `budget`.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn reach(&self, budget: EqualBudget) -> Option<f64> {
+        let summary = &self.summary;
+        match budget {
+            EqualBudget::AsTrained | EqualBudget::Parameters => None,
+            EqualBudget::Flops => Some(summary.step as f64 * summary.step_flops),
+            EqualBudget::Tokens => Some(summary.tokens as f64),
+            EqualBudget::WallClock => Some(summary.elapsed_s),
+        }
+    }
+}
+
+/// The largest budget that every lineage has reached, with all its seeds that count; lineages that have not begun are
+/// left out, and unfinished ones too where any has finished. `None` if nothing is to be cut.
+pub(super) fn common(lineages: &[Lineage<'_>], budget: EqualBudget) -> Option<f64> {
+    let begun = |run: &&&crate::store::board::RunEvidence| run.summary.step > 0;
+    let done = |lineage: &&Lineage<'_>| {
+        !lineage.counted.is_empty() && lineage.counted.iter().all(|run| run.summary.step >= run.summary.steps)
+    };
+    let any_done = lineages.iter().any(|lineage| done(&lineage));
+    let counted = lineages.iter().filter(|lineage| !any_done || done(lineage)).flat_map(|lineage| &lineage.counted);
+    let reaches = counted.filter(begun).filter_map(|run| run.reach(budget));
+    reaches.fold(None, |least, reach| Some(least.map_or(reach, |least: f64| least.min(reach))))
+}
+
+/// Forget what was measured beyond `at`. A score belongs to a step, and the budget of a step is taken to grow evenly over
+/// the run.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+pub(super) fn cut(run: &mut RunEvidence, budget: EqualBudget, at: f64) {
+    let (step, step_flops) = (run.summary.step.max(1) as f64, run.summary.step_flops);
+    let per_step = run.reach(budget).unwrap_or(0.0) / step;
+    // What was measured at the budget itself counts.
+    let within = |spent: f64| spent <= at * (1.0 + 1e-9);
+    let spent = |point: &Point| match budget {
+        EqualBudget::AsTrained | EqualBudget::Parameters => 0.0,
+        EqualBudget::Flops => point.step as f64 * step_flops,
+        EqualBudget::Tokens => point.tokens as f64,
+        EqualBudget::WallClock => point.elapsed_s,
+    };
+    let last = |points: &Vec<Point>| points.iter().rfind(|point| within(spent(point))).map(|point| point.value);
+    run.summary.latest = run.curves.iter().filter_map(|(metric, points)| Some((*metric, last(points)?))).collect();
+    run.records.retain(|record| within(record.step as f64 * per_step));
+    run.families = families(&run.records);
+}
