@@ -79,7 +79,12 @@ impl PythonRandom {
     }
 
     /// What `choices(range(n), k=1)` gives.
-    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "n is small")]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "n is small"
+    )]
     pub(super) fn choice(&mut self, n: usize) -> usize {
         (self.unit() * n as f64) as usize
     }
