@@ -8,7 +8,7 @@ use super::app::{App, DetailPane, DetailView, Link, Overlay, Page, Pending, Sect
 use super::board::{self, Entry, RowKey};
 use super::composer::{Composer, Stage};
 use super::export::Export;
-use super::keymap::{Action, Move};
+use super::keymap::{Action, Move, Place};
 use super::msg::{Effect, Tab, XAxis};
 use super::series::SMOOTHING;
 use super::text_field::TextField;
@@ -164,6 +164,7 @@ pub fn available_on_page(app: &App, action: Action) -> bool {
             Page::Detail(_) | Page::Composer(_) => true,
         },
         Action::NextMeasure | Action::PreviousMeasure => app.rank_view.newest().is_some(),
+        Action::ZoomPane => app.place() != Place::Rank || app.rank_view.newest().is_some(),
         Action::NextAttention => rank_view::many_attentions(app),
         Action::NextRun | Action::PreviousRun => rank_view::others(app),
         Action::Proceed => can_proceed(app),
@@ -189,7 +190,6 @@ pub fn available_on_page(app: &App, action: Action) -> bool {
         | Action::AddStudy
         | Action::CycleTheme
         | Action::ToggleMouse
-        | Action::ZoomPane
         | Action::NextMetric
         | Action::PreviousMetric
         | Action::NextAxis

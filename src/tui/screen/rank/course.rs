@@ -48,7 +48,6 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     let (view, named) = (&app.rank_view, named(app));
     let Some(at) = view.newest() else { return };
     let references = view.measure.references(at.report.seq_len, shown_head_dim(app));
-    let above = Rect { height: area.height.saturating_sub(1), ..area };
     let ys = named.iter().flat_map(|line| line.points.iter().map(|(_, y)| *y));
     let xs = named.iter().flat_map(|line| line.points.iter().map(|(x, _)| *x));
     let y = Axis::over(ys.chain(references.iter().map(|(value, _)| *value)), false, Writing::Plain);
@@ -71,25 +70,27 @@ pub(super) fn draw(app: &App, area: Rect, buf: &mut Buffer) {
             mark: Some(line.mark),
             scatter: false,
         }));
-        let (x_title, y_title) = ("step".to_owned(), view.measure.title().to_owned());
+        let (x_title, y_title) = ("step".to_owned(), String::new());
         let (bands, cursor, braille) = (Vec::new(), None, app.braille);
         let chart = Chart { x, y, x_title, y_title, bands, lines, cursor, braille };
-        match chart::draw(&chart, above, buf, &app.palette) {
-            Some(plot) => label(app, &chart.y, &references, plot, buf),
-            None => words(app, "no room for a chart: z gives this pane the whole screen", above, buf),
+        match chart::draw(&chart, area, buf, &app.palette) {
+            Some(plot) => label(app, &chart, &references, plot, buf),
+            None => words(app, "no room for a chart: z gives this pane the whole screen", area, buf),
         }
     } else {
-        words(app, "one report so far: a course needs two", above, buf);
+        words(app, "one report so far: a course needs two", area, buf);
     }
-    legend(app, &named, Rect { y: above.bottom(), height: 1, ..area }, buf);
+    legend(app, &named, Rect { height: 1, ..area }, buf);
 }
 
-/// Names of lines across the plot, at its left end, each above or below its line where there is room.
-fn label(app: &App, axis: &Axis, lines: &[(f64, String)], plot: Rect, buf: &mut Buffer) {
+/// Names of lines across the plot, on them at their left end; of two on one row the first.
+fn label(app: &App, chart: &Chart, lines: &[(f64, String)], plot: Rect, buf: &mut Buffer) {
     let mut taken: Vec<u16> = Vec::new();
     for (value, text) in lines {
-        let Some(share) = axis.place(*value).filter(|share| (0.0..=1.0).contains(share)) else { continue };
-        let row = plot.y + ((1.0 - share) * f64::from(plot.height.saturating_sub(1))).round() as u16;
+        let Some(share) = chart.y.place(*value).filter(|share| (0.0..=1.0).contains(share)) else { continue };
+        let dots = if chart.braille { 4 } else { 1 };
+        let dot = ((1.0 - share) * f64::from((plot.height * dots).saturating_sub(1))).round() as u16;
+        let row = plot.y + dot / dots;
         if taken.contains(&row) || text.chars().count() + 2 > usize::from(plot.width) {
             continue;
         }
@@ -120,7 +121,6 @@ pub(super) fn draw_spectrum(app: &App, area: Rect, buf: &mut Buffer) {
         return words(app, "this report keeps no spectrum", area, buf);
     }
     let tolerance = head.queries.max(head.keys) as f64 * largest * f64::from(f32::EPSILON);
-    let above = Rect { height: area.height.saturating_sub(1), ..area };
     // What does not count towards the numerical rank is rounding: its size tells nothing, so it lies on the floor.
     let floor = tolerance / 3.0;
     let points: Vec<(f64, f64)> = values.iter().map(|(x, y)| (*x, y.max(floor))).collect();
@@ -139,17 +139,17 @@ pub(super) fn draw_spectrum(app: &App, area: Rect, buf: &mut Buffer) {
         x,
         y,
         x_title: "place".to_owned(),
-        y_title: "singular value (log)".to_owned(),
+        y_title: String::new(),
         bands: Vec::new(),
         lines,
         cursor: head_dim.map(|place| place as f64),
         braille: app.braille,
     };
-    let Some(plot) = chart::draw(&chart, above, buf, &app.palette) else {
+    let Some(plot) = chart::draw(&chart, area, buf, &app.palette) else {
         return words(app, "no room for a chart: z gives this pane the whole screen", area, buf);
     };
     if tolerance > chart.y.low {
-        label(app, &chart.y, &[(tolerance, "below: rounding".to_owned())], plot, buf);
+        label(app, &chart, &[(tolerance, "below: rounding".to_owned())], plot, buf);
     }
     let mut text = Text::default();
     let mut push = |part: String, style: Style| {
@@ -160,7 +160,7 @@ pub(super) fn draw_spectrum(app: &App, area: Rect, buf: &mut Buffer) {
     if let Some(head_dim) = head_dim {
         push(format!("┊ head_dim {head_dim}  "), app.palette.key);
     }
-    push(format!("σ1 {}  ", format::count(largest)), Style::new());
-    push(format!("of {} values", head.full_rank()), Style::new());
-    buf.set_line(area.x, above.bottom(), &text, area.width);
+    push(format!("largest {}  ", format::count(largest)), Style::new());
+    push("log scale".to_owned(), app.palette.dim);
+    buf.set_line(area.x, area.y, &text, area.width);
 }

@@ -76,6 +76,25 @@ pub(super) fn rows(app: &App, at: &RankAtStep, width: u16, most: u16) -> u16 {
     blocks.iter().map(low).max().unwrap_or(2) + 2 + WORDS
 }
 
+/// Rows that show every layer of an attention, frame included.
+pub(super) fn least_rows(report: &RankReport) -> u16 {
+    let all = kinds(report);
+    let layers = all.iter().map(|kind| grid(report, *kind).0).max().unwrap_or(0);
+    layers as u16 + 1 + u16::from(all.len() > 1) + 2 + WORDS
+}
+
+/// Columns that all attentions side by side need, frame and means included.
+pub(super) fn columns(app: &App, report: &RankReport) -> u16 {
+    let all = kinds(report);
+    let number = digits(report, app.rank_view.measure);
+    let least = number + 2 + u16::from(!Ramp::new(app.theme, app.depth).coloured());
+    let each = |kind: &AttentionKind| {
+        let (layers, heads) = grid(report, *kind);
+        label_width(layers) + heads as u16 * least + number + 1 + GAP
+    };
+    all.iter().map(each).sum::<u16>() + 2
+}
+
 /// Side by side if all fit so, else one under the other, else the one with the cursor alone.
 fn blocks(app: &App, report: &RankReport, area: Rect) -> Vec<Block> {
     let all = kinds(report);
@@ -193,7 +212,7 @@ fn scale(app: &App, at: &RankAtStep, blocks: &[Block], area: Rect, buf: &mut Buf
             None => Span::raw(ramp.shade(share).to_string()),
         });
     }
-    spans.push(Span::styled(format!(" {}", format::count(most)), app.palette.dim));
+    spans.push(Span::styled(format!(" {} root scale", format::count(most)), app.palette.dim));
     if let [block] = blocks
         && (block.layers.len() < block.layer_count || block.heads.len() < block.head_count)
     {
@@ -203,9 +222,10 @@ fn scale(app: &App, at: &RankAtStep, blocks: &[Block], area: Rect, buf: &mut Buf
         spans.push(Span::styled(part("L", &block.layers, block.layer_count), app.palette.key));
         spans.push(Span::styled(part("H", &block.heads, block.head_count), app.palette.key));
     }
-    let hidden = kinds(&at.report).len() - blocks.len().min(kinds(&at.report).len());
-    if hidden > 0 {
-        spans.push(Span::styled(format!("  +{hidden} more attention"), app.palette.dim));
+    let shown = |kind: &AttentionKind| blocks.iter().any(|block| block.kind == *kind);
+    let hidden: Vec<&str> = kinds(&at.report).iter().filter(|kind| !shown(kind)).map(|kind| kind.label()).collect();
+    if !hidden.is_empty() {
+        spans.push(Span::styled(format!("  v: {}", hidden.join(", ")), app.palette.dim));
     }
     let mut line = Line::default();
     for span in spans {

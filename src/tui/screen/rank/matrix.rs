@@ -46,6 +46,16 @@ fn size(picture: (usize, usize), (down, across): (usize, usize)) -> (usize, usiz
     if times > 0 { (picture.0 * times, picture.1 * times) } else { (picture.0.min(down), picture.1.min(across)) }
 }
 
+/// The mass that is full: all but the top fiftieth lie below it. The first queries of a causal head see few keys and so
+/// always have all their mass in a cell or two, which would leave the rest without contrast.
+fn full_at(masses: &[f64]) -> f64 {
+    let mut sorted = masses.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let most = sorted.last().copied().unwrap_or(0.0);
+    let high = sorted.get(sorted.len() * 49 / 50).copied().unwrap_or(0.0);
+    if high > 0.0 { high } else { most }
+}
+
 /// Draws the pane's inside.
 pub(super) fn draw(app: &App, at: &RankAtStep, area: Rect, buf: &mut Buffer) {
     let Some(head) = app.rank_view.under_cursor() else { return };
@@ -62,12 +72,13 @@ pub(super) fn draw(app: &App, at: &RankAtStep, area: Rect, buf: &mut Buffer) {
         resampled(&masses, (rows, columns), size((rows, columns), (high * 2, wide)))
     } else {
         let (down, across) = size((rows, columns * 2), (high, wide));
-        resampled(&masses, (rows, columns), (down, if across < columns * 2 { across.min(columns) } else { across }))
+        let across = if down < rows || across < columns * 2 { across.min(columns) } else { across };
+        resampled(&masses, (rows, columns), (down, across))
     };
-    let most = masses.iter().copied().fold(0.0, f64::max);
+    let most = full_at(&masses);
     let level = |y: usize, x: usize| {
         let value = if y < drawn.down { drawn.values.get(y * drawn.across + x).copied() } else { None };
-        value.map(|value| if most > 0.0 { (value / most).sqrt() } else { 0.0 })
+        value.map(|value| if most > 0.0 { (value / most).min(1.0).sqrt() } else { 0.0 })
     };
     let lines = if ramp.coloured() { drawn.down.div_ceil(2) } else { drawn.down };
     for (row, y) in (0..lines).zip(area.y..area.bottom()) {
@@ -102,13 +113,9 @@ fn explain(
     let mean = |values: Vec<f64>| share(values.iter().sum::<f64>() / values.len().max(1) as f64);
     let (down, right) = positions_per_cell(head);
     let first = mean(masses.iter().step_by(columns.max(1)).copied().collect());
-    let mut all = vec![
-        "queries ↓  keys →".to_owned(),
-        format!("most in a cell {}", share(most)),
-        format!("to the first keys {first}"),
-    ];
+    let mut all = vec!["queries ↓  keys →".to_owned(), format!("to the first keys {first}")];
     if head.queries == head.keys {
-        all.push(format!("to own place {}", mean(masses.iter().step_by(columns + 1).copied().collect())));
+        all.push(format!("to its own cell {}", mean(masses.iter().step_by(columns + 1).copied().collect())));
     }
     all.push(format!("a cell: {down} × {right} positions"));
     all.push(format!("mean of {} texts", at.report.examples));
@@ -131,7 +138,7 @@ fn explain(
             }
             x += 1;
         }
-        buf.set_string(x, y, format!(" {}", share(most)), app.palette.dim);
+        buf.set_string(x, y, format!(" {} of a row", share(most)), app.palette.dim);
         y += 1;
     }
     for text in all {
@@ -156,6 +163,18 @@ mod tests {
         assert_eq!(twice.values[..8], [1.0, 1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
         assert_eq!(resampled(&masses, (2, 2), (1, 2)).values, [0.75, 0.25]);
         assert_eq!(resampled(&masses, (2, 2), (1, 1)).values, [0.5]);
+    }
+
+    #[test]
+    fn what_is_full_is_not_set_by_the_first_queries() {
+        let causal: Vec<f64> = (0..32)
+            .flat_map(|query| (0..32).map(move |key| if key <= query { 1.0 / f64::from(query + 1) } else { 0.0 }))
+            .collect();
+        assert!((0.1..0.5).contains(&full_at(&causal)), "{}", full_at(&causal));
+        assert_eq!(full_at(&[0.03; 1_024]), 0.03);
+        let mut lone = vec![0.0; 1_024];
+        lone[5] = 0.7;
+        assert_eq!((full_at(&lone), full_at(&[])), (0.7, 0.0));
     }
 
     #[test]

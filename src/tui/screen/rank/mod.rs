@@ -139,6 +139,7 @@ fn layout(app: &App, at: &RankAtStep, area: Rect) -> Vec<(RankPane, Rect)> {
         return vec![(RankPane::Heat, half), (view.below, other)];
     }
     let most = if tall { area.height / 2 } else { area.height.saturating_sub(LEAST_BELOW) };
+    let most = most.min(heat_rows(at, area));
     let (top, rest) = split(area, heat::rows(app, at, area.width, most));
     if !tall {
         return vec![(RankPane::Heat, top), (view.below, rest)];
@@ -147,17 +148,25 @@ fn layout(app: &App, at: &RankAtStep, area: Rect) -> Vec<(RankPane, Rect)> {
     vec![(RankPane::Heat, top), (view.below, upper), (view.below.next_below(), lower)]
 }
 
+/// Rows for the heat map: its cells are drawn higher only where the charts keep the better part.
+fn heat_rows(at: &RankAtStep, area: Rect) -> u16 {
+    (area.height * 2 / 5).max(heat::least_rows(&at.report))
+}
+
 fn split(area: Rect, height: u16) -> (Rect, Rect) {
     let height = height.min(area.height);
     (Rect { height, ..area }, Rect { y: area.y + height, height: area.height - height, ..area })
 }
 
 fn all(app: &App, at: &RankAtStep, area: Rect) -> Vec<(RankPane, Rect)> {
-    let heat_width = area.width - RESIDUAL;
-    let wanted = heat::rows(app, at, heat_width, area.height / 2).max(residual::rows(&at.report));
-    let (top, rest) = split(area, wanted.min(area.height / 2));
+    // Beside the heat map stands the residual stream, unless the map needs its place to show every attention.
+    let needed = heat::columns(app, &at.report);
+    let beside = needed <= area.width - RESIDUAL || needed > area.width;
+    let heat_width = if beside { area.width - RESIDUAL } else { area.width };
+    let least = if beside { residual::rows(&at.report) } else { 0 };
+    let wanted = heat::rows(app, at, heat_width, heat_rows(at, area).min(area.height / 2));
+    let (top, rest) = split(area, wanted.max(least).min(area.height / 2));
     let heat = Rect { width: heat_width, ..top };
-    let residual = Rect { x: heat.right(), width: RESIDUAL, ..top };
     // The picture as large as whole cells allow, with room for a few words under or beside it.
     let side = app.rank_view.under_cursor().map_or(1, |head| cells(head.keys).max(cells(head.queries)).max(1)) as u16;
     let times = (rest.height.saturating_sub(2) * 2 / side).clamp(1, 2);
@@ -169,6 +178,12 @@ fn all(app: &App, at: &RankAtStep, area: Rect) -> Vec<(RankPane, Rect)> {
         (half, Rect { x: half.right(), width: left.width - half.width, ..left })
     } else {
         split(left, left.height / 2)
+    };
+    let (spectrum, residual) = if beside {
+        (spectrum, Rect { x: heat.right(), width: RESIDUAL, ..top })
+    } else {
+        let narrow = Rect { width: spectrum.width.saturating_sub(RESIDUAL), ..spectrum };
+        (narrow, Rect { x: narrow.right(), width: spectrum.width - narrow.width, ..spectrum })
     };
     vec![
         (RankPane::Heat, heat),
