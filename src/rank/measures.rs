@@ -148,14 +148,17 @@ mod tests {
             (64, 4.0, [86.4, 128.0], [66.8, 110.0]),
         ];
         // The table is rounded to one digit and to whole ranks.
-        let measured: [(fn(&RankMeasures) -> f64, f64, f64); 2] =
-            [(|m| m.effective, 0.05, 1.5), (|m| m.numerical, 0.5, 3.0)];
+        let tolerances = [(0.05, 1.5), (0.5, 3.0)];
         for (size, deviation, full, causal) in table {
             for (masked, wanted) in [(false, full), (true, causal)] {
                 let ranks: Vec<RankMeasures> =
                     (0..6).map(|seed| of(&random_attention(seed, 128, size, deviation, masked), 128, 128)).collect();
-                for ((measure, rounding, widest), wanted) in measured.into_iter().zip(wanted) {
-                    let draws: Vec<f64> = ranks.iter().map(measure).collect();
+                let measured =
+                    [ranks.iter().map(|one| one.effective).collect(), ranks.iter().map(|one| one.numerical).collect()];
+                for (draws, ((rounding, widest), wanted)) in
+                    measured.into_iter().zip(tolerances.into_iter().zip(wanted))
+                {
+                    let draws: Vec<f64> = draws;
                     let mean = draws.iter().sum::<f64>() / 6.0;
                     let sd = (draws.iter().map(|draw| (draw - mean).powi(2)).sum::<f64>() / 5.0).sqrt();
                     let said =

@@ -7,7 +7,6 @@ use super::RankError;
 ///
 /// # Errors
 /// The values do not fill the shape, or the shape is empty.
-#[expect(clippy::cast_precision_loss, reason = "lengths are far below 2^52")]
 pub fn pooled(matrix: &[f32], rows: usize, columns: usize, most: usize) -> Result<Vec<f64>, RankError> {
     if rows.checked_mul(columns) != Some(matrix.len()) || matrix.is_empty() || most == 0 {
         return Err(RankError::Shape { found: matrix.len(), rows, columns });

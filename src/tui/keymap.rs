@@ -228,7 +228,6 @@ pub const BINDINGS: &[Binding] = &[
         "other choice",
         "mark the other answer",
     ),
-    bind(SCREENS, &[Key::char('a')], Action::AddStudy, "add study", "queue a shipped study or compose one"),
     bind(
         &[Rank],
         &[Key::char('n')],
@@ -246,6 +245,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind(&[Rank], &[Key::char('[')], Action::PreviousMeasure, "last measure", "show the previous measure"),
     bind(&[Rank], &[Key::char('v')], Action::NextAttention, "attention", "next attention: encoder, decoder, cross"),
+    bind(SCREENS, &[Key::char('a')], Action::AddStudy, "add study", "queue a shipped study or compose one"),
     bind(&[Curves], &[Key::char(']'), Key::char('v')], Action::NextMetric, "metric", "show the next metric"),
     bind(&[Curves], &[Key::char('[')], Action::PreviousMetric, "last metric", "show the previous metric"),
     bind(&[Curves], &[Key::char('X')], Action::NextAxis, "x axis", "x axis: step, tokens, FLOPs, wall clock"),

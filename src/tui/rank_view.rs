@@ -4,6 +4,7 @@
 
 use crate::core::picture::cells;
 use crate::core::rank::{AttentionKind, AttentionMask, HeadRank, RankAtStep, RankHistory, RankReport};
+use crate::core::summary::RunSummary;
 use crate::core::{Metric, RunId};
 
 use super::app::{App, Section};
@@ -41,6 +42,9 @@ impl RankPane {
         turned(&[Self::Course, Self::Spectrum, Self::Matrix, Self::Residual], self, true)
     }
 }
+
+/// A head: its attention, layer and number.
+pub type HeadPlace = (AttentionKind, usize, usize);
 
 /// The Rank screen.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,22 +188,29 @@ pub fn positions_per_cell(head: &HeadRank) -> (usize, usize) {
 
 /// Whether a run has told a rank.
 fn has_rank(app: &App, run: &RunId) -> bool {
-    app.run(run).is_some_and(|run| run.latest.contains_key(&Metric::EffectiveRankShare))
+    app.run(run).is_some_and(told_rank)
 }
 
-/// The runs that Next and Previous go through: those with rank, of them the marked or filtered ones.
+fn told_rank(run: &RunSummary) -> bool {
+    run.latest.contains_key(&Metric::EffectiveRankShare)
+}
+
+/// The runs that Next and Previous go through, in the order of the Lab: those with rank, of them the marked or filtered
+/// ones.
 #[must_use]
 pub fn candidates(app: &App) -> Vec<RunId> {
     let sections = Section::ALL.into_iter().flat_map(|section| app.section(section));
-    let all: Vec<RunId> = sections.map(|run| run.id.clone()).filter(|run| has_rank(app, run)).collect();
-    let marked: Vec<RunId> = all.iter().filter(|run| app.marks.contains(run)).cloned().collect();
-    if marked.is_empty() { all } else { marked }
+    let all: Vec<&RunSummary> = sections.filter(|run| told_rank(run)).collect();
+    let marked = all.iter().any(|run| app.marks.contains(&run.id));
+    all.into_iter().filter(|run| !marked || app.marks.contains(&run.id)).map(|run| run.id.clone()).collect()
 }
 
-/// Whether another run can be shown.
+/// Whether another run can be shown; without an order, because the footer asks with every frame.
 #[must_use]
 pub fn others(app: &App) -> bool {
-    candidates(app).iter().any(|run| app.rank_view.run.as_ref() != Some(run))
+    let all = || app.runs().iter().filter(|run| told_rank(run) && app.filter.keeps_run(run));
+    let marked = all().any(|run| app.marks.contains(&run.id));
+    all().any(|run| (!marked || app.marks.contains(&run.id)) && app.rank_view.run.as_ref() != Some(&run.id))
 }
 
 /// Show `run`; what was told of another is forgotten.
@@ -282,7 +293,7 @@ pub(super) fn move_by(app: &mut App, layers: i64, heads: i64) {
 }
 
 /// Put the cursor on a head.
-pub(super) fn select(app: &mut App, (attention, layer, head): (AttentionKind, usize, usize)) {
+pub(super) fn select(app: &mut App, (attention, layer, head): HeadPlace) {
     let view = &mut app.rank_view;
     view.attention = attention;
     view.layer = layer;

@@ -384,4 +384,11 @@ fn the_footer_and_help_name_what_works() {
     assert_eq!(press(&mut app, "y"), [Effect::Copy(data::id(7).to_string())]);
     press(&mut app, "?");
     assert!(text(&app).contains("next measure: of P after the mask"));
+    let footer = rows(&three_attentions(80, 24)).pop().unwrap();
+    assert!(footer.contains("v attention") && footer.contains("n next run"), "{footer}");
+    app.overlay = None;
+    press(&mut app, "\n");
+    assert!(matches!(app.page, trilab::tui::app::Page::Detail(_)), "Enter opens the run");
+    press(&mut app, "\x1b");
+    assert_eq!((app.tab, app.page), (Tab::Rank, trilab::tui::app::Page::Tab));
 }

@@ -13,7 +13,7 @@ use crate::tui::app::App;
 use crate::tui::format;
 use crate::tui::ramp::Ramp;
 use crate::tui::rank_measure::Measure;
-use crate::tui::rank_view::{bound, grid, kinds, mean, shown_head_dim};
+use crate::tui::rank_view::{HeadPlace, bound, grid, kinds, mean, shown_head_dim};
 use crate::tui::table::visible;
 
 /// Lines above and below the blocks, without the frame: the scale; the head's numbers, the bound.
@@ -127,7 +127,7 @@ fn blocks(app: &App, report: &RankReport, area: Rect) -> Vec<Block> {
             .collect();
     }
     let widest = all.iter().map(|kind| shape(kind).1 as u16).max().unwrap_or(0);
-    let with_mean = label + widest * least + number + 1 <= area.width;
+    let with_mean = label + widest * least + number < area.width;
     let each = area.height / count;
     if label + widest * least <= area.width && fits_down(each) && count > 1 {
         let wide = (area.width - label - if with_mean { number + 1 } else { 0 }) / widest.max(1);
@@ -165,12 +165,7 @@ fn room_for_blocks(inside: Rect) -> Rect {
 }
 
 /// The head at a place of the screen.
-pub(super) fn head_at(
-    app: &App,
-    at: &RankAtStep,
-    inside: Rect,
-    (column, row): (u16, u16),
-) -> Option<(AttentionKind, usize, usize)> {
+pub(super) fn head_at(app: &App, at: &RankAtStep, inside: Rect, (column, row): (u16, u16)) -> Option<HeadPlace> {
     blocks(app, &at.report, room_for_blocks(inside)).iter().find_map(|block| {
         let mut places = block.layers.clone().flat_map(|layer| block.heads.clone().map(move |head| (layer, head)));
         let found = places

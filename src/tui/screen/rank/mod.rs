@@ -12,11 +12,11 @@ use ratatui::layout::{Margin, Rect};
 
 use crate::core::RunStatus;
 use crate::core::picture::cells;
-use crate::core::rank::{AttentionKind, RankAtStep};
+use crate::core::rank::RankAtStep;
 use crate::core::summary::RunSummary;
 use crate::tui::app::App;
 use crate::tui::format;
-use crate::tui::rank_view::{RankPane, candidates};
+use crate::tui::rank_view::{HeadPlace, RankPane, others};
 use crate::tui::theme::status_mark;
 
 use super::frame::{body, pane};
@@ -100,8 +100,8 @@ fn missing(app: &App) -> String {
     if app.rank_view.history.is_none() {
         return format!("waiting for the ranks of {}", run.id);
     }
-    let others = if candidates(app).is_empty() { "" } else { " n goes to a run that has some." };
-    format!("{}{others}", why_not(run))
+    let more = if others(app) { " n goes to a run that has some." } else { "" };
+    format!("{}{more}", why_not(run))
 }
 
 fn why_not(run: &RunSummary) -> String {
@@ -196,7 +196,7 @@ fn all(app: &App, at: &RankAtStep, area: Rect) -> Vec<(RankPane, Rect)> {
 
 /// What a place of the screen belongs to: a pane, and in the heat map a head.
 #[must_use]
-pub fn hit(app: &App, column: u16, row: u16) -> Option<(RankPane, Option<(AttentionKind, usize, usize)>)> {
+pub fn hit(app: &App, column: u16, row: u16) -> Option<(RankPane, Option<HeadPlace>)> {
     let at = app.rank_view.newest()?;
     let panes = layout(app, at, body(Rect::new(0, 0, app.size.0, app.size.1)));
     let (which, area) = panes.into_iter().find(|(_, area)| area.contains((column, row).into()))?;
