@@ -16,6 +16,7 @@ use super::filter::Filter;
 use super::keymap::Place;
 use super::msg::{ComposerDefaults, Remembered, Tab, XAxis};
 pub use super::overlay::Overlay;
+use super::rank_view::RankView;
 use super::series::{DEFAULT_SMOOTHING, SMOOTHING};
 use super::text_field::TextField;
 use super::theme::{Depth, Palette};
@@ -171,6 +172,8 @@ pub struct App {
     pub lab_view: LabView,
     /// Curves screen.
     pub curves_view: CurvesView,
+    /// Rank screen.
+    pub rank_view: RankView,
     /// Leaderboard screen.
     pub board: BoardView,
     /// The filter as typed.
@@ -272,6 +275,7 @@ impl App {
             study: None,
             lab_view: LabView::default(),
             curves_view,
+            rank_view: RankView::new(remembered.rank_measure),
             board: BoardView::default(),
             filter_text: TextField::default(),
             filter: Filter::default(),
@@ -318,6 +322,7 @@ impl App {
             Page::Tab => match self.tab {
                 Tab::Lab => Place::Lab,
                 Tab::Curves => Place::Curves,
+                Tab::Rank => Place::Rank,
                 Tab::Leaderboard => Place::Leaderboard,
             },
         }
@@ -408,6 +413,7 @@ impl App {
                 Tab::Leaderboard => {
                     topics.push(Topic::Leaderboard { study: self.study.clone(), budget: EqualBudget::AsTrained })
                 }
+                Tab::Rank => topics.extend(self.rank_view.run.clone().map(|run| Topic::Rank { run })),
                 Tab::Curves => {
                     let runs: Vec<RunId> = self.shown_curves().iter().map(|run| run.id.clone()).collect();
                     if !runs.is_empty() {

@@ -16,7 +16,7 @@ pub fn choices(tab: Tab) -> Vec<&'static str> {
     let all = match tab {
         Tab::Lab => lab::headings(),
         Tab::Leaderboard => leaderboard::headings(),
-        Tab::Curves => Vec::new(),
+        Tab::Curves | Tab::Rank => Vec::new(),
     };
     let mut seen = BTreeSet::new();
     all.into_iter().filter(|heading| !ALWAYS.contains(heading) && seen.insert(*heading)).collect()
@@ -26,7 +26,7 @@ pub fn choices(tab: Tab) -> Vec<&'static str> {
 #[must_use]
 pub const fn hidden(app: &App, tab: Tab) -> &BTreeSet<String> {
     match tab {
-        Tab::Lab | Tab::Curves => &app.remembered.hidden_lab,
+        Tab::Lab | Tab::Curves | Tab::Rank => &app.remembered.hidden_lab,
         Tab::Leaderboard => &app.remembered.hidden_leaderboard,
     }
 }
@@ -36,7 +36,7 @@ pub(super) fn toggle(app: &mut App) {
     let Some(Overlay::Columns { tab, cursor }) = &app.overlay else { return };
     let Some(heading) = choices(*tab).get(*cursor).copied() else { return };
     let hidden = match tab {
-        Tab::Lab | Tab::Curves => &mut app.remembered.hidden_lab,
+        Tab::Lab | Tab::Curves | Tab::Rank => &mut app.remembered.hidden_lab,
         Tab::Leaderboard => &mut app.remembered.hidden_leaderboard,
     };
     if !hidden.remove(heading) {

@@ -30,6 +30,7 @@ pub fn possible(app: &App) -> bool {
         (Page::Detail(view), _) => app.curves.keys().any(|(run, _)| *run == view.run),
         (Page::Tab, Tab::Lab) => app.runs().iter().any(|run| app.filter.keeps_run(run)),
         (Page::Tab, Tab::Curves) => app.x_range().is_some(),
+        (Page::Tab, Tab::Rank) => app.rank_view.newest().is_some(),
         (Page::Tab, Tab::Leaderboard) => !board_entries(app).is_empty(),
     }
 }
@@ -46,6 +47,7 @@ pub fn of_screen(app: &App) -> Option<Export> {
             let shown: Vec<RunId> = app.shown_curves().iter().map(|run| run.id.clone()).collect();
             curves(app, "curves", &shown, &[app.curves_view.metric])
         }
+        (Page::Tab, Tab::Rank) => super::rank_export::of_pane(app),
         (Page::Tab, Tab::Leaderboard) => leaderboard(app),
     }
 }
@@ -54,14 +56,14 @@ fn cell(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
-fn table(screen: &'static str, what: &str, headings: &[String], rows: &[Vec<String>]) -> Option<Export> {
+pub(super) fn table(screen: &'static str, what: &str, headings: &[String], rows: &[Vec<String>]) -> Option<Export> {
     let line = |cells: &[String]| cells.iter().map(|text| cell(text)).collect::<Vec<_>>().join(",") + "\n";
     let text = std::iter::once(line(headings)).chain(rows.iter().map(|row| line(row))).collect();
     let note = format!("{} {what}{}", rows.len(), if rows.len() == 1 { "" } else { "s" });
     (!rows.is_empty()).then_some(Export { screen, text, note })
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 

@@ -2,7 +2,9 @@
 //! Promises: every binding has a label and a help text, and no key means two things in one place (tested).
 //! Must not know: what an action does.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::KeyCode;
+
+pub use super::key::Key;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +13,8 @@ pub enum Place {
     Lab,
     /// Curves screen.
     Curves,
+    /// Rank screen.
+    Rank,
     /// Leaderboard screen.
     Leaderboard,
     /// All about one run.
@@ -37,9 +41,10 @@ pub enum Place {
 
 impl Place {
     /// All places.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Lab,
         Self::Curves,
+        Self::Rank,
         Self::Leaderboard,
         Self::Detail,
         Self::Chooser,
@@ -102,6 +107,7 @@ pub enum Action {
     Back,
     ShowLab,
     ShowCurves,
+    ShowRank,
     ShowLeaderboard,
     AddStudy,
     CycleTheme,
@@ -120,6 +126,11 @@ pub enum Action {
     ToggleColumn,
     NextMetric,
     PreviousMetric,
+    NextMeasure,
+    PreviousMeasure,
+    NextAttention,
+    NextRun,
+    PreviousRun,
     NextAxis,
     LogX,
     LogY,
@@ -139,58 +150,6 @@ pub enum Action {
     Proceed,
     Yes,
     No,
-}
-
-/// A key without the parts of an event that do not matter here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
-    /// Which.
-    pub code: KeyCode,
-    /// With Ctrl.
-    pub control: bool,
-}
-
-impl Key {
-    const fn char(c: char) -> Self {
-        Self { code: KeyCode::Char(c), control: false }
-    }
-
-    const fn control(c: char) -> Self {
-        Self { code: KeyCode::Char(c), control: true }
-    }
-
-    const fn named(code: KeyCode) -> Self {
-        Self { code, control: false }
-    }
-
-    /// The key of an event.
-    #[must_use]
-    pub const fn of(event: KeyEvent) -> Self {
-        Self { code: event.code, control: event.modifiers.contains(KeyModifiers::CONTROL) }
-    }
-
-    /// As it is written: `Ctrl-c`, `Space`, `↑`.
-    #[must_use]
-    pub fn name(self) -> String {
-        let name = match self.code {
-            KeyCode::Char(' ') => "Space".to_owned(),
-            KeyCode::Char(c) => c.to_string(),
-            KeyCode::Enter => "Enter".to_owned(),
-            KeyCode::Esc => "Esc".to_owned(),
-            KeyCode::Tab => "Tab".to_owned(),
-            KeyCode::BackTab => "Shift-Tab".to_owned(),
-            KeyCode::Up => "↑".to_owned(),
-            KeyCode::Down => "↓".to_owned(),
-            KeyCode::Left => "←".to_owned(),
-            KeyCode::Right => "→".to_owned(),
-            KeyCode::Home => "Home".to_owned(),
-            KeyCode::End => "End".to_owned(),
-            KeyCode::PageUp => "PgUp".to_owned(),
-            KeyCode::PageDown => "PgDn".to_owned(),
-            other => format!("{other:?}"),
-        };
-        if self.control { format!("Ctrl-{name}") } else { name }
-    }
 }
 
 /// A row of the table.
@@ -218,14 +177,16 @@ const fn bind(
     Binding { places, keys, action, label, help }
 }
 
-use Place::{Chooser, Columns, Confirm, Curves, Detail, Filter, Form, Help, Lab, Leaderboard, Palette, Report, Review};
+use Place::{
+    Chooser, Columns, Confirm, Curves, Detail, Filter, Form, Help, Lab, Leaderboard, Palette, Rank, Report, Review,
+};
 
 const EVERYWHERE: &[Place] = &Place::ALL;
-const SCREENS: &[Place] = &[Lab, Curves, Leaderboard, Detail];
+const SCREENS: &[Place] = &[Lab, Curves, Rank, Leaderboard, Detail];
 const LISTS: &[Place] = &[Lab, Leaderboard];
 const RUNS: &[Place] = &[Lab, Leaderboard, Detail];
 const MARKING: &[Place] = &[Lab, Curves, Leaderboard];
-const MOVING: &[Place] = &[Lab, Curves, Leaderboard, Detail, Chooser, Review, Report, Columns];
+const MOVING: &[Place] = &[Lab, Curves, Rank, Leaderboard, Detail, Chooser, Review, Report, Columns];
 const TYPING: &[Place] = &[Help, Palette, Form];
 const UP: Key = Key::named(KeyCode::Up);
 const DOWN: Key = Key::named(KeyCode::Down);
@@ -238,7 +199,7 @@ const BACK_TAB: Key = Key::named(KeyCode::BackTab);
 
 /// All keys, in the order in which footer and help show them.
 pub const BINDINGS: &[Binding] = &[
-    bind(&[Lab, Leaderboard, Curves], &[ENTER], Action::Open, "open", "open the run or row under the cursor"),
+    bind(&[Lab, Leaderboard, Curves, Rank], &[ENTER], Action::Open, "open", "open the run or row under the cursor"),
     bind(&[Chooser], &[ENTER], Action::Proceed, "choose", "review the chosen study, or compose one"),
     bind(&[Form], &[ENTER], Action::Proceed, "review", "see what the study would do before it is queued"),
     bind(&[Review], &[ENTER], Action::Proceed, "submit", "queue the study"),
@@ -251,10 +212,10 @@ pub const BINDINGS: &[Binding] = &[
     bind(MARKING, &[Key::char(' ')], Action::Mark, "mark", "mark or unmark; verbs and curves use the marked runs"),
     bind(&[Form], &[Key::char(' ')], Action::Move(Move::Toggle), "toggle", "switch the choice under the cursor"),
     bind(&[Lab], &[TAB], Action::Move(Move::NextPane), "pane", "go to the next list"),
-    bind(&[Detail], &[TAB], Action::Move(Move::NextPane), "pane", "go to the next pane"),
+    bind(&[Detail, Rank], &[TAB], Action::Move(Move::NextPane), "pane", "go to the next pane"),
     bind(&[Form], &[TAB], Action::Move(Move::NextPane), "next field", "go to the next field"),
     bind(
-        &[Lab, Detail, Form],
+        &[Lab, Detail, Rank, Form],
         &[BACK_TAB],
         Action::Move(Move::PreviousPane),
         "back a pane",
@@ -267,6 +228,23 @@ pub const BINDINGS: &[Binding] = &[
         "other choice",
         "mark the other answer",
     ),
+    bind(
+        &[Rank],
+        &[Key::char('n')],
+        Action::NextRun,
+        "next run",
+        "show the next run that has rank; the marked ones first",
+    ),
+    bind(&[Rank], &[Key::char('N')], Action::PreviousRun, "last run", "show the previous run that has rank"),
+    bind(
+        &[Rank],
+        &[Key::char(']')],
+        Action::NextMeasure,
+        "measure",
+        "next measure: of P after the mask, of the logits before",
+    ),
+    bind(&[Rank], &[Key::char('[')], Action::PreviousMeasure, "last measure", "show the previous measure"),
+    bind(&[Rank], &[Key::char('v')], Action::NextAttention, "attention", "next attention: encoder, decoder, cross"),
     bind(SCREENS, &[Key::char('a')], Action::AddStudy, "add study", "queue a shipped study or compose one"),
     bind(&[Curves], &[Key::char(']'), Key::char('v')], Action::NextMetric, "metric", "show the next metric"),
     bind(&[Curves], &[Key::char('[')], Action::PreviousMetric, "last metric", "show the previous metric"),
@@ -343,14 +321,14 @@ pub const BINDINGS: &[Binding] = &[
         "write what is on the screen as CSV into a new file here",
     ),
     bind(
-        &[Lab, Detail],
+        &[Lab, Detail, Rank],
         &[Key::char('z')],
         Action::ZoomPane,
         "zoom",
         "give the pane the whole screen, or take it back",
     ),
     bind(
-        &[Lab, Leaderboard, Detail, Curves],
+        &[Lab, Leaderboard, Detail, Curves, Rank],
         &[Key::char('y')],
         Action::CopyId,
         "copy id",
@@ -363,6 +341,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(TYPING, &[DOWN], Action::Move(Move::Down), "down", "one down"),
     bind(&[Curves], &[LEFT, Key::char('h')], Action::Move(Move::Left), "cursor", "move the reading line left"),
     bind(&[Curves], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "cursor right", "move the reading line right"),
+    bind(&[Rank], &[LEFT, Key::char('h')], Action::Move(Move::Left), "head", "one head to the left"),
+    bind(&[Rank], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "head", "one head to the right"),
     bind(&[Form], &[LEFT], Action::Move(Move::Left), "left", "previous choice, or left in a text"),
     bind(&[Form], &[RIGHT], Action::Move(Move::Right), "right", "next choice, or right in a text"),
     bind(
@@ -395,6 +375,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind(SCREENS, &[Key::char('1')], Action::ShowLab, "Lab", "screen: what runs, what is next, when it is done"),
     bind(SCREENS, &[Key::char('2')], Action::ShowCurves, "Curves", "screen: how the losses are going"),
+    bind(SCREENS, &[Key::char('3')], Action::ShowRank, "Rank", "screen: is attention losing rank"),
     bind(
         SCREENS,
         &[Key::char('4')],
@@ -411,7 +392,7 @@ pub const BINDINGS: &[Binding] = &[
         "capture the mouse, or leave it to the terminal for copying",
     ),
     bind(
-        &[Detail, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report, Columns],
+        &[Detail, Rank, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report, Columns],
         &[ESC],
         Action::Back,
         "back",
@@ -419,7 +400,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind(MARKING, &[ESC], Action::Back, "clear", "clear the filter or the message"),
     bind(
-        &[Lab, Curves, Leaderboard, Detail, Chooser, Review],
+        &[Lab, Curves, Rank, Leaderboard, Detail, Chooser, Review],
         &[Key::char('?')],
         Action::Help,
         "help",

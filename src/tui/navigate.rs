@@ -6,11 +6,11 @@ use crate::core::RunId;
 use super::act::{board_entries, board_place};
 use super::app::{App, DetailPane, Overlay, Page, Section};
 use super::board::Entry;
-use super::columns;
 use super::composer::{Composer, Stage};
 use super::keymap::Move;
 use super::msg::Tab;
 use super::series::Series;
+use super::{columns, rank_view};
 
 /// Do a movement.
 pub(super) fn perform(app: &mut App, to: Move) {
@@ -53,6 +53,7 @@ pub(super) fn perform(app: &mut App, to: Move) {
         Page::Tab => match app.tab {
             Tab::Lab => in_lab(app, by),
             Tab::Curves => in_legend(app, by),
+            Tab::Rank => rank_view::move_by(app, by, 0),
             Tab::Leaderboard => in_board(app, by),
         },
     }
@@ -122,7 +123,7 @@ pub(super) fn to_match(app: &mut App, forward: bool) {
                 app.board.cursor = found;
             }
         }
-        Tab::Curves => {}
+        Tab::Curves | Tab::Rank => {}
     }
 }
 
@@ -153,6 +154,7 @@ fn sideways(app: &mut App, forward: bool) {
     match (&mut app.page, app.tab) {
         (Page::Composer(composer), _) => composer.form.turn(forward),
         (Page::Tab, Tab::Curves) => move_reading_line(app, forward),
+        (Page::Tab, Tab::Rank) => rank_view::move_by(app, 0, if forward { 1 } else { -1 }),
         (Page::Tab, Tab::Lab | Tab::Leaderboard) | (Page::Detail(_), _) => {}
     }
 }
@@ -213,6 +215,7 @@ fn pane(app: &mut App, forward: bool) {
             let to = if forward { at + 1 } else { at + count - 1 } % count;
             view.pane = DetailPane::ALL.get(to).copied().unwrap_or(DetailPane::Spec);
         }
+        Page::Tab if app.tab == Tab::Rank => rank_view::turn_pane(app, forward),
         Page::Tab => lab_pane(app, forward),
     }
 }

@@ -118,6 +118,7 @@ const fn place_name(place: Place) -> &'static str {
     match place {
         Place::Lab => "Lab",
         Place::Curves => "Curves",
+        Place::Rank => "Rank",
         Place::Leaderboard => "Leaderboard",
         Place::Detail => "run",
         Place::Chooser => "add a study",

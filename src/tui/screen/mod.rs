@@ -9,6 +9,7 @@ pub mod frame;
 pub mod help;
 pub mod lab;
 pub mod leaderboard;
+pub mod rank;
 pub mod review;
 
 pub use frame::{body, draw, tab_at};
