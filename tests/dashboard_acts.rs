@@ -114,6 +114,49 @@ fn a_click_beside_the_rows_changes_nothing_and_one_on_a_name_shows_that_screen()
 }
 
 #[test]
+fn a_click_on_the_name_of_a_contest_changes_nothing_and_below_it_rows_are_hit() {
+    let mut app = data::app(120, 40);
+    press(&mut app, "4");
+    data::tell(&mut app, Update::Leaderboard(data::two_contests()));
+    press(&mut app, "j");
+    let before = act::under_cursor(&app);
+    let at = find(&app, "shipped:world 77aa01");
+    click(&mut app, at);
+    assert_eq!(act::under_cursor(&app), before);
+    click(&mut app, (at.0, at.1 + 1));
+    assert_eq!(act::under_cursor(&app), [data::id(3), data::id(4)]);
+    click(&mut app, (at.0, at.1 + 2));
+    assert_eq!(act::under_cursor(&app), [data::id(3), data::id(4)], "the chance line is no row");
+}
+
+#[test]
+fn clicks_choose_panes_tasks_and_items() {
+    let mut app = data::app(120, 40);
+    press(&mut app, "\n");
+    data::tell(&mut app, Update::Run(Box::new(data::detail(7))));
+    let at = find(&app, "world_agreement_0");
+    click(&mut app, at);
+    let effects = press(&mut app, "\n");
+    let sent = effects.iter().find_map(|effect| match effect {
+        Effect::Send(frame) => Some(frame),
+        _ => None,
+    });
+    let frame = sent.unwrap();
+    assert!(matches!(&frame.request, Request::GetAnswers { task, .. } if task == "world_agreement_0"), "{frame:?}");
+    let reply = Reply::Answers(Box::new(data::answers()));
+    update(&mut app, Msg::Frame(Box::new(ServerFrame::Reply { id: frame.id, reply })));
+    let at = find(&app, "  5 ✗");
+    click(&mut app, at);
+    find(&app, "Item 5 ");
+    let item = find(&app, "margin -");
+    click(&mut app, item);
+    press(&mut app, "j");
+    find(&app, "Item 5 ");
+    press(&mut app, "\tj");
+    find(&app, "Item 6 ");
+}
+
+#[test]
 fn the_wheel_scrolls_lists_and_zooms_the_chart() {
     let mut app = data::app(80, 24);
     let first = app.lab_view.cursor.clone();

@@ -14,7 +14,8 @@ use crate::tui::board_acts;
 use crate::tui::format;
 use crate::tui::table;
 
-use super::leaderboard::{rule, seeds, standing};
+use super::board_words::{seeds, standing};
+use super::leaderboard::rule;
 
 /// Room for `CD`.
 const LABEL: u16 = 4;

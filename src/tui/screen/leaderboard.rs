@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::{Modifier, Style};
+use ratatui::style::Style;
 
-use crate::core::board::{BoardColumn, ColumnKind, Footing, Leaderboard, LeaderboardRow};
+use crate::core::board::{BoardColumn, ColumnKind, Leaderboard, LeaderboardRow};
 use crate::core::summary::RunSummary;
 use crate::core::{Metric, RunId};
 use crate::tui::app::App;
@@ -19,6 +19,7 @@ use crate::tui::table::{self, Cell, Column, Row, shorten};
 use crate::tui::theme::status_mark;
 
 use super::board_matrix;
+use super::board_words::{WIDE, note, seeds, standing, title};
 use super::frame::{body, pane};
 
 /// Where the table is scrolled to.
@@ -50,8 +51,6 @@ struct Layout<'a> {
 
 /// Width of the marks before a row.
 const MARKS: usize = 2;
-/// Below this width a size that all rows share is said once.
-const NARROW: u16 = 100;
 /// Longest corpus name that is shown whole.
 const LONGEST_CORPUS: usize = 24;
 
@@ -84,7 +83,7 @@ fn layout<'a>(app: &'a App, table: &'a Leaderboard, rows: &[&'a LeaderboardRow])
     let widths: Vec<usize> = headings.iter().zip(&parts).map(width).collect();
     let widest = |texts: &mut dyn Iterator<Item = usize>, least: usize| texts.max().unwrap_or(0).max(least);
     let sizes: BTreeSet<&str> = rows.iter().map(|row| row.size.as_str()).collect();
-    let one_size = (app.size.0 < NARROW && sizes.len() == 1).then(|| sizes.first().copied()).flatten();
+    let one_size = (app.size.0 < WIDE && sizes.len() == 1).then(|| sizes.first().copied()).flatten();
     let with_size = one_size.is_none() && !hidden.contains(SIZE);
     let fixed = (
         widest(&mut rows.iter().map(|row| chars(&place(app, row))), 1),
@@ -157,74 +156,6 @@ fn plain_text(column: &Scrolled, row: &LeaderboardRow) -> String {
 fn place(app: &App, row: &LeaderboardRow) -> String {
     let cell = board_acts::looked_at(app).and_then(|column| row.cells.get(&column.key));
     cell.map_or_else(|| "-".to_owned(), crate::core::board::BoardCell::place_text)
-}
-
-/// Finished seeds of all.
-#[must_use]
-pub fn seeds(row: &LeaderboardRow) -> String {
-    format!("{}/{}", row.counts.get("finished").copied().unwrap_or(0), row.runs.len())
-}
-
-/// The style of a cell: the first of its contest, and all that are tied with it, stand out.
-#[must_use]
-pub fn standing(app: &App, row: &LeaderboardRow, key: &str) -> Style {
-    let leads = row.cells.get(key).is_some_and(|cell| cell.place == 1 && cell.footing != Footing::Untested);
-    if leads { app.palette.title.add_modifier(Modifier::BOLD) } else { app.palette.text }
-}
-
-/// What is asked about the table: its title.
-#[must_use]
-pub fn title(app: &App) -> String {
-    let whose = app.study.as_ref().map_or_else(|| "all studies".to_owned(), |study| format!("study {study}"));
-    let budget = match &app.leaderboard {
-        Some(table) if board_acts::is_current(app) => format::budget(table),
-        Some(_) | None => format!("asking for {}", app.board.budget.title()),
-    };
-    let looked_at = app
-        .leaderboard
-        .as_ref()
-        .zip(board_acts::looked_at(app))
-        .map(|(table, column)| Scrolled::Value(column).heading(board::family_prefix(&table.columns)));
-    let by = match (app.board.order, app.board.matrix, looked_at) {
-        (_, true, Some(heading)) => format!(" · {heading}"),
-        (Order::Column, false, Some(heading)) => format!(" · by {heading}"),
-        (Order::Cell, false, _) => " · by cell".to_owned(),
-        (Order::Parameters, false, _) => " · by parameters".to_owned(),
-        (Order::Progress, false, _) => " · by progress".to_owned(),
-        (_, _, None) => String::new(),
-    };
-    let reversed = if app.board.reversed && !app.board.matrix { ", reversed" } else { "" };
-    let filtered = if app.filter.is_empty() { "" } else { " · filtered" };
-    format!("Leaderboard  {whose} · {budget}{by}{reversed}{filtered}")
-}
-
-/// What the marks mean, in lines of `width`.
-#[must_use]
-pub fn note(app: &App, width: u16) -> Vec<String> {
-    let columns = app.leaderboard.as_ref().map_or(&[][..], |table| &table.columns);
-    let chance = columns.iter().any(|column| column.chance.is_some());
-    let sentinel = columns.iter().any(|column| column.heading.ends_with("<X0>"));
-    let wide = width >= NARROW;
-    let parts = [
-        (true, "± 95 % over seeds"),
-        (wide, "bold: first or tied with it"),
-        (true, "= tied by a paired test over seeds and items"),
-        (true, "? too few seeds"),
-        (chance, "* over two standard errors above chance"),
-        (wide && sentinel, "<X0> asked behind a sentinel"),
-    ];
-    // A part stays whole.
-    let mut lines: Vec<String> = Vec::new();
-    for (_, part) in parts.into_iter().filter(|(said, _)| *said) {
-        match lines.last_mut() {
-            Some(line) if chars(line) + chars(part) + 3 <= usize::from(width.saturating_sub(2)) => {
-                line.push_str(" · ");
-                line.push_str(part);
-            }
-            Some(_) | None => lines.push(part.to_owned()),
-        }
-    }
-    lines
 }
 
 fn split(app: &App, area: Rect) -> (Rect, Vec<String>) {

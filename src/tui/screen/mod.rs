@@ -4,6 +4,7 @@
 
 pub mod answers;
 pub mod board_matrix;
+pub mod board_words;
 pub mod composer;
 pub mod curves;
 pub mod detail;
