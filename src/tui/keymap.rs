@@ -4,153 +4,8 @@
 
 use crossterm::event::KeyCode;
 
+pub use super::action::{Action, Move, Place, Verb};
 pub use super::key::Key;
-
-/// Where a key is pressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Lab screen.
-    Lab,
-    /// Curves screen.
-    Curves,
-    /// Rank screen.
-    Rank,
-    /// Leaderboard screen.
-    Leaderboard,
-    /// All about one run.
-    Detail,
-    /// Composer: list of shipped studies.
-    Chooser,
-    /// Composer: the form.
-    Form,
-    /// Composer: what the study would do.
-    Review,
-    /// List of keys.
-    Help,
-    /// List of actions.
-    Palette,
-    /// A question.
-    Confirm,
-    /// The filter line has the focus.
-    Filter,
-    /// A long message.
-    Report,
-    /// Which columns a table shows.
-    Columns,
-}
-
-impl Place {
-    /// All places.
-    pub const ALL: [Self; 14] = [
-        Self::Lab,
-        Self::Curves,
-        Self::Rank,
-        Self::Leaderboard,
-        Self::Detail,
-        Self::Chooser,
-        Self::Form,
-        Self::Review,
-        Self::Help,
-        Self::Palette,
-        Self::Confirm,
-        Self::Filter,
-        Self::Report,
-        Self::Columns,
-    ];
-}
-
-/// What is wanted of runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each verb is described by its row in the table below")]
-pub enum Verb {
-    PauseOrResume,
-    Stop,
-    Retry,
-    Raise,
-    Lower,
-    Sooner,
-    Later,
-    HoldQueue,
-}
-
-/// Where to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each movement is described by its row in the table below")]
-pub enum Move {
-    Up,
-    Down,
-    Left,
-    Right,
-    Top,
-    Bottom,
-    PageUp,
-    PageDown,
-    NextPane,
-    PreviousPane,
-    Toggle,
-}
-
-/// What a person wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each action is described by its row in the table below")]
-pub enum Action {
-    /// A verb on runs.
-    Verb(Verb),
-    /// A movement.
-    Move(Move),
-    Leave,
-    Detach,
-    Suspend,
-    Redraw,
-    Help,
-    Palette,
-    Back,
-    ShowLab,
-    ShowCurves,
-    ShowRank,
-    ShowLeaderboard,
-    AddStudy,
-    CycleTheme,
-    ToggleMouse,
-    Open,
-    Mark,
-    ClearMarks,
-    ZoomPane,
-    Filter,
-    Follow,
-    CopyId,
-    NextMatch,
-    PreviousMatch,
-    Export,
-    Columns,
-    ToggleColumn,
-    NextMetric,
-    PreviousMetric,
-    NextMeasure,
-    PreviousMeasure,
-    NextAttention,
-    NextRun,
-    PreviousRun,
-    NextAxis,
-    LogX,
-    LogY,
-    SmoothMore,
-    SmoothLess,
-    FoldSeeds,
-    ZoomIn,
-    ZoomOut,
-    PanLeft,
-    PanRight,
-    ResetView,
-    NextSort,
-    ReverseSort,
-    NextStudy,
-    PreviousStudy,
-    EditStudy,
-    Proceed,
-    Yes,
-    No,
-}
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -178,15 +33,16 @@ const fn bind(
 }
 
 use Place::{
-    Chooser, Columns, Confirm, Curves, Detail, Filter, Form, Help, Lab, Leaderboard, Palette, Rank, Report, Review,
+    Answers, Chooser, Columns, Confirm, Curves, Detail, Filter, Form, Help, Lab, Leaderboard, Palette, Rank, Report,
+    Review,
 };
 
 const EVERYWHERE: &[Place] = &Place::ALL;
-const SCREENS: &[Place] = &[Lab, Curves, Rank, Leaderboard, Detail];
+const SCREENS: &[Place] = &[Lab, Curves, Rank, Leaderboard, Detail, Answers];
 const LISTS: &[Place] = &[Lab, Leaderboard];
 const RUNS: &[Place] = &[Lab, Leaderboard, Detail];
 const MARKING: &[Place] = &[Lab, Curves, Leaderboard];
-const MOVING: &[Place] = &[Lab, Curves, Rank, Leaderboard, Detail, Chooser, Review, Report, Columns];
+const MOVING: &[Place] = &[Lab, Curves, Rank, Leaderboard, Detail, Answers, Chooser, Review, Report, Columns];
 const TYPING: &[Place] = &[Help, Palette, Form];
 const UP: Key = Key::named(KeyCode::Up);
 const DOWN: Key = Key::named(KeyCode::Down);
@@ -200,6 +56,14 @@ const BACK_TAB: Key = Key::named(KeyCode::BackTab);
 /// All keys, in the order in which footer and help show them.
 pub const BINDINGS: &[Binding] = &[
     bind(&[Lab, Leaderboard, Curves, Rank], &[ENTER], Action::Open, "open", "open the run or row under the cursor"),
+    bind(&[Detail], &[ENTER], Action::Open, "answers", "read the answers to the task under the cursor"),
+    bind(
+        &[Answers],
+        &[Key::char('w'), Key::char('f')],
+        Action::OnlyWrong,
+        "only wrong",
+        "show only wrong answers, or all",
+    ),
     bind(&[Chooser], &[ENTER], Action::Proceed, "choose", "review the chosen study, or compose one"),
     bind(&[Form], &[ENTER], Action::Proceed, "review", "see what the study would do before it is queued"),
     bind(&[Review], &[ENTER], Action::Proceed, "submit", "queue the study"),
@@ -213,6 +77,13 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Form], &[Key::char(' ')], Action::Move(Move::Toggle), "toggle", "switch the choice under the cursor"),
     bind(&[Lab], &[TAB], Action::Move(Move::NextPane), "pane", "go to the next list"),
     bind(&[Detail, Rank], &[TAB], Action::Move(Move::NextPane), "pane", "go to the next pane"),
+    bind(
+        &[Answers],
+        &[TAB, BACK_TAB],
+        Action::Move(Move::NextPane),
+        "list or item",
+        "scroll the item, or go on in the list",
+    ),
     bind(&[Form], &[TAB], Action::Move(Move::NextPane), "next field", "go to the next field"),
     bind(
         &[Lab, Detail, Rank, Form],
@@ -267,7 +138,35 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Curves], &[Key::char('0')], Action::ResetView, "whole", "show the whole curve, without a cursor"),
     bind(&[Curves, Leaderboard], &[TAB], Action::NextStudy, "study", "show the next study, or all"),
     bind(&[Curves, Leaderboard], &[BACK_TAB], Action::PreviousStudy, "last study", "show the previous study, or all"),
-    bind(&[Leaderboard], &[Key::char('s')], Action::NextSort, "sort", "sort by the next column"),
+    bind(
+        &[Leaderboard],
+        &[Key::char('M')],
+        Action::ToggleMatrix,
+        "matrix",
+        "matrix architecture × objective, or the table",
+    ),
+    bind(
+        &[Leaderboard],
+        &[Key::char('b')],
+        Action::NextBudget,
+        "budget",
+        "make equal: nothing, parameters, FLOPs, tokens, time",
+    ),
+    bind(&[Leaderboard], &[Key::char('>'), Key::char(']')], Action::NextColumn, "column", "look at the next column"),
+    bind(
+        &[Leaderboard],
+        &[Key::char('<'), Key::char('[')],
+        Action::PreviousColumn,
+        "last column",
+        "look at the previous column",
+    ),
+    bind(
+        &[Leaderboard],
+        &[Key::char('s')],
+        Action::NextSort,
+        "sort",
+        "sort by the next column, by cell, parameters or progress",
+    ),
     bind(&[Leaderboard], &[Key::char('S')], Action::ReverseSort, "reverse", "turn the order round"),
     bind(
         RUNS,
@@ -334,6 +233,7 @@ pub const BINDINGS: &[Binding] = &[
         "copy id",
         "copy the run's id to the clipboard (OSC 52)",
     ),
+    bind(&[Answers], &[Key::char('y')], Action::CopyId, "copy", "copy the item to the clipboard (OSC 52)"),
     bind(MARKING, &[Key::char('u')], Action::ClearMarks, "unmark all", "remove all marks"),
     bind(MOVING, &[UP, Key::char('k')], Action::Move(Move::Up), "up", "one up"),
     bind(MOVING, &[DOWN, Key::char('j')], Action::Move(Move::Down), "down", "one down"),
@@ -343,6 +243,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Curves], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "cursor right", "move the reading line right"),
     bind(&[Rank], &[LEFT, Key::char('h')], Action::Move(Move::Left), "head", "one head to the left"),
     bind(&[Rank], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "head", "one head to the right"),
+    bind(&[Leaderboard], &[LEFT, Key::char('h')], Action::Move(Move::Left), "left", "show columns further left"),
+    bind(&[Leaderboard], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "right", "show columns further right"),
     bind(&[Form], &[LEFT], Action::Move(Move::Left), "left", "previous choice, or left in a text"),
     bind(&[Form], &[RIGHT], Action::Move(Move::Right), "right", "next choice, or right in a text"),
     bind(
@@ -392,7 +294,7 @@ pub const BINDINGS: &[Binding] = &[
         "capture the mouse, or leave it to the terminal for copying",
     ),
     bind(
-        &[Detail, Rank, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report, Columns],
+        &[Detail, Rank, Answers, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report, Columns],
         &[ESC],
         Action::Back,
         "back",
@@ -400,7 +302,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind(MARKING, &[ESC], Action::Back, "clear", "clear the filter or the message"),
     bind(
-        &[Lab, Curves, Rank, Leaderboard, Detail, Chooser, Review],
+        &[Lab, Curves, Rank, Leaderboard, Detail, Answers, Chooser, Review],
         &[Key::char('?')],
         Action::Help,
         "help",

@@ -3,9 +3,13 @@
 //! Must not know: stores, workers, schedules; it sees `core`, `config` and `wire` only.
 
 pub mod act;
+pub mod action;
+pub mod answers;
 pub mod app;
 pub mod axis;
 pub mod board;
+pub mod board_acts;
+mod board_export;
 pub mod chart;
 pub mod columns;
 pub mod composer;

@@ -32,7 +32,7 @@ fn new_run(lab: &Lab, settings: &[&str]) -> RunFolder {
         train_bytes: manifest.train.bytes,
         ready: true,
     };
-    let plan = plan(&study, &corpus, "0.0.0").unwrap();
+    let plan = plan(&study, &corpus, None, "0.0.0").unwrap();
     let run = home.run(&plan.runs[0].id);
     assert!(run.create(&plan.runs[0]).unwrap());
     run
