@@ -7,6 +7,8 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use dashboard_data as data;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use trilab::core::board::EqualBudget;
+use trilab::core::task::ScoringForm;
 use trilab::core::{Metric, RunId};
 use trilab::tui::app::{Overlay, Page};
 use trilab::tui::{App, Effect, Msg, Tab, screen, update};
@@ -100,6 +102,44 @@ fn leaderboard_screens() {
         data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
         press(&mut app, "j\n");
         snapshot("leaderboard", &app);
+        press(&mut app, ">>>>>");
+        snapshot("leaderboard_scrolled", &app);
+    }
+}
+
+#[test]
+fn contests_and_the_matrix_screens() {
+    for (columns, rows) in SIZES {
+        let mut app = data::app(columns, rows);
+        press(&mut app, "4");
+        data::tell(&mut app, Update::Leaderboard(data::two_contests()));
+        press(&mut app, "/-PLM|world\n>>>");
+        snapshot("leaderboard_contests", &app);
+        press(&mut app, "\x1b\x1bMj");
+        snapshot("matrix", &app);
+    }
+}
+
+fn with_tasks(columns: u16, rows: u16) -> App {
+    let mut app = data::app(columns, rows);
+    press(&mut app, "\n");
+    data::tell(&mut app, Update::Run(Box::new(data::detail(7))));
+    press(&mut app, "\t");
+    app
+}
+
+#[test]
+fn tasks_and_answers_screens() {
+    for (columns, rows) in SIZES {
+        let mut app = with_tasks(columns, rows);
+        press(&mut app, "jj");
+        snapshot("tasks", &app);
+        press(&mut app, "z");
+        snapshot("tasks_zoomed", &app);
+        let effects = press(&mut app, "zg\n");
+        reply(&mut app, &effects, Reply::Answers(Box::new(data::answers())));
+        press(&mut app, "j");
+        snapshot("answers", &app);
     }
 }
 
@@ -168,6 +208,110 @@ fn dialogs_and_empty_screens() {
     assert!(shown(&app).contains("trilab needs 60×16; this is 59×24"));
 }
 
+#[test]
+fn the_budget_is_asked_for_and_a_table_of_another_is_not_taken() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "4");
+    data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
+    for budget in EqualBudget::ALL.into_iter().cycle().skip(1).take(5) {
+        let asked = topics(&press(&mut app, "b"));
+        assert_eq!(asked, [Topic::Lab, Topic::Leaderboard { study: None, budget }]);
+    }
+    press(&mut app, "bbb");
+    assert!(shown(&app).contains("asking for equal tokens"), "{}", shown(&app));
+    let mut told = data::leaderboard();
+    told.rows.truncate(1);
+    data::tell(&mut app, Update::Leaderboard(told.clone()));
+    assert!(shown(&app).contains("asking for equal tokens"));
+    assert!(app.leaderboard.as_ref().unwrap().rows.len() > 1, "the old one, as trained, was not what was asked for");
+    told.budget = EqualBudget::Tokens;
+    told.budget_at = Some(1.2e6);
+    data::tell(&mut app, Update::Leaderboard(told));
+    assert!(shown(&app).contains("equal tokens at 1.20M"), "{}", shown(&app));
+    assert_eq!(app.leaderboard.as_ref().unwrap().rows.len(), 1);
+}
+
+#[test]
+fn a_task_leads_to_its_answers_and_back() {
+    let mut app = with_tasks(80, 24);
+    let effects = press(&mut app, "j\n");
+    let asked =
+        Request::GetAnswers { run: data::id(7), task: "world_agreement_1".to_owned(), form: ScoringForm::Plain };
+    assert_eq!(requests(&effects), [asked]);
+    assert!(shown(&app).contains("asking the server"));
+    // Answers to something else are not taken for these.
+    let mut told = data::answers();
+    reply(&mut app, &effects, Reply::Answers(Box::new(told.clone())));
+    assert!(shown(&app).contains("asking the server"));
+    press(&mut app, "\x1b");
+    let effects = press(&mut app, "k\n");
+    let message = "find answers of run x to t in plain form; they are kept when a run ends";
+    reply(&mut app, &effects, Reply::Refused { message: message.to_owned() });
+    assert!(shown(&app).contains("could not find answers"), "{}", shown(&app));
+    press(&mut app, "\x1b");
+    let effects = press(&mut app, "\n");
+    told.notice = Some("the task's file is gone".to_owned());
+    told.answers[1].context = None;
+    told.answers[1].choices.clear();
+    reply(&mut app, &effects, Reply::Answers(Box::new(told)));
+    press(&mut app, "j");
+    let screen = shown(&app);
+    assert!(screen.contains("texts are missing: the task's file is gone"), "{screen}");
+    assert!(screen.contains("choice 1") && screen.contains("-2.125"), "{screen}");
+    press(&mut app, "w");
+    assert!(shown(&app).contains("Wrong 13 of 40"), "{}", shown(&app));
+    assert!(
+        matches!(&press(&mut app, "y")[..], [Effect::Copy(text)] if text.contains("item 2") && text.contains("choice 2"))
+    );
+    assert!(matches!(&press(&mut app, "e")[..], [Effect::Export { screen: "answers", .. }]));
+    press(&mut app, "\x1b");
+    assert!(matches!(&app.page, Page::Detail(view) if view.answers.is_none()));
+    press(&mut app, "\x1b");
+    assert_eq!(app.page, Page::Tab);
+}
+
+#[test]
+fn the_matrix_moves_by_cells_and_opens_its_lineage_in_the_table() {
+    let mut app = data::app(120, 40);
+    press(&mut app, "4");
+    data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
+    press(&mut app, "gM");
+    assert!(shown(&app).contains("3.1234 ±0.0375"), "{}", shown(&app));
+    press(&mut app, "j");
+    assert!(shown(&app).contains("ND:FLM is not a legal cell: a bidirectional prefix"), "{}", shown(&app));
+    assert_eq!(trilab::tui::act::under_cursor(&app), Vec::<RunId>::new());
+    press(&mut app, "l");
+    assert_eq!(trilab::tui::act::under_cursor(&app), [data::id(8), data::id(5)]);
+    press(&mut app, "]");
+    assert!(shown(&app).contains("cont bits/byte"), "{}", shown(&app));
+    press(&mut app, "\n");
+    assert!(!app.board.matrix && app.board.opened.len() == 1);
+    assert_eq!(trilab::tui::act::under_cursor(&app), [data::id(8), data::id(5)]);
+    assert!(shown(&app).contains(data::id(8).as_str()));
+}
+
+#[test]
+fn the_column_that_is_looked_at_is_always_on_the_screen_and_never_cut() {
+    for columns in [60, 80, 100, 120, 200] {
+        let mut app = data::app(columns, 24);
+        press(&mut app, "4");
+        data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
+        let table = data::leaderboard();
+        let count = table.columns.len();
+        for _ in 0..count + 1 {
+            press(&mut app, ">");
+            let looked_at = trilab::tui::board_acts::looked_at(&app).unwrap().heading.clone();
+            let heading = looked_at.strip_prefix("world_").unwrap_or(&looked_at).to_owned();
+            for keys in ["", "h", "hhhhhhhhhhhhhhhhhhhhhhhhh", "lllllllllllllllllllllllllllll"] {
+                press(&mut app, keys);
+                assert!(shown(&app).contains(&format!("▾{heading}")), "{columns} {keys}\n{}", shown(&app));
+            }
+        }
+        // To the end: the last column is reached.
+        assert!(shown(&app).contains("corpus"), "{}", shown(&app));
+    }
+}
+
 fn run_ids(numbers: &[u64]) -> RunSelection {
     RunSelection::Runs(numbers.iter().map(|number| data::id(*number)).collect())
 }
@@ -219,9 +363,15 @@ fn what_is_subscribed_is_what_is_on_the_screen() {
     let effects = update(&mut app, Msg::Connected(data::info()));
     assert_eq!(topics(&effects), [Topic::Lab]);
     data::tell(&mut app, Update::Lab(Box::new(data::lab())));
-    assert_eq!(topics(&press(&mut app, "4")), [Topic::Lab, Topic::Leaderboard { study: None }]);
+    assert_eq!(
+        topics(&press(&mut app, "4")),
+        [Topic::Lab, Topic::Leaderboard { study: None, budget: EqualBudget::AsTrained }]
+    );
     let study = Some("night-shift".parse().unwrap());
-    assert_eq!(topics(&press(&mut app, "\t")), [Topic::Lab, Topic::Leaderboard { study }]);
+    assert_eq!(
+        topics(&press(&mut app, "\t")),
+        [Topic::Lab, Topic::Leaderboard { study, budget: EqualBudget::AsTrained }]
+    );
     // Without smoothing, points as wide as the screen are enough.
     press(&mut app, "\t\t2S1  ");
     let marked = |width| {
@@ -426,9 +576,11 @@ fn copying_takes_the_whole_id() {
 fn every_screen_survives_every_size_and_hostile_text() {
     for columns in [60, 61, 79, 100, 159, 160, 260] {
         for rows in [16, 17, 23, 40, 90] {
-            for keys in ["", "2", "4", "\n", "a", "aG\n", "?", ":", "x", "z"] {
+            for keys in ["", "2", "4", "4M", "4b", "\n", "a", "aG\n", "?", ":", "x", "z"] {
                 let mut app = data::app(columns, rows);
-                press(&mut app, keys);
+                press(&mut app, "4");
+                data::tell(&mut app, Update::Leaderboard(data::two_contests()));
+                press(&mut app, &format!("1{keys}"));
                 data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
                 data::tell_curves(&mut app, Metric::Loss);
                 let mut detail = data::detail(7);

@@ -80,6 +80,10 @@ fn a_click_selects_the_row_under_the_pointer_in_every_list() {
         let at = find(&app, "ND:MLM");
         click(&mut app, at);
         assert_eq!(act::under_cursor(&app), [data::id(12), data::id(6)], "{size:?}");
+        press(&mut app, "M");
+        let at = find(&app, "CD");
+        click(&mut app, (at.0 + 8, at.1));
+        assert_eq!(act::under_cursor(&app), [data::id(1), data::id(2)], "{size:?}: CD:FLM in the matrix");
         curves(&mut app);
         let first_row = format!("● {}", app.shown_curves()[0].cell());
         let (x, y) = find(&app, &first_row);
@@ -107,6 +111,49 @@ fn a_click_beside_the_rows_changes_nothing_and_one_on_a_name_shows_that_screen()
     let column = rows(&app)[0].find("Curves").unwrap() as u16;
     click(&mut app, (column, 0));
     assert_eq!((app.tab, app.remembered.screen), (Tab::Curves, Tab::Curves));
+}
+
+#[test]
+fn a_click_on_the_name_of_a_contest_changes_nothing_and_below_it_rows_are_hit() {
+    let mut app = data::app(120, 40);
+    press(&mut app, "4");
+    data::tell(&mut app, Update::Leaderboard(data::two_contests()));
+    press(&mut app, "j");
+    let before = act::under_cursor(&app);
+    let at = find(&app, "shipped:world 77aa01");
+    click(&mut app, at);
+    assert_eq!(act::under_cursor(&app), before);
+    click(&mut app, (at.0, at.1 + 1));
+    assert_eq!(act::under_cursor(&app), [data::id(3), data::id(4)]);
+    click(&mut app, (at.0, at.1 + 2));
+    assert_eq!(act::under_cursor(&app), [data::id(3), data::id(4)], "the chance line is no row");
+}
+
+#[test]
+fn clicks_choose_panes_tasks_and_items() {
+    let mut app = data::app(120, 40);
+    press(&mut app, "\n");
+    data::tell(&mut app, Update::Run(Box::new(data::detail(7))));
+    let at = find(&app, "world_agreement_0");
+    click(&mut app, at);
+    let effects = press(&mut app, "\n");
+    let sent = effects.iter().find_map(|effect| match effect {
+        Effect::Send(frame) => Some(frame),
+        _ => None,
+    });
+    let frame = sent.unwrap();
+    assert!(matches!(&frame.request, Request::GetAnswers { task, .. } if task == "world_agreement_0"), "{frame:?}");
+    let reply = Reply::Answers(Box::new(data::answers()));
+    update(&mut app, Msg::Frame(Box::new(ServerFrame::Reply { id: frame.id, reply })));
+    let at = find(&app, "  5 ✗");
+    click(&mut app, at);
+    find(&app, "Item 5 ");
+    let item = find(&app, "margin -");
+    click(&mut app, item);
+    press(&mut app, "j");
+    find(&app, "Item 5 ");
+    press(&mut app, "\tj");
+    find(&app, "Item 6 ");
 }
 
 #[test]
@@ -216,22 +263,22 @@ fn hidden_columns_are_gone_remembered_and_come_back() {
     let mut app = data::app(200, 60);
     board(&mut app);
     let shows = |app: &App, heading: &str| rows(app).iter().any(|row| row.contains(heading));
-    assert!(shows(&app, "bits/byte"));
+    assert!(shows(&app, "eff rank/n"));
     press(&mut app, "c");
-    let choices = trilab::tui::columns::choices(Tab::Leaderboard);
-    let at = choices.iter().position(|heading| *heading == "bits/byte").unwrap();
+    let choices = trilab::tui::columns::choices(&app, Tab::Leaderboard);
+    let at = choices.iter().position(|choice| choice.heading == "eff rank/n").unwrap();
     press(&mut app, &format!("{} \x1b", "j".repeat(at)));
     assert_eq!(app.overlay, None::<Overlay>);
-    assert!(!shows(&app, "bits/byte") && shows(&app, "perplexity"));
-    assert_eq!(app.remembered.hidden_leaderboard, ["bits/byte".to_owned()].into());
+    assert!(!shows(&app, "eff rank/n") && shows(&app, "zero-shot"));
+    assert_eq!(app.remembered.hidden_leaderboard, ["effective_rank_share".to_owned()].into());
     let text = serde_json::to_string(&app.remembered).unwrap();
     assert_eq!(serde_json::from_str::<trilab::tui::Remembered>(&text).unwrap(), app.remembered);
     press(&mut app, &format!("c{}\n\x1b", "j".repeat(at)));
-    assert!(shows(&app, "bits/byte"));
+    assert!(shows(&app, "eff rank/n"));
     press(&mut app, "1");
     assert!(shows(&app, "trend"));
     press(&mut app, "c");
-    let at = trilab::tui::columns::choices(Tab::Lab).iter().position(|heading| *heading == "trend").unwrap();
+    let at = trilab::tui::columns::choices(&app, Tab::Lab).iter().position(|choice| choice.heading == "trend").unwrap();
     press(&mut app, &format!("{} \x1b", "j".repeat(at)));
     assert!(!shows(&app, "trend") && shows(&app, "tok/s"));
 }
@@ -275,6 +322,16 @@ fn what_is_exported_is_what_is_on_the_screen_with_every_digit() {
     board(&mut app);
     let (screen, table, _) = exported(&press(&mut app, "e"));
     assert_eq!((screen, table.len() - 1), ("leaderboard", data::leaderboard().rows.len()));
+    let at = column(&table, "continuation_loss");
+    let mean: f64 = table[1][at].parse().unwrap();
+    assert_eq!(mean.to_bits(), data::leaderboard().rows[0].cells["continuation_loss"].estimate.mean.to_bits());
+    assert_eq!(table[1][column(&table, "continuation_loss place")], "1=");
+    assert_eq!(table[1][column(&table, "place")], "1=");
+    let (screen, table, _) = exported(&press(&mut app, "M>>>e"));
+    assert_eq!((screen, table.len() - 1), ("matrix", data::leaderboard().rows.len()));
+    assert_eq!(table[1][column(&table, "column")], "zero_shot");
+    assert_eq!(table[1][column(&table, "chance")], "0.375");
+    press(&mut app, "M");
     update(&mut app, Msg::Exported { told: Ok("trilab-leaderboard-1.csv".to_owned()), note: "7 rows".to_owned() });
     assert!(rows(&app).last().unwrap().contains("saved trilab-leaderboard-1.csv: 7 rows"));
     update(&mut app, Msg::Exported { told: Err("disk full".to_owned()), note: String::new() });

@@ -530,8 +530,13 @@ async fn every_client_sees_changes_and_an_idle_lab_is_silent() {
     let runs = ids(&submit(&mut client, &study(folder.path(), "seen", 1)).await);
     let curves = Topic::Curves { runs: runs.clone(), metric: Metric::Loss, width: 10 };
     let mut first = lab.watch(vec![Topic::Lab, curves.clone()]).await;
-    let mut second =
-        lab.watch(vec![curves, Topic::Leaderboard { study: None, budget: EqualBudget::AsTrained }, Topic::Run { run: runs[0].clone() }]).await;
+    let mut second = lab
+        .watch(vec![
+            curves,
+            Topic::Leaderboard { study: None, budget: EqualBudget::AsTrained },
+            Topic::Run { run: runs[0].clone() },
+        ])
+        .await;
     first.status(&runs[0], "running").await;
     lab.stage.step(&runs[0], 1);
     lab.stage.step(&runs[0], 2);

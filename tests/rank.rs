@@ -234,7 +234,8 @@ impl ControlSource for Never {
 
 fn trained(spec: &RunSpec, corpus: &Corpus, checkpoints: &Path) -> Vec<RunEvent> {
     let mut events = Vec::new();
-    let outside = Surroundings { sink: &mut events, control: &mut Never, answers: &mut |_, _, _| Ok(()), clock: &|| 0.0 };
+    let outside =
+        Surroundings { sink: &mut events, control: &mut Never, answers: &mut |_, _, _| Ok(()), clock: &|| 0.0 };
     train(spec, corpus, checkpoints, outside).unwrap();
     events
 }

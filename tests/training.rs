@@ -347,7 +347,8 @@ fn trained(
     let mut events = Vec::new();
     let (at, how) = leave.unwrap_or((u64::MAX, Control::Run));
     let mut control = LeaveAt { asked: 0, at, how };
-    let outside = Surroundings { sink: &mut events, control: &mut control, answers: &mut |_, _, _| Ok(()), clock: &|| 0.0 };
+    let outside =
+        Surroundings { sink: &mut events, control: &mut control, answers: &mut |_, _, _| Ok(()), clock: &|| 0.0 };
     let outcome = train(spec, corpus, checkpoints, outside).unwrap();
     (outcome, events)
 }

@@ -5,7 +5,6 @@ use crate::config::Theme;
 use crate::core::{Metric, RunId};
 
 use super::app::{App, DetailPane, DetailView, Link, Overlay, Page, Pending, Section};
-use super::board::{self, Entry, RowKey};
 use super::composer::{Composer, Stage};
 use super::export::Export;
 use super::keymap::{Action, Move};
@@ -14,18 +13,15 @@ use super::series::SMOOTHING;
 use super::text_field::TextField;
 use super::theme::Palette;
 use super::update::{say, send};
-use super::{columns, export, navigate, verbs};
+use super::{answers, board_acts, columns, export, navigate, verbs};
 
-/// Metrics that change over training.
-pub const CURVES: [Metric; 7] = [
-    Metric::Loss,
-    Metric::ValidationLoss,
-    Metric::Perplexity,
-    Metric::BitsPerByte,
-    Metric::GradNorm,
-    Metric::LearningRate,
-    Metric::TokensPerSecond,
-];
+/// The metrics that Curves can show: those that a run has a newest value of. What is the same at every step is no curve.
+#[must_use]
+pub fn curve_metrics(app: &App) -> Vec<Metric> {
+    let known = |metric: &Metric| app.runs().iter().any(|run| run.latest.contains_key(metric));
+    let drawn = |metric: &Metric| *metric != Metric::TargetEntropy && (*metric == Metric::Loss || known(metric));
+    Metric::ALL.into_iter().filter(drawn).collect()
+}
 
 /// Do `action`, if it can work now.
 pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
@@ -62,7 +58,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
             say(app, format!("mouse {state}"), false);
         }
         Action::Move(to) => navigate::perform(app, to),
-        Action::Open => open(app),
+        Action::Open => open(app, effects),
         Action::Mark => mark(app),
         Action::ClearMarks => app.marks.clear(),
         Action::ZoomPane => match &mut app.page {
@@ -77,9 +73,17 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         }
         Action::Verb(verb) => verbs::perform(app, verb, effects),
         Action::CopyId => {
-            if let Some(run) = current(app) {
-                effects.push(Effect::Copy(run.to_string()));
-                say(app, format!("copied {run}"), false);
+            if let Some(shown) = answers::of_page(&app.page) {
+                effects.extend(answers::copied(shown).map(Effect::Copy));
+                say(app, "copied the item", false);
+            } else {
+                let runs: Vec<String> = under_cursor(app).iter().map(RunId::to_string).collect();
+                let said = match runs.as_slice() {
+                    [run] => run.clone(),
+                    several => format!("{} run ids", several.len()),
+                };
+                effects.push(Effect::Copy(runs.join(" ")));
+                say(app, format!("copied {said}"), false);
             }
         }
         Action::NextMatch => navigate::to_match(app, true),
@@ -113,8 +117,12 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
             app.curves_view.window = None;
             app.curves_view.cursor = None;
         }
-        Action::NextSort => app.board.sort = app.board.sort.next(),
+        Action::NextSort => board_acts::next_sort(app),
         Action::ReverseSort => app.board.reversed = !app.board.reversed,
+        Action::NextColumn | Action::PreviousColumn => board_acts::turn_column(app, action == Action::NextColumn),
+        Action::NextBudget => board_acts::next_budget(app),
+        Action::ToggleMatrix => board_acts::toggle_matrix(app),
+        Action::OnlyWrong => answers::toggle_wrong(app),
         Action::NextStudy => turn_study(app, true),
         Action::PreviousStudy => turn_study(app, false),
         Action::EditStudy => {
@@ -142,7 +150,17 @@ pub fn available_on_page(app: &App, action: Action) -> bool {
     let any_run = !app.runs().is_empty();
     match action {
         Action::Verb(verb) => up && verbs::available(app, verb),
-        Action::Open | Action::CopyId => current(app).is_some() || on_lineage(app),
+        Action::Open => match &app.page {
+            Page::Detail(view) => up && answers::can_open(view),
+            Page::Tab | Page::Composer(_) => current(app).is_some() || on_lineage(app),
+        },
+        Action::CopyId => match answers::of_page(&app.page) {
+            Some(shown) => !shown.shown().is_empty(),
+            None => !under_cursor(app).is_empty(),
+        },
+        Action::OnlyWrong => answers::of_page(&app.page).is_some_and(|shown| shown.told.is_some()),
+        Action::NextColumn | Action::PreviousColumn => board_acts::looked_at(app).is_some(),
+        Action::ToggleMatrix => app.leaderboard.as_ref().is_some_and(|table| !table.rows.is_empty()),
         Action::Mark => !under_cursor(app).is_empty(),
         Action::ClearMarks => !app.marks.is_empty(),
         Action::Follow | Action::Filter => any_run,
@@ -190,6 +208,7 @@ pub fn available_on_page(app: &App, action: Action) -> bool {
         | Action::ToggleColumn
         | Action::NextSort
         | Action::ReverseSort
+        | Action::NextBudget
         | Action::Yes
         | Action::No => true,
     }
@@ -208,20 +227,6 @@ fn can_proceed(app: &App) -> bool {
     }
 }
 
-/// The lines of the leaderboard, in order.
-#[must_use]
-pub fn board_entries(app: &App) -> Vec<Entry<'_>> {
-    app.leaderboard.as_ref().map_or_else(Vec::new, |table| board::entries(&table.rows, &app.board, &app.filter))
-}
-
-/// The place of the leaderboard's cursor in `entries`.
-#[must_use]
-pub fn board_place(app: &App, entries: &[Entry]) -> Option<usize> {
-    let key = app.board.cursor.as_ref();
-    let found = key.and_then(|key| entries.iter().position(|entry| entry.key() == *key));
-    found.or_else(|| (!entries.is_empty()).then_some(0))
-}
-
 fn on_lineage(app: &App) -> bool {
     app.tab == Tab::Leaderboard && !under_cursor(app).is_empty()
 }
@@ -237,10 +242,7 @@ pub fn under_cursor(app: &App) -> Vec<RunId> {
             let series = app.series();
             navigate::legend_place(app, &series).and_then(|at| series.get(at)).map_or_else(Vec::new, |s| s.runs.clone())
         }
-        (Page::Tab, Tab::Leaderboard) => {
-            let entries = board_entries(app);
-            board_place(app, &entries).and_then(|at| entries.get(at)).map_or_else(Vec::new, Entry::runs)
-        }
+        (Page::Tab, Tab::Leaderboard) => board_acts::under_cursor(app),
     }
 }
 
@@ -281,6 +283,7 @@ fn back(app: &mut App) {
         None => {}
     }
     match &mut app.page {
+        Page::Detail(view) if view.answers.is_some() => view.answers = None,
         Page::Detail(_) => app.page = Page::Tab,
         Page::Composer(composer) => {
             if !composer.back(&app.defaults) {
@@ -328,17 +331,11 @@ fn cycle_theme(app: &mut App) {
     say(app, format!("theme: {name}"), false);
 }
 
-fn open(app: &mut App) {
-    if app.tab == Tab::Leaderboard
-        && let Some(RowKey::Lineage(lineage)) = {
-            let entries = board_entries(app);
-            board_place(app, &entries).and_then(|at| entries.get(at)).map(Entry::key)
-        }
-    {
-        if !app.board.opened.remove(&lineage) {
-            app.board.opened.insert(lineage.clone());
-        }
-        app.board.cursor = Some(RowKey::Lineage(lineage));
+fn open(app: &mut App, effects: &mut Vec<Effect>) {
+    if matches!(app.page, Page::Detail(_)) {
+        return answers::open(app, effects);
+    }
+    if app.tab == Tab::Leaderboard && board_acts::open(app) {
         return;
     }
     if let Some(run) = under_cursor(app).into_iter().next() {
@@ -346,8 +343,10 @@ fn open(app: &mut App) {
             run,
             detail: None,
             pane: DetailPane::Spec,
-            scroll: [0; 4],
+            scroll: [0; 5],
             zoomed: false,
+            task: None,
+            answers: None,
         }));
     }
 }
@@ -367,9 +366,10 @@ fn mark(app: &mut App) {
 }
 
 fn turn_metric(app: &mut App, forward: bool) {
-    let at = CURVES.iter().position(|metric| *metric == app.curves_view.metric).unwrap_or(0);
-    let to = if forward { at + 1 } else { at + CURVES.len() - 1 } % CURVES.len();
-    app.curves_view.metric = CURVES.get(to).copied().unwrap_or(Metric::Loss);
+    let all = curve_metrics(app);
+    let at = all.iter().position(|metric| *metric == app.curves_view.metric).unwrap_or(0);
+    let to = if forward { at + 1 } else { at + all.len() - 1 } % all.len().max(1);
+    app.curves_view.metric = all.get(to).copied().unwrap_or(Metric::Loss);
 }
 
 fn next_axis(app: &mut App) {

@@ -10,6 +10,7 @@ use crate::core::summary::{Curve, LabSummary, RunDetail, RunSummary};
 use crate::core::{Metric, RunId, RunStatus, StudyId};
 use crate::wire::{ServerInfo, Topic};
 
+use super::answers::{AnswersView, TaskKey};
 use super::board::BoardView;
 use super::composer::{Composer, Stage};
 use super::filter::Filter;
@@ -50,6 +51,8 @@ pub enum Page {
 pub enum DetailPane {
     /// Status and spec.
     Spec,
+    /// Zero-shot scores.
+    Tasks,
     /// What happened.
     Events,
     /// What the model wrote.
@@ -60,7 +63,7 @@ pub enum DetailPane {
 
 impl DetailPane {
     /// All panes, in the order of Tab.
-    pub const ALL: [Self; 4] = [Self::Spec, Self::Events, Self::Samples, Self::Output];
+    pub const ALL: [Self; 5] = [Self::Spec, Self::Tasks, Self::Events, Self::Samples, Self::Output];
 }
 
 /// One run.
@@ -73,9 +76,13 @@ pub struct DetailView {
     /// The pane with the focus.
     pub pane: DetailPane,
     /// Lines scrolled, per pane.
-    pub scroll: [usize; 4],
+    pub scroll: [usize; 5],
     /// Whether the pane has the whole page.
     pub zoomed: bool,
+    /// The task under the cursor; the first if absent.
+    pub task: Option<TaskKey>,
+    /// The answers that lie over the page.
+    pub answers: Option<Box<AnswersView>>,
 }
 
 /// The Lab screen.
@@ -134,6 +141,8 @@ pub enum Pending {
     Submit,
     /// A verb on runs, in the past tense: `stopped`.
     Verb(&'static str),
+    /// The page of answers waits for them.
+    Answers,
 }
 
 /// The dashboard.
@@ -309,6 +318,7 @@ impl App {
     #[must_use]
     pub const fn page_place(&self) -> Place {
         match &self.page {
+            Page::Detail(view) if view.answers.is_some() => Place::Answers,
             Page::Detail(_) => Place::Detail,
             Page::Composer(composer) => match composer.stage {
                 Stage::Choose => Place::Chooser,
@@ -406,7 +416,7 @@ impl App {
             Page::Tab => match self.tab {
                 Tab::Lab => {}
                 Tab::Leaderboard => {
-                    topics.push(Topic::Leaderboard { study: self.study.clone(), budget: EqualBudget::AsTrained })
+                    topics.push(Topic::Leaderboard { study: self.study.clone(), budget: self.board.budget });
                 }
                 Tab::Curves => {
                     let runs: Vec<RunId> = self.shown_curves().iter().map(|run| run.id.clone()).collect();

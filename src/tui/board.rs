@@ -1,69 +1,28 @@
-//! The order of the leaderboard: sorting, ranks with ties, rows opened into their runs.
-//! Promises: pure; rows are ranked within one objective and corpus only, because others average over other tokens.
-//! Must not know: columns, colours.
+//! The leaderboard before it is drawn: which column is looked at, the order of rows, which columns there is room for, and
+//! the matrix of architecture × objective. Pure.
+//! Promises: contests stay apart; a row without a value is last. Must not know: how a place or a tie is found (the
+//! server says so), colours.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::board::{Estimate, LeaderboardRow};
-use crate::core::{Direction, Metric, Objective, RunId};
+use crate::core::board::{BoardColumn, ColumnKind, EqualBudget, Leaderboard, LeaderboardRow};
+use crate::core::{Architecture, Direction, Objective, RunId};
 
 use super::filter::Filter;
 
-/// What rows are sorted by.
+/// What rows are sorted by; the places shown are those of the column in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sort {
-    /// By objective, best validation loss first.
+pub enum Order {
+    /// By the column, best first.
     #[default]
-    Objective,
-    /// By a metric, best first, over all objectives.
-    Metric(Metric),
+    Column,
     /// By `ED:MLM`.
     Cell,
     /// Most parameters first.
     Parameters,
     /// Furthest first.
     Progress,
-}
-
-impl Sort {
-    /// All, in the order of the key.
-    pub const ALL: [Self; 9] = [
-        Self::Objective,
-        Self::Metric(Metric::ValidationLoss),
-        Self::Metric(Metric::Perplexity),
-        Self::Metric(Metric::BitsPerByte),
-        Self::Metric(Metric::Loss),
-        Self::Metric(Metric::TokensPerSecond),
-        Self::Cell,
-        Self::Parameters,
-        Self::Progress,
-    ];
-
-    /// The one after it.
-    #[must_use]
-    pub fn next(self) -> Self {
-        Self::ALL.into_iter().cycle().skip_while(|sort| *sort != self).nth(1).unwrap_or_default()
-    }
-
-    /// In words.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Objective => "objective, then val loss",
-            Self::Metric(metric) => metric.definition().heading,
-            Self::Cell => "cell",
-            Self::Parameters => "parameters",
-            Self::Progress => "progress",
-        }
-    }
-
-    const fn metric(self) -> Metric {
-        match self {
-            Self::Metric(metric) => metric,
-            Self::Objective | Self::Cell | Self::Parameters | Self::Progress => Metric::ValidationLoss,
-        }
-    }
 }
 
 /// What the cursor is on.
@@ -75,6 +34,17 @@ pub enum RowKey {
     Run(RunId),
 }
 
+/// A cell of the matrix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// Among which lineages.
+    pub contest: String,
+    /// Row.
+    pub architecture: Architecture,
+    /// Column.
+    pub objective: Objective,
+}
+
 /// The Leaderboard screen.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BoardView {
@@ -82,28 +52,38 @@ pub struct BoardView {
     pub cursor: Option<RowKey>,
     /// Lineages that show their runs.
     pub opened: BTreeSet<RunId>,
+    /// Key of the column that is looked at; the first one if absent or not there.
+    pub column: Option<String>,
     /// Order.
-    pub sort: Sort,
+    pub order: Order,
     /// Whether it is turned round.
     pub reversed: bool,
+    /// The first column shown of those that scroll.
+    pub first: usize,
+    /// What is made equal.
+    pub budget: EqualBudget,
+    /// Whether the matrix is shown instead of the table.
+    pub matrix: bool,
+    /// The cursor of the matrix.
+    pub spot: Option<Spot>,
 }
 
 /// A line of the table.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Entry<'a> {
-    /// A lineage and its rank, like `1` or `1=`.
-    Lineage(&'a LeaderboardRow, String),
+    /// A lineage.
+    Lineage(&'a LeaderboardRow),
     /// One of its runs.
-    Run(&'a RunId),
+    Run(&'a LeaderboardRow, &'a RunId),
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
     /// What a cursor on it is.
     #[must_use]
     pub fn key(&self) -> RowKey {
         match self {
-            Self::Lineage(row, _) => RowKey::Lineage(row.lineage.clone()),
-            Self::Run(run) => RowKey::Run((*run).clone()),
+            Self::Lineage(row) => RowKey::Lineage(row.lineage.clone()),
+            Self::Run(_, run) => RowKey::Run((*run).clone()),
         }
     }
 
@@ -111,172 +91,352 @@ impl Entry<'_> {
     #[must_use]
     pub fn runs(&self) -> Vec<RunId> {
         match self {
-            Self::Lineage(row, _) => row.runs.clone(),
-            Self::Run(run) => vec![(*run).clone()],
+            Self::Lineage(row) => row.runs.clone(),
+            Self::Run(_, run) => vec![(*run).clone()],
+        }
+    }
+
+    /// The lineage it is, or belongs to.
+    #[must_use]
+    pub const fn lineage(&self) -> &'a LeaderboardRow {
+        match self {
+            Self::Lineage(row) | Self::Run(row, _) => row,
         }
     }
 }
 
+/// A column that scrolls: those of the value, and what is known of the lineage besides.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scrolled<'a> {
+    /// Numbers with places.
+    Value(&'a BoardColumn),
+    /// Parameters.
+    Parameters,
+    /// Share of the steps that is made.
+    Done,
+    /// Peak learning rate.
+    LearningRate,
+    /// Corpus.
+    Corpus,
+}
+
+/// The key of the column of sizes, which does not scroll but can be hidden.
+pub const SIZE: &str = "size";
+
+impl Scrolled<'_> {
+    /// The name it is remembered by.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Value(column) => &column.key,
+            Self::Parameters => "params",
+            Self::Done => "done",
+            Self::LearningRate => "lr",
+            Self::Corpus => "corpus",
+        }
+    }
+
+    /// What stands over it; `prefix` is what all families begin with.
+    #[must_use]
+    pub fn heading(&self, prefix: &str) -> String {
+        match self {
+            Self::Value(column) if column.kind == ColumnKind::Family => {
+                column.heading.strip_prefix(prefix).unwrap_or(&column.heading).to_owned()
+            }
+            Self::Value(column) => column.heading.clone(),
+            Self::Parameters | Self::Done | Self::LearningRate | Self::Corpus => self.key().to_owned(),
+        }
+    }
+}
+
+/// The columns that scroll, without the hidden ones.
+#[must_use]
+pub fn scrolled<'a>(board: &'a Leaderboard, hidden: &BTreeSet<String>) -> Vec<Scrolled<'a>> {
+    let rest = [Scrolled::Parameters, Scrolled::Done, Scrolled::LearningRate, Scrolled::Corpus];
+    let all = board.columns.iter().map(Scrolled::Value).chain(rest);
+    all.filter(|column| !hidden.contains(column.key())).collect()
+}
+
+/// What the names of all families begin with, up to their last common `_`; nothing with fewer than two.
+#[must_use]
+pub fn family_prefix(columns: &[BoardColumn]) -> &str {
+    let names: BTreeSet<&str> = columns
+        .iter()
+        .filter(|column| column.kind == ColumnKind::Family)
+        .map(|column| column.heading.split(' ').next().unwrap_or(""))
+        .collect();
+    let (Some(first), Some(last), true) = (names.first(), names.last(), names.len() > 1) else { return "" };
+    // What the first and the last in order share, all between them share.
+    let same = first.chars().zip(last.chars()).take_while(|(a, b)| a == b).map(|(c, _)| c.len_utf8()).sum();
+    let end = first.get(..same).and_then(|shared| shared.rfind('_')).map_or(0, |at| at + 1);
+    first.get(..end).unwrap_or("")
+}
+
+/// The column that is looked at: the chosen one, or the first that is not hidden.
+#[must_use]
+pub fn looked_at<'a>(board: &'a Leaderboard, view: &BoardView, hidden: &BTreeSet<String>) -> Option<&'a BoardColumn> {
+    let mut shown = board.columns.iter().filter(|column| !hidden.contains(&column.key));
+    let chosen = shown.clone().find(|column| Some(&column.key) == view.column.as_ref());
+    chosen.or_else(|| shown.next())
+}
+
+/// The rows that pass the filter, in order.
+#[must_use]
+pub fn rows<'a>(
+    board: &'a Leaderboard,
+    view: &BoardView,
+    hidden: &BTreeSet<String>,
+    filter: &Filter,
+) -> Vec<&'a LeaderboardRow> {
+    let column = looked_at(board, view, hidden);
+    let mut shown: Vec<&LeaderboardRow> = board.rows.iter().filter(|row| filter.keeps_row(row)).collect();
+    shown.sort_by(|a, b| {
+        let own = a.contest.cmp(&b.contest).then_with(|| compare(a, b, view, column));
+        own.then_with(|| (a.architecture, a.objective, &a.lineage).cmp(&(b.architecture, b.objective, &b.lineage)))
+    });
+    shown
+}
+
 /// The lines of the table, in order.
 #[must_use]
-pub fn entries<'a>(rows: &'a [LeaderboardRow], view: &BoardView, filter: &Filter) -> Vec<Entry<'a>> {
-    let mut shown: Vec<&LeaderboardRow> = rows.iter().filter(|row| filter.keeps_row(row)).collect();
-    shown.sort_by(|a, b| {
-        let order = compare(a, b, view.sort);
-        if view.reversed { order.reverse() } else { order }.then_with(|| a.lineage.cmp(&b.lineage))
-    });
-    let ranks = ranks(rows, view.sort.metric());
-    let rank_of = |row: &LeaderboardRow| {
-        let found = ranks.iter().find(|(lineage, _)| *lineage == &row.lineage);
-        found.map_or_else(|| "-".to_owned(), |(_, rank)| rank.clone())
-    };
-    shown
-        .into_iter()
+pub fn entries<'a>(rows: Vec<&'a LeaderboardRow>, view: &BoardView) -> Vec<Entry<'a>> {
+    rows.into_iter()
         .flat_map(|row| {
             let runs: &[RunId] = if view.opened.contains(&row.lineage) { &row.runs } else { &[] };
-            std::iter::once(Entry::Lineage(row, rank_of(row))).chain(runs.iter().map(Entry::Run))
+            std::iter::once(Entry::Lineage(row)).chain(runs.iter().map(move |run| Entry::Run(row, run)))
         })
         .collect()
 }
 
-fn mean(row: &LeaderboardRow, metric: Metric) -> Option<f64> {
-    row.metrics.get(&metric).map(|estimate| estimate.mean)
-}
-
-/// Best first; rows without the value last.
-fn by_metric(a: &LeaderboardRow, b: &LeaderboardRow, metric: Metric) -> Ordering {
-    match (mean(a, metric), mean(b, metric)) {
-        (Some(a), Some(b)) => match metric.definition().direction {
-            Direction::Lower | Direction::Neutral => a.total_cmp(&b),
-            Direction::Higher => b.total_cmp(&a),
-        },
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => Ordering::Equal,
-    }
-}
-
-fn compare(a: &LeaderboardRow, b: &LeaderboardRow, sort: Sort) -> Ordering {
-    match sort {
-        Sort::Objective => contest(a).cmp(&contest(b)).then_with(|| by_metric(a, b, Metric::ValidationLoss)),
-        Sort::Metric(metric) => by_metric(a, b, metric),
-        Sort::Cell => (a.architecture, a.objective).cmp(&(b.architecture, b.objective)),
-        Sort::Parameters => b.parameters.cmp(&a.parameters),
-        Sort::Progress => b.progress.total_cmp(&a.progress),
-    }
-}
-
-/// What two rows must share to be ranked against each other: losses average over the targets of an objective, on a
-/// corpus.
-const fn contest(row: &LeaderboardRow) -> (Objective, &String) {
-    (row.objective, &row.corpus)
-}
-
-/// Ranks within each contest; rows whose intervals overlap with the best of their group share its rank.
-fn ranks(rows: &[LeaderboardRow], metric: Metric) -> Vec<(&RunId, String)> {
-    let mut contests: BTreeMap<(Objective, &String), Vec<&LeaderboardRow>> = BTreeMap::new();
-    for row in rows {
-        contests.entry(contest(row)).or_default().push(row);
-    }
-    let mut ranked = Vec::new();
-    for mut group in contests.into_values() {
-        group.sort_by(|a, b| by_metric(a, b, metric).then_with(|| a.lineage.cmp(&b.lineage)));
-        let measured: Vec<(&RunId, &Estimate)> =
-            group.iter().filter_map(|row| Some((&row.lineage, row.metrics.get(&metric)?))).collect();
-        ranked.extend(rank_group(&measured));
-    }
-    ranked
-}
-
-fn rank_group<'a>(group: &[(&'a RunId, &Estimate)]) -> Vec<(&'a RunId, String)> {
-    let mut places: Vec<usize> = Vec::new();
-    let mut leader: Option<(usize, &Estimate)> = None;
-    for (at, (_, estimate)) in group.iter().enumerate() {
-        let place = match leader {
-            Some((place, best)) if overlap(best, estimate) => place,
-            Some(_) | None => {
-                leader = Some((at + 1, estimate));
-                at + 1
+fn compare(a: &LeaderboardRow, b: &LeaderboardRow, view: &BoardView, column: Option<&BoardColumn>) -> Ordering {
+    let turn = |order: Ordering| if view.reversed { order.reverse() } else { order };
+    match (view.order, column) {
+        (Order::Column, Some(column)) => {
+            let mean = |row: &LeaderboardRow| row.cells.get(&column.key).map(|cell| cell.estimate.mean);
+            match (mean(a), mean(b)) {
+                (Some(a), Some(b)) => turn(better(a, b, column.direction)),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => Ordering::Equal,
             }
-        };
-        places.push(place);
+        }
+        (Order::Column, None) => Ordering::Equal,
+        (Order::Cell, _) => turn((a.architecture, a.objective).cmp(&(b.architecture, b.objective))),
+        (Order::Parameters, _) => turn(b.parameters.cmp(&a.parameters)),
+        (Order::Progress, _) => turn(b.progress.total_cmp(&a.progress)),
     }
-    let tied = |place: &usize| places.iter().filter(|other| *other == place).count() > 1;
-    let texts = places.iter().map(|place| format!("{place}{}", if tied(place) { "=" } else { "" }));
-    group.iter().map(|(lineage, _)| *lineage).zip(texts).collect()
 }
 
-/// Whether the intervals of two means overlap; with one seed there is no interval and nothing can be said.
-fn overlap(a: &Estimate, b: &Estimate) -> bool {
-    match (a.half_width, b.half_width) {
-        (Some(left), Some(right)) => (a.mean - b.mean).abs() <= left + right,
-        (Some(_) | None, None) | (None, Some(_)) => false,
+fn better(a: f64, b: f64, direction: Direction) -> Ordering {
+    match direction {
+        Direction::Lower | Direction::Neutral => a.total_cmp(&b),
+        Direction::Higher => b.total_cmp(&a),
     }
+}
+
+/// The rows of each contest, contests in order.
+#[must_use]
+pub fn contests<'a>(rows: &[&'a LeaderboardRow]) -> Vec<(&'a str, Vec<&'a LeaderboardRow>)> {
+    let mut found: BTreeMap<&str, Vec<&LeaderboardRow>> = BTreeMap::new();
+    for row in rows {
+        found.entry(&row.contest).or_default().push(row);
+    }
+    found.into_iter().collect()
+}
+
+/// The lineages of a cell of the matrix, the best in `column` first, those without a value last.
+#[must_use]
+pub fn in_cell<'a>(
+    rows: &[&'a LeaderboardRow],
+    (architecture, objective): (Architecture, Objective),
+    column: Option<&BoardColumn>,
+) -> Vec<&'a LeaderboardRow> {
+    let of_it = |row: &&&LeaderboardRow| row.architecture == architecture && row.objective == objective;
+    let mut found: Vec<&LeaderboardRow> = rows.iter().filter(of_it).copied().collect();
+    let view = BoardView::default();
+    found.sort_by(|a, b| compare(a, b, &view, column).then_with(|| a.lineage.cmp(&b.lineage)));
+    found
+}
+
+/// Room between columns.
+pub const GAP: usize = 1;
+
+/// The smallest first column from which the last one is reached; the column at `pinned` takes its room in any case.
+#[must_use]
+pub fn furthest(widths: &[usize], pinned: Option<usize>, room: usize) -> usize {
+    let cost = |at: usize| widths.get(at).map_or(0, |width| width + GAP);
+    let fits = |first: &usize| {
+        let before = pinned.filter(|at| at < first).map_or(0, cost);
+        before + (*first..widths.len()).map(cost).sum::<usize>() <= room + GAP
+    };
+    (0..widths.len()).find(fits).unwrap_or(widths.len().saturating_sub(1))
+}
+
+/// The columns from `first` on that fit into `room`, in order; the one at `pinned` is always among them.
+#[must_use]
+pub fn window(widths: &[usize], first: usize, pinned: Option<usize>, room: usize) -> Vec<usize> {
+    let cost = |at: usize| widths.get(at).map_or(0, |width| width + GAP);
+    let mut shown: Vec<usize> = pinned.into_iter().filter(|at| *at < first).collect();
+    let mut left = (room + GAP).saturating_sub(shown.iter().map(|at| cost(*at)).sum());
+    for at in first..widths.len() {
+        if cost(at) > left {
+            break;
+        }
+        left -= cost(at);
+        shown.push(at);
+    }
+    if let Some(pinned) = pinned.filter(|at| *at < widths.len() && !shown.contains(at)) {
+        while left < cost(pinned) {
+            let Some(last) = shown.pop() else { break };
+            left += cost(last);
+        }
+        shown.push(pinned);
+    }
+    shown
+}
+
+/// `1–6`, or `2, 5–9`: numbers of columns, from 1, as people count them.
+#[must_use]
+pub fn ranges(shown: &[usize]) -> String {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for at in shown {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == *at => *last = *at,
+            Some(_) | None => runs.push((*at, *at)),
+        }
+    }
+    let text = |(first, last): &(usize, usize)| {
+        if first == last { (first + 1).to_string() } else { format!("{}–{}", first + 1, last + 1) }
+    };
+    runs.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::Architecture;
+    use crate::core::board::{BoardCell, Estimate, Footing};
 
-    fn row(id: char, objective: Objective, loss: Option<(f64, Option<f64>)>) -> LeaderboardRow {
-        let estimate = loss.map(|(mean, half_width)| (Metric::ValidationLoss, Estimate { mean, half_width, n: 3 }));
+    fn column(key: &str, direction: Direction, kind: ColumnKind) -> BoardColumn {
+        BoardColumn {
+            key: key.to_owned(),
+            heading: key.to_owned(),
+            unit: String::new(),
+            direction,
+            decimals: 3,
+            chance: None,
+            kind,
+        }
+    }
+
+    fn row(id: char, contest: &str, objective: Objective, values: &[(&str, f64)]) -> LeaderboardRow {
+        let cell = |mean: f64| BoardCell {
+            estimate: Estimate { mean, half_width: None, n: 1 },
+            stderr: None,
+            above_chance: None,
+            place: 1,
+            footing: Footing::Untested,
+        };
         LeaderboardRow {
             lineage: id.to_string().repeat(12).parse().unwrap(),
             architecture: Architecture::CausalDecoder,
             objective,
             size: String::new(),
             corpus: String::new(),
-            contest: String::new(),
-            cells: [].into(),
+            contest: contest.to_owned(),
+            cells: values.iter().map(|(key, mean)| ((*key).to_owned(), cell(*mean))).collect(),
             learning_rate: 1e-3,
             steps: 10,
             parameters: 1,
             progress: 1.0,
             counts: [].into(),
-            metrics: estimate.into_iter().collect(),
+            metrics: [].into(),
             runs: vec!["0123456789ab".parse().unwrap()],
         }
     }
 
-    fn shown(rows: &[LeaderboardRow], view: &BoardView) -> String {
-        let text = |entry: &Entry| match entry {
-            Entry::Lineage(row, rank) => format!("{}#{rank}", &row.lineage.as_str()[..1]),
-            Entry::Run(_) => "run".to_owned(),
-        };
-        entries(rows, view, &Filter::default()).iter().map(text).collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn objectives_are_ranked_apart_and_overlaps_are_ties() {
-        let rows = [
-            row('a', Objective::SpanCorruption, Some((1.0, Some(0.1)))),
-            row('b', Objective::PrefixLm, Some((3.3, Some(0.1)))),
-            row('c', Objective::PrefixLm, Some((3.0, Some(0.1)))),
-            row('d', Objective::PrefixLm, Some((3.15, Some(0.1)))),
-            row('e', Objective::PrefixLm, None),
-            row('f', Objective::FullLm, Some((3.0, None))),
-            row('0', Objective::FullLm, Some((3.0, None))),
-        ];
-        let mut view = BoardView::default();
-        assert_eq!(shown(&rows, &view), "0#1 f#2 c#1= d#1= b#3 e#- a#1");
-        let mut other = rows.clone();
-        other[2].corpus = "elsewhere".to_owned();
-        assert_eq!(shown(&other, &view), "0#1 f#2 d#1= b#1= e#- c#1 a#1", "corpora are ranked apart too");
-        view.sort = Sort::Metric(Metric::ValidationLoss);
-        assert!(shown(&rows, &view).starts_with("a#1 "));
-        view.reversed = true;
-        assert!(shown(&rows, &view).ends_with("a#1"));
-        view.opened.insert(rows[0].lineage.clone());
-        assert!(shown(&rows, &view).ends_with("a#1 run"));
-    }
-
-    #[test]
-    fn the_sort_key_goes_through_all_columns() {
-        let mut sort = Sort::default();
-        for _ in Sort::ALL {
-            sort = sort.next();
+    fn board() -> Leaderboard {
+        Leaderboard {
+            columns: vec![
+                column("loss", Direction::Lower, ColumnKind::Metric),
+                column("acc", Direction::Higher, ColumnKind::ZeroShot),
+            ],
+            rows: vec![
+                row('a', "x", Objective::FullLm, &[("loss", 3.0), ("acc", 0.9)]),
+                row('b', "x", Objective::PrefixLm, &[("loss", 2.0), ("acc", 0.5)]),
+                row('c', "x", Objective::SpanCorruption, &[("acc", 0.7)]),
+                row('d', "w", Objective::FullLm, &[("loss", 4.0)]),
+            ],
+            ..Leaderboard::default()
         }
-        assert_eq!(sort, Sort::default());
+    }
+
+    fn shown(view: &BoardView, hidden: &[&str]) -> String {
+        let (board, hidden) = (board(), hidden.iter().map(|key| (*key).to_owned()).collect());
+        let rows = rows(&board, view, &hidden, &Filter::default());
+        let text = |entry: &Entry| match entry {
+            Entry::Lineage(row) => row.lineage.as_str()[..1].to_owned(),
+            Entry::Run(..) => "run".to_owned(),
+        };
+        entries(rows, view).iter().map(text).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn rows_are_sorted_within_contests_and_those_without_a_value_are_last() {
+        let mut view = BoardView::default();
+        assert_eq!(shown(&view, &[]), "d b a c");
+        view.reversed = true;
+        assert_eq!(shown(&view, &[]), "d a b c", "turned round, but nothing is still last");
+        view.column = Some("acc".to_owned());
+        assert_eq!(shown(&view, &[]), "d b c a");
+        view.reversed = false;
+        assert_eq!(shown(&view, &[]), "d a c b");
+        assert_eq!(shown(&view, &["acc"]), "d b a c", "a hidden column is not looked at");
+        view.order = Order::Cell;
+        assert_eq!(shown(&view, &[]), "d a b c");
+        view.opened.insert(board().rows[0].lineage.clone());
+        assert_eq!(shown(&view, &[]), "d a run b c");
+    }
+
+    #[test]
+    fn columns_scroll_and_the_one_looked_at_stays() {
+        let widths = [4, 4, 4, 4, 4];
+        assert_eq!(window(&widths, 0, Some(0), 14), [0, 1, 2]);
+        assert_eq!(window(&widths, 2, Some(0), 14), [0, 2, 3]);
+        assert_eq!(window(&widths, 0, Some(4), 14), [0, 1, 4]);
+        assert_eq!(window(&widths, 1, Some(2), 14), [1, 2, 3]);
+        assert_eq!(window(&widths, 1, None, 100), [1, 2, 3, 4]);
+        assert_eq!(window(&widths, 3, Some(1), 2), [1], "it is the last to go");
+        assert_eq!((furthest(&widths, Some(0), 14), furthest(&widths, Some(4), 14)), (3, 2));
+        assert_eq!(furthest(&widths, Some(0), 24), 0);
+        for first in 0..=furthest(&widths, Some(1), 14) {
+            assert!(window(&widths, first, Some(1), 14).contains(&1));
+        }
+        assert_eq!(window(&widths, furthest(&widths, Some(1), 14), Some(1), 14), [1, 3, 4]);
+        assert_eq!([ranges(&[0, 1, 2]), ranges(&[0, 3, 4]), ranges(&[6])], ["1–3", "1, 4–5", "7"]);
+    }
+
+    #[test]
+    fn families_lose_what_they_share() {
+        let family = |name: &str| column(name, Direction::Higher, ColumnKind::Family);
+        let names = ["world_agreement", "world_two_hop", "world_two_hop <X0>"].map(family);
+        assert_eq!(family_prefix(&names), "world_");
+        let heading = |at: usize| Scrolled::Value(&names[at]).heading("world_");
+        assert_eq!([heading(0), heading(2)], ["agreement", "two_hop <X0>"]);
+        assert_eq!(family_prefix(&[family("lambada_openai")]), "");
+        assert_eq!(family_prefix(&["arc_easy", "boolq"].map(family)), "");
+        assert_eq!(family_prefix(&["arc_e", "arc_ex"].map(family)), "arc_");
+    }
+
+    #[test]
+    fn the_best_of_a_cell_comes_first() {
+        let mut board = board();
+        board.rows.push(row('e', "x", Objective::FullLm, &[("loss", 2.5)]));
+        board.rows.push(row('f', "x", Objective::FullLm, &[]));
+        let all: Vec<&LeaderboardRow> = board.rows.iter().collect();
+        let contests = contests(&all);
+        assert_eq!(contests.iter().map(|(name, rows)| (*name, rows.len())).collect::<Vec<_>>(), [("w", 1), ("x", 5)]);
+        let cell = (Architecture::CausalDecoder, Objective::FullLm);
+        let found = in_cell(&contests[1].1, cell, board.columns.first());
+        assert_eq!(found.iter().map(|row| &row.lineage.as_str()[..1]).collect::<String>(), "eaf");
     }
 }

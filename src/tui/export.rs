@@ -1,13 +1,11 @@
 //! What is on the screen as CSV, with every digit: rows in the order shown, after filter, sorting and choice of runs.
 //! Promises: pure; numbers are written so that they read back as the same value. Must not know: files.
 
-use crate::core::board::LeaderboardRow;
 use crate::core::summary::RunSummary;
 use crate::core::{Metric, RunId};
 
-use super::act::board_entries;
 use super::app::{App, Page, Section};
-use super::board::Entry;
+use super::board_export;
 use super::msg::{Tab, XAxis};
 use super::series::{self, Series};
 
@@ -27,10 +25,13 @@ pub struct Export {
 pub fn possible(app: &App) -> bool {
     match (&app.page, app.tab) {
         (Page::Composer(_), _) => false,
-        (Page::Detail(view), _) => app.curves.keys().any(|(run, _)| *run == view.run),
+        (Page::Detail(view), _) => match &view.answers {
+            Some(shown) => !shown.shown().is_empty(),
+            None => app.curves.keys().any(|(run, _)| *run == view.run),
+        },
         (Page::Tab, Tab::Lab) => app.runs().iter().any(|run| app.filter.keeps_run(run)),
         (Page::Tab, Tab::Curves) => app.x_range().is_some(),
-        (Page::Tab, Tab::Leaderboard) => !board_entries(app).is_empty(),
+        (Page::Tab, Tab::Leaderboard) => app.leaderboard.as_ref().is_some_and(|board| !board.rows.is_empty()),
     }
 }
 
@@ -39,14 +40,18 @@ pub fn possible(app: &App) -> bool {
 pub fn of_screen(app: &App) -> Option<Export> {
     match (&app.page, app.tab) {
         (Page::Composer(_), _) => None,
-        (Page::Detail(view), _) => run(app, &view.run),
+        (Page::Detail(view), _) => match &view.answers {
+            Some(shown) => board_export::answers(shown),
+            None => run(app, &view.run),
+        },
         (Page::Tab, Tab::Lab) => lab(app),
         (Page::Tab, Tab::Curves) if app.curves_view.fold => folded(app),
         (Page::Tab, Tab::Curves) => {
             let shown: Vec<RunId> = app.shown_curves().iter().map(|run| run.id.clone()).collect();
             curves(app, "curves", &shown, &[app.curves_view.metric])
         }
-        (Page::Tab, Tab::Leaderboard) => leaderboard(app),
+        (Page::Tab, Tab::Leaderboard) if app.board.matrix => board_export::matrix(app),
+        (Page::Tab, Tab::Leaderboard) => board_export::table(app),
     }
 }
 
@@ -54,18 +59,18 @@ fn cell(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
-fn table(screen: &'static str, what: &str, headings: &[String], rows: &[Vec<String>]) -> Option<Export> {
+pub(super) fn table(screen: &'static str, what: &str, headings: &[String], rows: &[Vec<String>]) -> Option<Export> {
     let line = |cells: &[String]| cells.iter().map(|text| cell(text)).collect::<Vec<_>>().join(",") + "\n";
     let text = std::iter::once(line(headings)).chain(rows.iter().map(|row| line(row))).collect();
     let note = format!("{} {what}{}", rows.len(), if rows.len() == 1 { "" } else { "s" });
     (!rows.is_empty()).then_some(Export { screen, text, note })
 }
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-fn number<T: ToString>(value: Option<T>) -> String {
+pub(super) fn number<T: ToString>(value: Option<T>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
@@ -119,53 +124,6 @@ fn lab(app: &App) -> Option<Export> {
         lists.into_iter().flat_map(|(section, list)| app.section(section).into_iter().map(move |run| (list, run)));
     let rows: Vec<Vec<String>> = runs.map(row).collect();
     table("lab", "run", &headings, &rows)
-}
-
-fn leaderboard(app: &App) -> Option<Export> {
-    let mut headings = words(&[
-        "rank",
-        "cell",
-        "size",
-        "corpus",
-        "learning_rate",
-        "steps",
-        "parameters",
-        "progress",
-        "finished",
-        "runs",
-    ]);
-    for metric in Metric::ALL {
-        headings.extend(["", "_half_width", "_n"].map(|suffix| format!("{metric}{suffix}")));
-    }
-    let row = |(row, rank): (&LeaderboardRow, &str)| {
-        let runs: Vec<&str> = row.runs.iter().map(RunId::as_str).collect();
-        let mut cells = vec![
-            rank.to_owned(),
-            row.cell(),
-            row.size.clone(),
-            row.corpus.clone(),
-            row.learning_rate.to_string(),
-            row.steps.to_string(),
-            row.parameters.to_string(),
-            row.progress.to_string(),
-            row.counts.get("finished").copied().unwrap_or(0).to_string(),
-            runs.join(" "),
-        ];
-        for metric in Metric::ALL {
-            let estimate = row.metrics.get(&metric);
-            cells.push(number(estimate.map(|estimate| estimate.mean)));
-            cells.push(number(estimate.and_then(|estimate| estimate.half_width)));
-            cells.push(number(estimate.map(|estimate| estimate.n)));
-        }
-        cells
-    };
-    let entries = board_entries(app);
-    let lineages = entries.iter().filter_map(|entry| match entry {
-        Entry::Lineage(row, rank) => Some((*row, rank.as_str())),
-        Entry::Run(_) => None,
-    });
-    let rows: Vec<Vec<String>> = lineages.map(row).collect();
-    table("leaderboard", "row", &headings, &rows)
 }
 
 fn run(app: &App, run: &RunId) -> Option<Export> {

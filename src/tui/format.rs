@@ -3,7 +3,7 @@
 //! columns instead. Must not know: colours or screens.
 
 use crate::core::Metric;
-use crate::core::board::Estimate;
+use crate::core::board::{BoardCell, BoardColumn, EqualBudget, Leaderboard};
 use crate::core::metric::Notation;
 
 /// `45s`, `3m12s`, `2h05m`, `3d04h`.
@@ -96,11 +96,42 @@ pub fn learning_rate(value: f64) -> String {
     }
 }
 
-/// `3.1234 ±0.0123`, or the mean alone when there is one seed.
+/// A value of a column of the leaderboard with the digits it is shown with.
 #[must_use]
-pub fn estimate(which: Metric, estimate: &Estimate) -> String {
-    let mean = metric(which, estimate.mean);
-    estimate.half_width.map_or_else(|| mean.clone(), |half| format!("{mean} ±{}", metric(which, half)))
+pub fn board_value(column: &BoardColumn, value: f64) -> String {
+    match Metric::from_name(&column.key) {
+        Some(known) => metric(known, value),
+        None if value.abs() >= 1e6 => format!("{value:.2e}"),
+        None => format!("{value:.0$}", column.decimals),
+    }
+}
+
+/// A number of the leaderboard in parts, so that they can stand under each other: mean, ` ±` half width of the interval
+/// over seeds (nothing with one seed), and a star if it is more than two standard errors above chance.
+#[must_use]
+pub fn board_cell(column: &BoardColumn, cell: &BoardCell) -> [String; 3] {
+    let half = cell.estimate.half_width.map(|half| format!(" ±{}", board_value(column, half)));
+    let beats = column.chance.and_then(|chance| cell.beats(chance)).unwrap_or(false);
+    let star = if beats { "*" } else { "" }.to_owned();
+    let mean = board_value(column, cell.estimate.mean);
+    match half {
+        Some(half) => [mean, half, star],
+        // The star stands at its number.
+        None => [mean, star, String::new()],
+    }
+}
+
+/// `equal tokens at 1.20M`.
+#[must_use]
+pub fn budget(board: &Leaderboard) -> String {
+    let at = match (board.budget, board.budget_at) {
+        (EqualBudget::AsTrained | EqualBudget::Parameters, _) => String::new(),
+        (EqualBudget::Flops, Some(at)) => format!(" at {}", flops(at)),
+        (EqualBudget::Tokens, Some(at)) => format!(" at {}", count(at)),
+        (EqualBudget::WallClock, Some(at)) => format!(" at {}", duration(at)),
+        (EqualBudget::Flops | EqualBudget::Tokens | EqualBudget::WallClock, None) => ": nothing trained yet".to_owned(),
+    };
+    format!("{}{at}", board.budget.title())
 }
 
 /// The time of day in UTC: `14:03:59`.
@@ -178,6 +209,17 @@ mod tests {
         assert_eq!([learning_rate(1e-3), learning_rate(3.5e-4)], ["1e-3", "3.5e-4"]);
         assert_eq!(metric(Metric::ValidationLoss, 2.345678), "2.3457");
         assert_eq!(clock(3_661_000), "01:01:01");
+    }
+
+    #[test]
+    fn the_budget_is_named_with_its_amount() {
+        let text = |budget_, budget_at| budget(&Leaderboard { budget: budget_, budget_at, ..Leaderboard::default() });
+        assert_eq!(text(EqualBudget::AsTrained, None), "as trained");
+        assert_eq!(text(EqualBudget::Parameters, None), "equal parameters");
+        assert_eq!(text(EqualBudget::Flops, Some(2.8e13)), "equal FLOPs at 2.8e13");
+        assert_eq!(text(EqualBudget::Tokens, Some(1.2e6)), "equal tokens at 1.20M");
+        assert_eq!(text(EqualBudget::WallClock, Some(192.0)), "equal training time at 3m12s");
+        assert_eq!(text(EqualBudget::Tokens, None), "equal tokens: nothing trained yet");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::core::summary::PlanReport;
 use crate::core::{Metric, RunId};
 use crate::wire::{Reply, ServerFrame, Topic, Update};
 
+use super::answers;
 use super::app::{App, Overlay, Page, Pending, Section};
 use super::composer::{Review, Stage, Waiting};
 use super::format;
@@ -56,8 +57,8 @@ fn take_leaderboard(app: &mut App, table: Leaderboard) {
     for row in &table.rows {
         app.lineages.extend(row.runs.iter().map(|run| (run.clone(), row.lineage.clone())));
     }
-    // Curves asks for the whole table only to fold seeds; the Leaderboard shows the study it asked for.
-    if table.study == app.study || app.tab != Tab::Leaderboard {
+    // Curves asks for the whole table only to fold seeds; the Leaderboard shows the study and the budget it asked for.
+    if table.study == app.study && table.budget == app.board.budget {
         app.leaderboard = Some(table);
     }
 }
@@ -95,11 +96,15 @@ fn take_reply(app: &mut App, purpose: Option<Pending>, reply: Reply) {
             None => report(app, "the study was refused", message),
         },
         (Some(Pending::Verb(verb)), Reply::Changed { runs, refused }) => changed(app, verb, runs.len(), &refused),
+        (Some(Pending::Answers), Reply::Answers(told)) => answers::take(app, told),
+        (Some(Pending::Answers), Reply::Refused { message }) => {
+            answers::fail(app, format!("could not {message}"));
+        }
         (Some(Pending::Verb(verb)), Reply::Done) => say(app, format!("{verb}."), false),
         (_, Reply::Refused { message }) => report(app, "the server refused", message),
         // Answers that nobody waits for any more, and kinds the dashboard never asks for.
         (
-            Some(Pending::Plan | Pending::Submit | Pending::Verb(_)) | None,
+            Some(Pending::Plan | Pending::Submit | Pending::Verb(_) | Pending::Answers) | None,
             Reply::Welcome(_)
             | Reply::Done
             | Reply::Changed { .. }
@@ -163,8 +168,9 @@ fn report(app: &mut App, title: &str, text: String) {
 
 /// The connection is gone: say so where an answer is awaited.
 pub(super) fn forget_pending(app: &mut App) {
-    let awaited = !app.pending.is_empty();
+    let awaited = app.pending.values().any(|purpose| *purpose != Pending::Answers);
     app.pending.clear();
+    answers::fail(app, "the connection ended before the answers came; Esc and Enter ask again".to_owned());
     if let Some(review) = review(app)
         && let Some(waiting) = review.waiting.take()
     {
@@ -181,12 +187,16 @@ pub(super) fn forget_pending(app: &mut App) {
 /// A request could not be handed on.
 pub(super) fn not_sent(app: &mut App, id: u64) {
     let Some(purpose) = app.pending.remove(&id) else { return };
+    if purpose == Pending::Answers {
+        answers::fail(app, "not sent: the server does not keep up; Esc and Enter ask again".to_owned());
+        return;
+    }
     match (purpose, review(app)) {
         (Pending::Plan | Pending::Submit, Some(review)) => {
             review.waiting = None;
             review.error = Some("not sent: the server does not keep up; try again".to_owned());
         }
-        (Pending::Plan | Pending::Submit | Pending::Verb(_), _) => {
+        (Pending::Plan | Pending::Submit | Pending::Verb(_) | Pending::Answers, _) => {
             say(app, "not sent: the server is not reachable or does not keep up; try again", true);
         }
     }

@@ -2,7 +2,9 @@
 //! Promises: every binding has a label and a help text, and no key means two things in one place (tested).
 //! Must not know: what an action does.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::KeyCode;
+
+pub use super::key::Key;
 
 /// Where a key is pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +35,13 @@ pub enum Place {
     Report,
     /// Which columns a table shows.
     Columns,
+    /// The answers of a run to a task.
+    Answers,
 }
 
 impl Place {
     /// All places.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Lab,
         Self::Curves,
         Self::Leaderboard,
@@ -51,6 +55,7 @@ impl Place {
         Self::Filter,
         Self::Report,
         Self::Columns,
+        Self::Answers,
     ];
 }
 
@@ -133,64 +138,17 @@ pub enum Action {
     ResetView,
     NextSort,
     ReverseSort,
+    NextColumn,
+    PreviousColumn,
+    NextBudget,
+    ToggleMatrix,
+    OnlyWrong,
     NextStudy,
     PreviousStudy,
     EditStudy,
     Proceed,
     Yes,
     No,
-}
-
-/// A key without the parts of an event that do not matter here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
-    /// Which.
-    pub code: KeyCode,
-    /// With Ctrl.
-    pub control: bool,
-}
-
-impl Key {
-    const fn char(c: char) -> Self {
-        Self { code: KeyCode::Char(c), control: false }
-    }
-
-    const fn control(c: char) -> Self {
-        Self { code: KeyCode::Char(c), control: true }
-    }
-
-    const fn named(code: KeyCode) -> Self {
-        Self { code, control: false }
-    }
-
-    /// The key of an event.
-    #[must_use]
-    pub const fn of(event: KeyEvent) -> Self {
-        Self { code: event.code, control: event.modifiers.contains(KeyModifiers::CONTROL) }
-    }
-
-    /// As it is written: `Ctrl-c`, `Space`, `↑`.
-    #[must_use]
-    pub fn name(self) -> String {
-        let name = match self.code {
-            KeyCode::Char(' ') => "Space".to_owned(),
-            KeyCode::Char(c) => c.to_string(),
-            KeyCode::Enter => "Enter".to_owned(),
-            KeyCode::Esc => "Esc".to_owned(),
-            KeyCode::Tab => "Tab".to_owned(),
-            KeyCode::BackTab => "Shift-Tab".to_owned(),
-            KeyCode::Up => "↑".to_owned(),
-            KeyCode::Down => "↓".to_owned(),
-            KeyCode::Left => "←".to_owned(),
-            KeyCode::Right => "→".to_owned(),
-            KeyCode::Home => "Home".to_owned(),
-            KeyCode::End => "End".to_owned(),
-            KeyCode::PageUp => "PgUp".to_owned(),
-            KeyCode::PageDown => "PgDn".to_owned(),
-            other => format!("{other:?}"),
-        };
-        if self.control { format!("Ctrl-{name}") } else { name }
-    }
 }
 
 /// A row of the table.
@@ -218,14 +176,16 @@ const fn bind(
     Binding { places, keys, action, label, help }
 }
 
-use Place::{Chooser, Columns, Confirm, Curves, Detail, Filter, Form, Help, Lab, Leaderboard, Palette, Report, Review};
+use Place::{
+    Answers, Chooser, Columns, Confirm, Curves, Detail, Filter, Form, Help, Lab, Leaderboard, Palette, Report, Review,
+};
 
 const EVERYWHERE: &[Place] = &Place::ALL;
-const SCREENS: &[Place] = &[Lab, Curves, Leaderboard, Detail];
+const SCREENS: &[Place] = &[Lab, Curves, Leaderboard, Detail, Answers];
 const LISTS: &[Place] = &[Lab, Leaderboard];
 const RUNS: &[Place] = &[Lab, Leaderboard, Detail];
 const MARKING: &[Place] = &[Lab, Curves, Leaderboard];
-const MOVING: &[Place] = &[Lab, Curves, Leaderboard, Detail, Chooser, Review, Report, Columns];
+const MOVING: &[Place] = &[Lab, Curves, Leaderboard, Detail, Answers, Chooser, Review, Report, Columns];
 const TYPING: &[Place] = &[Help, Palette, Form];
 const UP: Key = Key::named(KeyCode::Up);
 const DOWN: Key = Key::named(KeyCode::Down);
@@ -239,6 +199,14 @@ const BACK_TAB: Key = Key::named(KeyCode::BackTab);
 /// All keys, in the order in which footer and help show them.
 pub const BINDINGS: &[Binding] = &[
     bind(&[Lab, Leaderboard, Curves], &[ENTER], Action::Open, "open", "open the run or row under the cursor"),
+    bind(&[Detail], &[ENTER], Action::Open, "answers", "read the answers to the task under the cursor"),
+    bind(
+        &[Answers],
+        &[Key::char('w'), Key::char('f')],
+        Action::OnlyWrong,
+        "only wrong",
+        "show only wrong answers, or all",
+    ),
     bind(&[Chooser], &[ENTER], Action::Proceed, "choose", "review the chosen study, or compose one"),
     bind(&[Form], &[ENTER], Action::Proceed, "review", "see what the study would do before it is queued"),
     bind(&[Review], &[ENTER], Action::Proceed, "submit", "queue the study"),
@@ -252,6 +220,13 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Form], &[Key::char(' ')], Action::Move(Move::Toggle), "toggle", "switch the choice under the cursor"),
     bind(&[Lab], &[TAB], Action::Move(Move::NextPane), "pane", "go to the next list"),
     bind(&[Detail], &[TAB], Action::Move(Move::NextPane), "pane", "go to the next pane"),
+    bind(
+        &[Answers],
+        &[TAB, BACK_TAB],
+        Action::Move(Move::NextPane),
+        "list or item",
+        "scroll the item, or go on in the list",
+    ),
     bind(&[Form], &[TAB], Action::Move(Move::NextPane), "next field", "go to the next field"),
     bind(
         &[Lab, Detail, Form],
@@ -289,7 +264,35 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Curves], &[Key::char('0')], Action::ResetView, "whole", "show the whole curve, without a cursor"),
     bind(&[Curves, Leaderboard], &[TAB], Action::NextStudy, "study", "show the next study, or all"),
     bind(&[Curves, Leaderboard], &[BACK_TAB], Action::PreviousStudy, "last study", "show the previous study, or all"),
-    bind(&[Leaderboard], &[Key::char('s')], Action::NextSort, "sort", "sort by the next column"),
+    bind(
+        &[Leaderboard],
+        &[Key::char('M')],
+        Action::ToggleMatrix,
+        "matrix",
+        "matrix architecture × objective, or the table",
+    ),
+    bind(
+        &[Leaderboard],
+        &[Key::char('b')],
+        Action::NextBudget,
+        "budget",
+        "make equal: nothing, parameters, FLOPs, tokens, time",
+    ),
+    bind(&[Leaderboard], &[Key::char('>'), Key::char(']')], Action::NextColumn, "column", "look at the next column"),
+    bind(
+        &[Leaderboard],
+        &[Key::char('<'), Key::char('[')],
+        Action::PreviousColumn,
+        "last column",
+        "look at the previous column",
+    ),
+    bind(
+        &[Leaderboard],
+        &[Key::char('s')],
+        Action::NextSort,
+        "sort",
+        "sort by the next column, by cell, parameters or progress",
+    ),
     bind(&[Leaderboard], &[Key::char('S')], Action::ReverseSort, "reverse", "turn the order round"),
     bind(
         RUNS,
@@ -356,6 +359,7 @@ pub const BINDINGS: &[Binding] = &[
         "copy id",
         "copy the run's id to the clipboard (OSC 52)",
     ),
+    bind(&[Answers], &[Key::char('y')], Action::CopyId, "copy", "copy the item to the clipboard (OSC 52)"),
     bind(MARKING, &[Key::char('u')], Action::ClearMarks, "unmark all", "remove all marks"),
     bind(MOVING, &[UP, Key::char('k')], Action::Move(Move::Up), "up", "one up"),
     bind(MOVING, &[DOWN, Key::char('j')], Action::Move(Move::Down), "down", "one down"),
@@ -363,6 +367,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(TYPING, &[DOWN], Action::Move(Move::Down), "down", "one down"),
     bind(&[Curves], &[LEFT, Key::char('h')], Action::Move(Move::Left), "cursor", "move the reading line left"),
     bind(&[Curves], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "cursor right", "move the reading line right"),
+    bind(&[Leaderboard], &[LEFT, Key::char('h')], Action::Move(Move::Left), "left", "show columns further left"),
+    bind(&[Leaderboard], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "right", "show columns further right"),
     bind(&[Form], &[LEFT], Action::Move(Move::Left), "left", "previous choice, or left in a text"),
     bind(&[Form], &[RIGHT], Action::Move(Move::Right), "right", "next choice, or right in a text"),
     bind(
@@ -411,7 +417,7 @@ pub const BINDINGS: &[Binding] = &[
         "capture the mouse, or leave it to the terminal for copying",
     ),
     bind(
-        &[Detail, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report, Columns],
+        &[Detail, Answers, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report, Columns],
         &[ESC],
         Action::Back,
         "back",
@@ -419,7 +425,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind(MARKING, &[ESC], Action::Back, "clear", "clear the filter or the message"),
     bind(
-        &[Lab, Curves, Leaderboard, Detail, Chooser, Review],
+        &[Lab, Curves, Leaderboard, Detail, Answers, Chooser, Review],
         &[Key::char('?')],
         Action::Help,
         "help",

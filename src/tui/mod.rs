@@ -3,9 +3,12 @@
 //! Must not know: stores, workers, schedules; it sees `core`, `config` and `wire` only.
 
 pub mod act;
+pub mod answers;
 pub mod app;
 pub mod axis;
 pub mod board;
+pub mod board_acts;
+mod board_export;
 pub mod chart;
 pub mod columns;
 pub mod composer;
@@ -14,6 +17,7 @@ pub mod filter;
 pub mod form;
 pub mod format;
 mod frames;
+mod key;
 pub mod keymap;
 pub mod msg;
 pub mod navigate;

@@ -3,9 +3,10 @@
 
 use crate::core::RunId;
 
-use super::act::{board_entries, board_place};
+use super::answers;
 use super::app::{App, DetailPane, Overlay, Page, Section};
 use super::board::Entry;
+use super::board_acts;
 use super::columns;
 use super::composer::{Composer, Stage};
 use super::keymap::Move;
@@ -39,10 +40,21 @@ pub(super) fn perform(app: &mut App, to: Move) {
             }
             return;
         }
-        Some(Overlay::Columns { tab, cursor }) => return shift(cursor, by, Some(columns::choices(*tab).len())),
+        Some(Overlay::Columns { tab, cursor }) => {
+            let (tab, mut at) = (*tab, *cursor);
+            shift(&mut at, by, Some(columns::choices(app, tab).len()));
+            app.overlay = Some(Overlay::Columns { tab, cursor: at });
+            return;
+        }
         Some(Overlay::Confirm { .. } | Overlay::Filter) | None => {}
     }
     match &mut app.page {
+        Page::Detail(view) if view.answers.is_some() => {
+            if let Some(shown) = &mut view.answers {
+                answers::step(shown, by);
+            }
+        }
+        Page::Detail(view) if view.pane == DetailPane::Tasks => answers::step_tasks(view, by),
         Page::Detail(view) => {
             let at = DetailPane::ALL.iter().position(|pane| *pane == view.pane).unwrap_or(0);
             if let Some(scroll) = view.scroll.get_mut(at) {
@@ -53,7 +65,7 @@ pub(super) fn perform(app: &mut App, to: Move) {
         Page::Tab => match app.tab {
             Tab::Lab => in_lab(app, by),
             Tab::Curves => in_legend(app, by),
-            Tab::Leaderboard => in_board(app, by),
+            Tab::Leaderboard => board_acts::step(app, by),
         },
     }
 }
@@ -113,25 +125,19 @@ pub(super) fn to_match(app: &mut App, forward: bool) {
             }
         }
         Tab::Leaderboard => {
-            let entries = board_entries(app);
+            let entries = board_acts::entries(app);
             let marked = |entry: &Entry| entry.runs().iter().any(|run| app.marks.contains(run));
             let any = entries.iter().any(marked);
             let rows: Vec<bool> = entries.iter().map(|entry| !any || marked(entry)).collect();
-            let found = next(&rows, board_place(app, &entries)).and_then(|at| entries.get(at)).map(Entry::key);
+            let found = next(&rows, board_acts::place(app, &entries)).and_then(|at| entries.get(at)).map(Entry::key);
             if found.is_some() {
                 app.board.cursor = found;
+                // The matrix goes along.
+                app.board.spot = None;
             }
         }
         Tab::Curves => {}
     }
-}
-
-fn in_board(app: &mut App, by: i64) {
-    let entries = board_entries(app);
-    let mut at = board_place(app, &entries).unwrap_or(0);
-    shift(&mut at, by, Some(entries.len()));
-    let key = entries.get(at).map(Entry::key);
-    app.board.cursor = key;
 }
 
 /// The series under the cursor of the legend.
@@ -153,7 +159,8 @@ fn sideways(app: &mut App, forward: bool) {
     match (&mut app.page, app.tab) {
         (Page::Composer(composer), _) => composer.form.turn(forward),
         (Page::Tab, Tab::Curves) => move_reading_line(app, forward),
-        (Page::Tab, Tab::Lab | Tab::Leaderboard) | (Page::Detail(_), _) => {}
+        (Page::Tab, Tab::Leaderboard) => board_acts::sideways(app, forward),
+        (Page::Tab, Tab::Lab) | (Page::Detail(_), _) => {}
     }
 }
 
@@ -208,10 +215,14 @@ fn pane(app: &mut App, forward: bool) {
     match &mut app.page {
         Page::Composer(composer) => composer.form.step(forward),
         Page::Detail(view) => {
-            let at = DetailPane::ALL.iter().position(|pane| *pane == view.pane).unwrap_or(0);
-            let count = DetailPane::ALL.len();
-            let to = if forward { at + 1 } else { at + count - 1 } % count;
-            view.pane = DetailPane::ALL.get(to).copied().unwrap_or(DetailPane::Spec);
+            if let Some(shown) = &mut view.answers {
+                shown.reading = !shown.reading;
+                return;
+            }
+            let panes = answers::panes(view);
+            let at = panes.iter().position(|pane| *pane == view.pane).unwrap_or(0);
+            let to = if forward { at + 1 } else { at + panes.len() - 1 } % panes.len().max(1);
+            view.pane = panes.get(to).copied().unwrap_or(DetailPane::Spec);
         }
         Page::Tab => lab_pane(app, forward),
     }

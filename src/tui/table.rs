@@ -14,19 +14,20 @@ use super::theme::Palette;
 
 /// A column: its heading and how needed it is.
 #[derive(Clone, Copy, Debug)]
-pub struct Column {
-    heading: &'static str,
+pub struct Column<'a> {
+    heading: &'a str,
     right: bool,
     need: u8,
     free_text: bool,
     hidden: bool,
+    lit: bool,
 }
 
-impl Column {
+impl<'a> Column<'a> {
     /// A column aligned left; those with the smallest `need` are left out first.
     #[must_use]
-    pub const fn new(heading: &'static str, need: u8) -> Self {
-        Self { heading, right: false, need, free_text: false, hidden: false }
+    pub const fn new(heading: &'a str, need: u8) -> Self {
+        Self { heading, right: false, need, free_text: false, hidden: false, lit: false }
     }
 
     /// Aligned right, for numbers.
@@ -36,9 +37,16 @@ impl Column {
         self
     }
 
+    /// Its heading stands out.
+    #[must_use]
+    pub const fn lit(mut self) -> Self {
+        self.lit = true;
+        self
+    }
+
     /// What stands over it.
     #[must_use]
-    pub const fn heading(&self) -> &'static str {
+    pub const fn heading(&self) -> &'a str {
         self.heading
     }
 
@@ -185,7 +193,10 @@ pub fn draw(columns: &[Column], rows: &[Row], area: Rect, buf: &mut Buffer, pale
         }
     };
     let pick = |texts: &dyn Fn(usize) -> (String, Style)| fitted.iter().map(|(at, _)| texts(*at)).collect::<Vec<_>>();
-    let headings = pick(&|at| (columns.get(at).map_or("", |column| column.heading).to_owned(), palette.dim));
+    let headings = pick(&|at| {
+        let style = if columns.get(at).is_some_and(|column| column.lit) { palette.title } else { palette.dim };
+        (columns.get(at).map_or("", |column| column.heading).to_owned(), style)
+    });
     line(area.y, &headings, None);
     for (y, row) in (area.y.saturating_add(1)..).zip(rows) {
         let cells = pick(&|at| row.cells.get(at).map_or_else(Default::default, |cell| (cell.text.clone(), cell.style)));

@@ -194,6 +194,9 @@ fn click(app: &mut App, column: u16, row: u16) {
         }
         Page::Composer(_) | Page::Detail(_) | Page::Tab => None,
     };
+    if matches!(app.page, Page::Detail(_)) {
+        return screen::answers::click(app, column, row);
+    }
     match (&mut app.page, app.tab) {
         (Page::Composer(composer), _) => composer.cursor = chosen.unwrap_or(composer.cursor),
         (Page::Detail(_), _) => {}
@@ -204,9 +207,7 @@ fn click(app: &mut App, column: u16, row: u16) {
             }
         }
         (Page::Tab, Tab::Leaderboard) => {
-            if let Some(key) = screen::leaderboard::entry_at(app, column, row) {
-                app.board.cursor = Some(key);
-            }
+            screen::leaderboard::click(app, column, row);
         }
         (Page::Tab, Tab::Curves) => {
             if screen::curves::over_chart(app, column, row) {

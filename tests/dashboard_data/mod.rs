@@ -2,15 +2,20 @@
 //! chance: the same values every time.
 
 use trilab::config::{ScreenConfig, Theme};
-use trilab::core::board::{Estimate, Leaderboard, LeaderboardRow};
+use trilab::core::board::{
+    BoardCell, BoardColumn, ColumnKind, EqualBudget, Estimate, Footing, Leaderboard, LeaderboardRow,
+};
+use trilab::core::metric::Direction::Higher as HIGHER;
 use trilab::core::spec::{DataSpec, SPEC_FORMAT};
 use trilab::core::study::{
     Axis, Budget, CorpusSettings, ExecutionSettings, GridSettings, ModelSettings, ObjectiveSettings, StudySpec,
     TokenizerSpec, TrainingSettings,
 };
 use trilab::core::summary::{
-    Curve, LabSummary, PlanReport, PlannedRun, Point, Refusal, RunDetail, RunSummary, Sample, SlotSummary, StudySummary,
+    Answer, Curve, LabSummary, PlanReport, PlannedRun, Point, Refusal, RunDetail, RunSummary, Sample, SlotSummary,
+    StudySummary, TaskAnswers,
 };
+use trilab::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScore};
 use trilab::core::{
     Architecture, Device, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective, ObjectiveSpec,
     OptimizerSpec, ProbeSpec, RunEvent, RunId, RunSpec, RunStatus, StampedEvent, TrainingSpec,
@@ -157,39 +162,220 @@ pub(crate) fn curve(run: &RunSummary, metric: Metric) -> Curve {
     Curve { run: run.id.clone(), metric, points, stored: run.step as usize }
 }
 
+const FAMILIES: [(&str, f64); 4] =
+    [("world_agreement", 0.5), ("world_copying", 0.25), ("world_reading", 0.25), ("world_two_hop", 0.5)];
+
+/// The columns of a lab that asks the shipped world.
+fn columns() -> Vec<BoardColumn> {
+    let column = |key: &str, heading: &str, unit: &str, direction, decimals, chance, kind| BoardColumn {
+        key: key.to_owned(),
+        heading: heading.to_owned(),
+        unit: unit.to_owned(),
+        direction,
+        decimals,
+        chance,
+        kind,
+    };
+    let metric = |metric: Metric, kind| {
+        let definition = metric.definition();
+        column(
+            definition.name,
+            definition.heading,
+            definition.unit,
+            definition.direction,
+            definition.decimals,
+            None,
+            kind,
+        )
+    };
+    let scored = |key: &str, heading: &str, chance, kind| column(key, heading, "acc", HIGHER, 3, Some(chance), kind);
+    let mut columns = vec![
+        metric(Metric::ContinuationLoss, ColumnKind::Metric),
+        metric(Metric::ContinuationBitsPerByte, ColumnKind::Metric),
+        metric(Metric::EffectiveRankShare, ColumnKind::Metric),
+        scored("zero_shot", "zero-shot", 0.375, ColumnKind::ZeroShot),
+        scored("above_chance", "above chance", 0.0, ColumnKind::ZeroShot),
+        scored("zero_shot:sentinel", "zero-shot <X0>", 0.375, ColumnKind::ZeroShot),
+    ];
+    columns.extend(FAMILIES.map(|(name, chance)| scored(name, name, chance, ColumnKind::Family)));
+    let sentinel = FAMILIES
+        .map(|(name, chance)| scored(&format!("{name}:sentinel"), &format!("{name} <X0>"), chance, ColumnKind::Family));
+    columns.extend(sentinel);
+    columns.extend(Objective::ALL.map(|objective| {
+        let own = metric(Metric::ValidationLoss, ColumnKind::OwnLoss);
+        BoardColumn { key: format!("validation_loss:{objective}"), heading: format!("val loss {objective}"), ..own }
+    }));
+    columns.push(metric(Metric::TokensPerSecond, ColumnKind::Metric));
+    columns
+}
+
+/// What lineage `at` scores in a column over its seeds; `None` where it was never asked.
+fn value(column: &BoardColumn, at: usize, row: &LeaderboardRow) -> Option<f64> {
+    let skill = 0.9 - 0.1 * at as f64;
+    let sentinel = column.key.ends_with(":sentinel");
+    match column.kind {
+        ColumnKind::OwnLoss if !column.key.ends_with(row.objective.label()) => None,
+        ColumnKind::OwnLoss => row.metrics.get(&Metric::ValidationLoss).map(|estimate| estimate.mean),
+        ColumnKind::Metric => match column.key.as_str() {
+            "continuation_loss" => Some(3.1234 + 0.0321 * at as f64),
+            "continuation_bits_per_byte" => Some(1.4567 + 0.0123 * at as f64),
+            "effective_rank_share" => Some(0.1875 - 0.0111 * at as f64),
+            _ => row.metrics.get(&Metric::TokensPerSecond).map(|estimate| estimate.mean),
+        },
+        ColumnKind::ZeroShot | ColumnKind::Family if sentinel && row.objective != MLM => None,
+        ColumnKind::ZeroShot | ColumnKind::Family => {
+            let chance = column.chance.unwrap_or(0.0);
+            Some(chance + (1.0 - chance) * skill * if sentinel { 0.3 } else { 0.4 })
+        }
+    }
+}
+
+/// The first two of every column are tied, the third stands alone, what has one seed was not tested.
+fn cell(column: &BoardColumn, mean: f64, order: usize, n: usize) -> BoardCell {
+    let scored = matches!(column.kind, ColumnKind::ZeroShot | ColumnKind::Family);
+    let chance = column.chance.unwrap_or(0.0);
+    let (place, footing) = match (order, n) {
+        (_, 1) => (order + 1, Footing::Untested),
+        (0 | 1, _) => (1, Footing::Tied),
+        _ => (order + 1, Footing::Clear),
+    };
+    let half_width = (n > 1).then_some(mean * 0.012);
+    BoardCell {
+        estimate: Estimate { mean, half_width, n },
+        stderr: scored.then_some(0.04),
+        above_chance: scored.then_some((mean - chance) / (1.0 - chance)),
+        place,
+        footing,
+    }
+}
+
+/// Seven lineages of one corpus and one of another, with families asked in both forms.
 pub(crate) fn leaderboard() -> Leaderboard {
     let all = runs();
     let cells = [(CD, FLM), (CD, PLM), (CD, MLM), (ND, PLM), (ND, MLM), (ED, PLM), (ED, MLM)];
-    let rows = cells.into_iter().enumerate().map(|(at, (architecture, objective))| {
-        let own: Vec<&RunSummary> =
-            all.iter().filter(|run| run.architecture == architecture && run.objective == objective).collect();
-        let metrics = Metric::ALL.into_iter().filter_map(|metric| {
-            let values: Vec<f64> = own.iter().filter_map(|run| run.latest.get(&metric).copied()).collect();
-            let n = values.len();
-            let mean = values.iter().sum::<f64>() / n.max(1) as f64;
-            (n > 0).then_some((metric, Estimate { mean, half_width: (n > 1).then_some(mean * 0.09), n }))
-        });
-        let mut counts = std::collections::BTreeMap::new();
-        for run in &own {
-            *counts.entry(run.status.word().to_owned()).or_insert(0) += 1;
+    let mut rows: Vec<LeaderboardRow> = cells
+        .into_iter()
+        .enumerate()
+        .map(|(at, (architecture, objective))| {
+            let own: Vec<&RunSummary> =
+                all.iter().filter(|run| run.architecture == architecture && run.objective == objective).collect();
+            let metrics = Metric::ALL.into_iter().filter_map(|metric| {
+                let values: Vec<f64> = own.iter().filter_map(|run| run.latest.get(&metric).copied()).collect();
+                let n = values.len();
+                let mean = values.iter().sum::<f64>() / n.max(1) as f64;
+                (n > 0).then_some((metric, Estimate { mean, half_width: (n > 1).then_some(mean * 0.09), n }))
+            });
+            let mut counts = std::collections::BTreeMap::new();
+            for run in &own {
+                *counts.entry(run.status.word().to_owned()).or_insert(0) += 1;
+            }
+            let done: u64 = own.iter().map(|run| run.step).sum();
+            LeaderboardRow {
+                lineage: id(100 + at as u64),
+                architecture,
+                objective,
+                size: own[0].size.clone(),
+                corpus: own[0].corpus.clone(),
+                contest: "shipped:tales 5f0c2a".to_owned(),
+                learning_rate: 1e-3,
+                steps: STEPS,
+                parameters: own[0].parameters,
+                progress: done as f64 / (own.len() as u64 * STEPS) as f64,
+                counts,
+                metrics: metrics.collect(),
+                cells: [].into(),
+                runs: own.iter().map(|run| run.id.clone()).collect(),
+            }
+        })
+        .collect();
+    let columns = columns();
+    for column in &columns {
+        let values: Vec<(usize, f64)> = (0..5).filter_map(|at| Some((at, value(column, at, &rows[at])?))).collect();
+        for (order, (at, mean)) in values.into_iter().enumerate() {
+            let n = if at == 4 { 1 } else { 2 };
+            rows[at].cells.insert(column.key.clone(), cell(column, mean, order, n));
         }
-        let done: u64 = own.iter().map(|run| run.step).sum();
-        LeaderboardRow {
-            lineage: id(100 + at as u64),
-            architecture,
-            objective,
-            size: own[0].size.clone(),
-            corpus: own[0].corpus.clone(),
-            learning_rate: 1e-3,
-            steps: STEPS,
-            parameters: own[0].parameters,
-            progress: done as f64 / (own.len() as u64 * STEPS) as f64,
-            counts,
-            metrics: metrics.collect(),
-            runs: own.iter().map(|run| run.id.clone()).collect(),
+    }
+    Leaderboard { study: None, budget: EqualBudget::AsTrained, budget_at: None, columns, rows }
+}
+
+/// The same, with one lineage on another corpus and one of another size.
+pub(crate) fn two_contests() -> Leaderboard {
+    let mut board = leaderboard();
+    board.rows[1].contest = "shipped:world 77aa01".to_owned();
+    board.rows[1].corpus = "shipped:world".to_owned();
+    let mut larger = board.rows[0].clone();
+    larger.lineage = id(120);
+    larger.size = "d256 L8 h8x32 n128".to_owned();
+    larger.parameters = 9_437_184;
+    larger.runs = vec![id(200), id(201)];
+    for cell in larger.cells.values_mut() {
+        cell.estimate.mean *= 1.01;
+        cell.place = 3;
+        cell.footing = Footing::Clear;
+    }
+    board.rows.push(larger);
+    board
+}
+
+fn task(name: &str, form: ScoringForm, value: f64, chance: f64) -> TaskRecord {
+    let family = name.rsplit_once('_').map(|(family, _)| family.to_owned());
+    TaskRecord {
+        step: 1_000,
+        task: name.to_owned(),
+        tags: family.into_iter().collect(),
+        form,
+        scores: [(TaskMetric::Acc, TaskScore { value, stderr: Some(0.031), chance: Some(chance) })].into(),
+        items: 200,
+        right: ItemMarks::default(),
+        seconds: 0.4,
+    }
+}
+
+fn tasks() -> Vec<TaskRecord> {
+    let mut all = Vec::new();
+    for (at, (family, chance)) in FAMILIES.into_iter().enumerate() {
+        for wording in 0..3 {
+            let value = chance + 0.05 * at as f64 + 0.02 * f64::from(wording);
+            all.push(task(&format!("{family}_{wording}"), ScoringForm::Plain, value, chance));
         }
-    });
-    Leaderboard { study: None, rows: rows.collect() }
+        all.push(task(&format!("{family}_0"), ScoringForm::Sentinel, chance + 0.01, chance));
+    }
+    all
+}
+
+/// Answers of the run of `detail` to the first task of its list.
+pub(crate) fn answers() -> TaskAnswers {
+    let contexts = [
+        "The keeper of the old boats is in the harbour. The nets",
+        "Ada gave Ben the red lamp. Ben put the lamp on the long table in the room behind the kitchen, where the windows \
+         are small and the light is always the same, and then he went down to the boats. Later Ada looked for the lamp. \
+         She found it in",
+        "",
+    ];
+    let item = |document: usize| {
+        let right = document % 3 != 1;
+        let gold = document % 2;
+        let [low, high] = [-4.25 - 0.5 * document as f64, -2.125];
+        let predicted = if right { gold } else { 1 - gold };
+        Answer {
+            document,
+            context: Some(contexts[document % 3].to_owned()),
+            choices: vec![" are drying on the wall beside the gate".to_owned(), " is".to_owned()],
+            log_likelihoods: if predicted == 0 { vec![high, low] } else { vec![low, high] },
+            predicted: Some(predicted),
+            gold: vec![gold],
+            right: Some(right),
+        }
+    };
+    TaskAnswers {
+        run: id(7),
+        task: "world_agreement_0".to_owned(),
+        form: ScoringForm::Plain,
+        step: 1_000,
+        answers: (0..40).map(item).collect(),
+        notice: None,
+    }
 }
 
 pub(crate) fn study() -> StudySpec {
@@ -328,6 +514,7 @@ pub(crate) fn detail(number: u64) -> RunDetail {
     };
     RunDetail {
         spec,
+        tasks: tasks(),
         samples: vec![
             Sample {
                 step: 1_000,

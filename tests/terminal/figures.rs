@@ -29,7 +29,8 @@ fn row(screen: &str, part: &str) -> String {
 
 fn has_all(row: &str, figures: &[String]) {
     for figure in figures {
-        let found = row.split([' ', '│', '┃']).any(|word| word == figure);
+        // A star says that a score is above chance.
+        let found = row.split([' ', '│', '┃']).any(|word| word.trim_end_matches('*') == figure);
         assert!(found, "`{figure}` is not in: {row}");
     }
 }
@@ -71,24 +72,41 @@ fn detail(home: &Home, terminal: &mut Terminal, id: &str) {
     terminal.keys("\x1b").shows("Ended 8");
 }
 
+/// Every number of every column, found by looking at one column after the other.
 fn leaderboard(home: &Home, terminal: &mut Terminal) {
     let table = home.json(&["leaderboard", "--json"]);
     terminal.keys("4");
-    let screen = terminal.until("the finished table", |screen| screen.matches("2/2").count() == 4);
+    terminal.until("the finished table", |screen| screen.matches("2/2").count() == 4);
     let rows = table["rows"].as_array().unwrap();
     assert_eq!(rows.len(), 4);
-    for lineage in rows {
-        let name = |key: &str| lineage[key].as_str().unwrap().to_owned();
-        let cell = format!("{}:{}", name("architecture"), name("objective"));
-        let metric = |key: &str| lineage["metrics"][key].clone();
-        let figures = [
-            decimals(&metric("validation_loss")["mean"], 4),
-            format!("±{}", decimals(&metric("validation_loss")["half_width"], 4)),
-            decimals(&metric("perplexity")["mean"], 2),
-            decimals(&metric("bits_per_byte")["mean"], 4),
-            count(metric("tokens_per_second")["mean"].as_f64().unwrap().round()),
-            count(lineage["parameters"].as_f64().unwrap()),
-        ];
-        has_all(&row(&screen, &cell), &figures);
+    let columns = table["columns"].as_array().unwrap();
+    let has = |key: &str| columns.iter().any(|column| column["key"] == key);
+    for key in ["continuation_loss", "validation_loss:PLM", "validation_loss:MLM", "tokens_per_second"] {
+        assert!(has(key), "no column {key}: {columns:?}");
     }
+    let mut numbers = 0;
+    for column in columns {
+        let key = column["key"].as_str().unwrap();
+        let digits = usize::try_from(column["decimals"].as_u64().unwrap()).unwrap();
+        let written = |value: &Value| match key {
+            "tokens_per_second" => count(value.as_f64().unwrap().round()),
+            _ => decimals(value, digits),
+        };
+        let screen = terminal.shows(&format!("▾{}", column["heading"].as_str().unwrap()));
+        for lineage in rows {
+            let name = |key: &str| lineage[key].as_str().unwrap().to_owned();
+            let line = row(&screen, &format!(" {}:{} ", name("architecture"), name("objective")));
+            let Some(cell) = lineage["cells"].get(key) else { continue };
+            let mark = match cell["footing"].as_str().unwrap() {
+                "tied" => "=",
+                "untested" => "?",
+                _ => "",
+            };
+            let half = format!("±{}", written(&cell["half_width"]));
+            has_all(&line, &[format!("{}{mark}", cell["place"]), written(&cell["mean"]), half]);
+            numbers += 1;
+        }
+        terminal.keys(">");
+    }
+    assert!(numbers > 2 * rows.len(), "only {numbers} numbers were compared");
 }

@@ -8,14 +8,17 @@ use ratatui::text::{Line, Span};
 use crate::core::summary::{RunDetail, RunSummary};
 use crate::core::task::TaskRecord;
 use crate::core::{Metric, RunEvent, RunStatus};
+use crate::tui::answers::panes;
 use crate::tui::app::{App, DetailPane, DetailView};
 use crate::tui::axis::{Axis, Writing};
 use crate::tui::chart::{self, Chart};
 use crate::tui::format;
 use crate::tui::series;
+use crate::tui::table;
 use crate::tui::theme::{mark, status_mark};
 
 use super::frame::{lines, pane};
+use super::tasks;
 
 /// Draws the page.
 pub fn draw(app: &App, view: &DetailView, area: Rect, buf: &mut Buffer) {
@@ -25,30 +28,59 @@ pub fn draw(app: &App, view: &DetailView, area: Rect, buf: &mut Buffer) {
         return;
     };
     headline(app, run, Rect { height: 1, ..area }, buf);
-    let below = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
-    if view.zoomed {
-        draw_pane(app, view, view.pane, below, buf);
-        return;
+    for (which, place) in layout(view, area) {
+        draw_pane(app, view, which, place, buf);
     }
+    if let Some(place) = curves_place(view, area) {
+        draw_curves(app, view, place, buf);
+    }
+}
+
+/// Lines that a pane needs to be worth showing beside others.
+const LEAST_PANE: u16 = 6;
+/// Below this height one pane has all the room.
+const LEAST_STACK: u16 = 3 * LEAST_PANE;
+
+fn below(area: Rect) -> Rect {
+    Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
+}
+
+/// The left column for what was asked, and what is right of it.
+fn halves(area: Rect) -> (Rect, Rect) {
+    let below = below(area);
     let left = Rect { width: if area.width >= 110 { 52 } else { 37 }, ..below };
-    let right = Rect { x: left.right(), width: below.width - left.width, ..below };
-    draw_pane(app, view, DetailPane::Spec, left, buf);
-    let chart_height = right.height * 2 / 5;
-    let top = Rect { height: chart_height, ..right };
-    draw_curves(app, view, top, buf);
-    let rest = Rect { y: top.bottom(), height: right.height - chart_height, ..right };
-    if rest.height >= 18 {
-        let third = rest.height / 3;
-        let mut y = rest.y;
-        for (at, which) in [DetailPane::Events, DetailPane::Samples, DetailPane::Output].into_iter().enumerate() {
-            let height = if at == 2 { rest.bottom() - y } else { third };
-            draw_pane(app, view, which, Rect { y, height, ..rest }, buf);
-            y += height;
-        }
-    } else {
-        let which = if view.pane == DetailPane::Spec { DetailPane::Events } else { view.pane };
-        draw_pane(app, view, which, rest, buf);
+    (left, Rect { x: left.right(), width: below.width - left.width, ..below })
+}
+
+fn curves_place(view: &DetailView, area: Rect) -> Option<Rect> {
+    let (_, right) = halves(area);
+    (!view.zoomed).then_some(Rect { height: right.height * 2 / 5, ..right })
+}
+
+/// Where the panes are: what was asked at the left, as many others under the curves as there is room for, the one with the
+/// focus among them.
+#[must_use]
+pub fn layout(view: &DetailView, area: Rect) -> Vec<(DetailPane, Rect)> {
+    let Some(curves) = curves_place(view, area) else { return vec![(view.pane, below(area))] };
+    let (left, right) = halves(area);
+    let rest = Rect { y: curves.bottom(), height: right.height - curves.height, ..right };
+    let others: Vec<DetailPane> = panes(view).into_iter().filter(|pane| *pane != DetailPane::Spec).collect();
+    let focus = others.iter().position(|pane| *pane == view.pane);
+    let count = if rest.height < LEAST_STACK { 1 } else { usize::from(rest.height / LEAST_PANE).min(others.len()) };
+    let shown: Vec<DetailPane> =
+        table::visible(others.len(), focus, count).filter_map(|at| others.get(at).copied()).collect();
+    // Tasks are many.
+    let weight = |pane: DetailPane| if pane == DetailPane::Tasks { 2 } else { 1 };
+    let all: u16 = shown.iter().map(|pane| weight(*pane)).sum();
+    let mut places = vec![(DetailPane::Spec, left)];
+    let mut y = rest.y;
+    for (at, which) in shown.iter().copied().enumerate() {
+        let last = at + 1 == shown.len();
+        let height = if last { rest.bottom() - y } else { rest.height * weight(which) / all.max(1) };
+        places.push((which, Rect { y, height, ..rest }));
+        y += height;
     }
+    places
 }
 
 fn headline(app: &App, run: &RunSummary, area: Rect, buf: &mut Buffer) {
@@ -86,9 +118,18 @@ fn headline(app: &App, run: &RunSummary, area: Rect, buf: &mut Buffer) {
 fn draw_pane(app: &App, view: &DetailView, which: DetailPane, area: Rect, buf: &mut Buffer) {
     let (at, title) = match which {
         DetailPane::Spec => (0, "Run"),
-        DetailPane::Events => (1, "Events"),
-        DetailPane::Samples => (2, "Samples"),
-        DetailPane::Output => (3, "Output"),
+        DetailPane::Tasks => {
+            let title = view.detail.as_ref().map_or_else(|| "Tasks".to_owned(), |detail| tasks::title(detail));
+            let focused = which == view.pane;
+            let inside = pane(app, &title, focused, area, buf);
+            if let Some(detail) = &view.detail {
+                tasks::draw(app, view, detail, focused, inside, buf);
+            }
+            return;
+        }
+        DetailPane::Events => (2, "Events"),
+        DetailPane::Samples => (3, "Samples"),
+        DetailPane::Output => (4, "Output"),
     };
     let room = usize::from(area.height.saturating_sub(2));
     let width = usize::from(area.width.saturating_sub(2));
@@ -96,6 +137,7 @@ fn draw_pane(app: &App, view: &DetailView, which: DetailPane, area: Rect, buf: &
         None => vec![Line::styled("asking the server…", app.palette.dim)],
         Some(detail) => match which {
             DetailPane::Spec => spec_lines(app, detail, width),
+            DetailPane::Tasks => Vec::new(),
             DetailPane::Events => event_lines(app, detail, width),
             DetailPane::Samples => sample_lines(app, detail, width),
             DetailPane::Output => output_lines(app, detail, width),

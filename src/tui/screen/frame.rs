@@ -16,7 +16,7 @@ use crate::tui::keymap::{self, Action};
 use crate::tui::msg::Tab;
 use crate::tui::table::shorten;
 
-use super::{composer, curves, detail, help, lab, leaderboard, review};
+use super::{answers, composer, curves, detail, help, lab, leaderboard, review};
 
 /// Smallest terminal that shows everything.
 const LEAST: (u16, u16) = (60, 16);
@@ -58,7 +58,10 @@ pub fn draw(app: &App, area: Rect, buf: &mut Buffer) {
             Tab::Curves => curves::draw(app, inside, buf),
             Tab::Leaderboard => leaderboard::draw(app, inside, buf),
         },
-        Page::Detail(view) => detail::draw(app, view, inside, buf),
+        Page::Detail(view) => match &view.answers {
+            Some(shown) => answers::draw(app, view, shown, inside, buf),
+            None => detail::draw(app, view, inside, buf),
+        },
         Page::Composer(page) => match (page.stage, &page.review) {
             (Stage::Choose, _) => composer::draw_chooser(app, page, inside, buf),
             (Stage::Review, Some(shown)) => review::draw(app, shown, inside, buf),
@@ -168,6 +171,7 @@ fn keys(app: &App, area: Rect, buf: &mut Buffer) {
                 | Action::PreviousStudy
                 | Action::PreviousMatch
                 | Action::ReverseSort
+                | Action::PreviousColumn
                 | Action::SmoothLess
                 | Action::ZoomOut
                 | Action::PanLeft

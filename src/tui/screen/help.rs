@@ -100,15 +100,18 @@ pub fn draw_palette(app: &App, place: Place, query: &TextField, cursor: usize, a
 
 /// Draws the columns of a screen that can be left out.
 pub fn draw_columns(app: &App, tab: Tab, cursor: usize, area: Rect, buf: &mut Buffer) {
-    let (choices, hidden) = (columns::choices(tab), columns::hidden(app, tab));
-    let text = "shown from the most to the least needed, as far as there is room";
+    let (choices, hidden) = (columns::choices(app, tab), columns::hidden(app, tab));
+    let text = match tab {
+        Tab::Leaderboard => "those for which there is no room are reached with ← and →",
+        Tab::Lab | Tab::Curves => "shown from the most to the least needed, as far as there is room",
+    };
     let inside = centered(app, "Columns", text.len() as u16, choices.len() as u16 + 1, area, buf);
     buf.set_stringn(inside.x, inside.y, text, usize::from(inside.width), app.palette.dim);
     let shown = visible(choices.len(), Some(cursor), usize::from(inside.height.saturating_sub(1)));
     for (y, at) in (inside.y + 1..inside.bottom()).zip(shown) {
-        let Some(heading) = choices.get(at) else { continue };
+        let Some(choice) = choices.get(at) else { continue };
         let style = if at == cursor { app.palette.selected } else { app.palette.text };
-        let row = format!(" [{}] {heading}", if hidden.contains(*heading) { " " } else { "x" });
+        let row = format!(" [{}] {}", if hidden.contains(&choice.key) { " " } else { "x" }, choice.heading);
         let width = usize::from(inside.width);
         buf.set_stringn(inside.x, y, format!("{row:width$}"), width, style);
     }
@@ -123,6 +126,7 @@ const fn place_name(place: Place) -> &'static str {
         Place::Chooser => "add a study",
         Place::Form => "compose a study",
         Place::Review => "review",
+        Place::Answers => "answers",
         Place::Help | Place::Palette | Place::Confirm | Place::Filter | Place::Report | Place::Columns => "dialog",
     }
 }

@@ -297,7 +297,7 @@ pub fn headings() -> Vec<&'static str> {
     Section::ALL.into_iter().flat_map(columns).map(|column| column.heading()).collect()
 }
 
-fn columns(section: Section) -> Vec<Column> {
+fn columns(section: Section) -> Vec<Column<'static>> {
     let own: &[Column] = match section {
         Section::Running => &[
             Column::new("loss", 18).right(),

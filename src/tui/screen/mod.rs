@@ -2,6 +2,9 @@
 //! Promises: no number is ever cut, nothing is drawn outside its area, the same model gives the same screen.
 //! Must not know: keys by name (they come from the keymap), sockets, clocks.
 
+pub mod answers;
+pub mod board_matrix;
+pub mod board_words;
 pub mod composer;
 pub mod curves;
 pub mod detail;
@@ -10,5 +13,6 @@ pub mod help;
 pub mod lab;
 pub mod leaderboard;
 pub mod review;
+pub mod tasks;
 
 pub use frame::{body, draw, tab_at};
