@@ -209,6 +209,7 @@ fn a_failure_names_document_and_request() {
 
 mod models {
     use super::*;
+    use candle_core::Tensor;
     use trilab::core::spec::{DataSpec, SPEC_FORMAT};
     use trilab::core::study::{CorpusSettings, TokenizerSpec};
     use trilab::core::{
@@ -403,6 +404,47 @@ mod models {
                 assert_eq!((scored.tokens, scored.greedy, scored.cut), (continuation.len(), greedy, 0));
             }
             assert_eq!(scored[0], scored[1], "a blank is the same on either side of the border");
+        }
+    }
+
+    #[derive(serde::Deserialize)]
+    struct Case {
+        architecture: Architecture,
+        form: ScoringForm,
+        context: Vec<u32>,
+        continuation: Vec<u32>,
+        log_likelihood: f64,
+    }
+
+    /// The weights of `tests/reference/forward.py`.
+    fn by_formula(trainer: &Trainer) {
+        for (name, variable) in trainer.parameters().iter() {
+            let shift: f64 = name.bytes().map(f64::from).sum();
+            let wave = |k: f64| (0.7 * k + 0.013 * k * k + shift).sin();
+            let gain = variable.rank() == 1;
+            let value = |k: u32| (if gain { 1.0 + 0.2 * wave(k.into()) } else { 0.5 * wave(k.into()) }) as f32;
+            let count = u32::try_from(variable.elem_count()).unwrap();
+            let values: Vec<f32> = (0..count).map(value).collect();
+            variable.set(&Tensor::from_vec(values, variable.shape(), variable.device()).unwrap()).unwrap();
+        }
+    }
+
+    #[test]
+    fn log_likelihoods_are_those_of_an_independent_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = corpus(folder.path());
+        assert_eq!(corpus.vocabulary().text_size(), 280, "the reference has the same vocabulary");
+        let cases: Vec<Case> = serde_json::from_str(include_str!("reference/values.json")).unwrap();
+        assert_eq!(cases.len(), 18);
+        for case in cases {
+            // Sentinels are asked of models that were trained with them only.
+            let trainer = Trainer::new(&spec(case.architecture, Objective::SpanCorruption, &corpus, 0)).unwrap();
+            by_formula(&trainer);
+            let scorer = ModelScorer::new(&trainer, corpus.tokenizer(), case.form).unwrap();
+            let found = scorer.score_tokens(&[(case.context.clone(), case.continuation.clone())]).unwrap();
+            let difference = (found[0].log_likelihood - case.log_likelihood).abs();
+            let (architecture, form, tokens) = (case.architecture, case.form, case.context.len());
+            assert!(difference < 1e-4, "{architecture} {form} after {tokens}: off by {difference}");
         }
     }
 

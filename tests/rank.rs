@@ -15,7 +15,7 @@ use trilab::core::{
 use trilab::corpus::Corpus;
 use trilab::model::{LanguageModel, Matrices, ModelInput};
 use trilab::objective::{Batch, Side};
-use trilab::rank::{measures, spectrum};
+use trilab::rank::{measures, pooled, spectrum};
 use trilab::train::rank_probe::RankProbe;
 use trilab::train::{Surroundings, Trainer, train};
 
@@ -195,6 +195,7 @@ fn uniform_attention_has_the_rank_that_algebra_says() {
             .flat_map(|i| (0..n).map(move |j| (j, if i < prefix { prefix } else { i + 1 })))
             .map(|(j, seen)| if j < seen { 1.0 / seen as f32 } else { 0.0 })
             .collect();
+        let even = vec![1.0 / n as f32; n * n];
         let wanted = measures(&spectrum(&uniform, n, n).unwrap(), n, n);
         let modules = if architecture == Architecture::EncoderDecoder { 3 } else { 1 };
         assert_eq!(report.heads.len(), modules * 2 * 3);
@@ -207,6 +208,19 @@ fn uniform_attention_has_the_rank_that_algebra_says() {
             assert!((effective - expected).abs() < 1e-3 * expected, "{architecture} {head:?}");
             assert_eq!((head.queries, head.keys, head.of_logits.effective), (n, n, 0.0));
             assert_eq!(head.spectrum.len(), 64);
+            let seen = if head.attention == AttentionKind::DecoderSelf { &uniform } else { &even };
+            let wanted = pooled(seen, n, n, 32).unwrap();
+            let picture = head.picture.masses();
+            assert_eq!(picture.len(), 32 * 32);
+            let close = |(a, b): (&f64, &f64)| (a.sqrt() - b.sqrt()).abs() < 0.51 / 255.0;
+            assert!(picture.iter().zip(&wanted).all(close), "{architecture} {:?}: {picture:?}", head.attention);
+            // What algebra says of it: all sees alike, so a cell of 4 × 4 holds 4/n of a row of an unmasked matrix,
+            // and nothing lies above the diagonal of a causal one.
+            if head.attention != AttentionKind::DecoderSelf {
+                assert!(picture.iter().all(|mass| (mass.sqrt() - (4.0 / n as f64).sqrt()).abs() < 0.51 / 255.0));
+            } else if prefix == 0 {
+                assert!((0..32).all(|row| (row + 1..32).all(|column| picture[row * 32 + column] == 0.0)));
+            }
         }
         let headline = report.metrics()[&Metric::EffectiveRankShare];
         println!("{architecture}:{objective} headline {headline}");

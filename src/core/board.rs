@@ -120,9 +120,10 @@ pub struct BoardColumn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Footing {
-    /// Told apart from its neighbours by the paired test.
+    /// Nobody shares its place.
     Clear,
-    /// A paired test over seeds, and over items where there are some, cannot tell it from others of its place (p > 0.05).
+    /// It shares its place: a paired test over seeds, and over items where there are some, finds as many rows clearly
+    /// better than the others of its place (p < 0.05).
     Tied,
     /// Too few seeds in common for a test: the order of the means is all there is.
     Untested,
@@ -140,7 +141,7 @@ pub struct BoardCell {
     /// (mean − chance) / (1 − chance), where there is a chance level.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub above_chance: Option<f64>,
-    /// 1 for the best of its contest; the tied share the place of the first of them.
+    /// One more than the number of rows of its contest that are clearly better.
     pub place: usize,
     /// How sure that is.
     pub footing: Footing,

@@ -9,6 +9,7 @@ pub mod event;
 pub mod id;
 pub mod legal;
 pub mod metric;
+pub mod picture;
 pub mod rank;
 pub mod rows;
 pub mod seed;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::RunId;
 use super::metric::{Metric, Metrics};
+use super::picture::Picture;
 
 /// Which attention a matrix belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,6 +66,33 @@ impl StackKind {
     }
 }
 
+/// Which positions see which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttentionMask {
+    /// Every query sees every key.
+    Bidirectional,
+    /// A query sees itself and what is before it.
+    Causal,
+    /// Causal, but the first so many positions see each other both ways.
+    Prefix(usize),
+}
+
+impl AttentionMask {
+    /// Least rank that logits over `length` positions need so that their softmax can be any generic attention under this
+    /// mask: a head of fewer dimensions cannot form it exactly. Softmax ignores a constant per query, so only the
+    /// differences between keys count: n − 1 of them if all are seen. A causal mask hides half of the matrix and needs
+    /// ⌊n/2⌋; a prefix of p needs the larger of p − 1 and ⌊n/2⌋. It holds for logits q kᵀ alone: a bias added by position
+    /// may have any rank.
+    #[must_use]
+    pub fn least_logit_rank(self, length: usize) -> usize {
+        match self {
+            Self::Bidirectional => length.saturating_sub(1),
+            Self::Causal => length / 2,
+            Self::Prefix(prefix) => prefix.min(length).saturating_sub(1).max(length / 2),
+        }
+    }
+}
+
 /// Ranks of a matrix, or means of them over several matrices of one shape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RankMeasures {
@@ -117,6 +145,10 @@ pub struct HeadRank {
     /// Singular values of P, largest first: all min(queries, keys) of them, or 64 at equal steps of their place, the
     /// first and the last among them. Empty where only measures are kept.
     pub spectrum: Vec<f32>,
+    /// P in little, at most 32 × 32 cells, each the mass that falls into its keys, averaged over its queries. Empty in
+    /// old logs and where only measures are kept.
+    #[serde(default, skip_serializing_if = "Picture::is_empty")]
+    pub picture: Picture,
 }
 
 impl HeadRank {
@@ -124,6 +156,13 @@ impl HeadRank {
     #[must_use]
     pub fn full_rank(&self) -> usize {
         self.queries.min(self.keys)
+    }
+
+    /// The singular values that were kept, each with its place among all, from 1.
+    pub fn spectrum_places(&self) -> impl Iterator<Item = (usize, f64)> {
+        let (kept, last) = (self.spectrum.len(), self.full_rank().saturating_sub(1));
+        let place = move |index: usize| if kept < 2 { 1 } else { 1 + index * last / (kept - 1) };
+        self.spectrum.iter().enumerate().map(move |(index, value)| (place(index), f64::from(*value)))
     }
 
     /// Effective rank of P as a share of the largest possible.
@@ -184,11 +223,22 @@ impl RankReport {
         share.map(|share| (Metric::EffectiveRankShare, share)).into_iter().collect()
     }
 
-    /// The same without spectra, for histories.
+    /// Which positions of one attention see which.
+    #[must_use]
+    pub const fn mask(&self, attention: AttentionKind) -> AttentionMask {
+        match attention {
+            AttentionKind::EncoderSelf | AttentionKind::Cross => AttentionMask::Bidirectional,
+            AttentionKind::DecoderSelf if self.prefix_length == 0 => AttentionMask::Causal,
+            AttentionKind::DecoderSelf => AttentionMask::Prefix(self.prefix_length),
+        }
+    }
+
+    /// The same without spectra and pictures, for histories.
     #[must_use]
     pub fn without_spectra(mut self) -> Self {
         for head in &mut self.heads {
             head.spectrum = Vec::new();
+            head.picture = Picture::default();
         }
         self
     }
@@ -234,7 +284,17 @@ mod tests {
     fn head(attention: AttentionKind, effective: f64) -> HeadRank {
         let of_probabilities = RankMeasures { effective, ..RankMeasures::default() };
         let of_logits = RankMeasures::default();
-        HeadRank { attention, layer: 0, head: 0, queries: 8, keys: 4, of_probabilities, of_logits, spectrum: vec![1.0] }
+        HeadRank {
+            attention,
+            layer: 0,
+            head: 0,
+            queries: 8,
+            keys: 4,
+            of_probabilities,
+            of_logits,
+            spectrum: vec![1.0],
+            picture: Picture::packed(&[1.0]),
+        }
     }
 
     #[test]
@@ -248,11 +308,40 @@ mod tests {
         assert_eq!(report.metrics(), Metrics::from([(Metric::EffectiveRankShare, 0.375)]));
         assert_eq!(report.effective_rank_share(AttentionKind::EncoderSelf), Some(1.0));
         assert_eq!(report.effective_rank_share(AttentionKind::Cross), None);
-        assert!(report.clone().without_spectra().heads.iter().all(|head| head.spectrum.is_empty()));
+        let bare = report.clone().without_spectra();
+        assert!(bare.heads.iter().all(|head| head.spectrum.is_empty() && head.picture.is_empty()));
+        let line = serde_json::to_string(&bare).unwrap();
+        assert!(!line.contains("picture"), "what is empty takes no room: {line}");
+        assert_eq!(serde_json::from_str::<RankReport>(&line).unwrap(), bare, "logs of before pictures load");
         assert!(report.is_finite());
         report.heads[0].spectrum[0] = f32::NAN;
         assert!(!report.is_finite());
         let mean = RankMeasures::mean(&[report.heads[1].of_probabilities, report.heads[2].of_probabilities]);
         assert_eq!(mean.effective, 1.5);
+    }
+    #[test]
+    fn the_bound_of_each_mask() {
+        use AttentionMask::{Bidirectional, Causal, Prefix};
+        // The lengths at which it was checked by fitting logits to random targets: n = 4, 6, 7, 8.
+        let table = [
+            (Bidirectional, 8, 7),
+            (Causal, 8, 4),
+            (Causal, 7, 3),
+            (Causal, 4, 2),
+            (Prefix(4), 8, 4),
+            (Prefix(6), 8, 5),
+            (Prefix(7), 8, 6),
+            (Prefix(64), 128, 64),
+            (Bidirectional, 128, 127),
+            (Bidirectional, 0, 0),
+            (Causal, 1, 0),
+        ];
+        for (mask, length, wanted) in table {
+            assert_eq!(mask.least_logit_rank(length), wanted, "{mask:?} n={length}");
+        }
+        for length in 2..40 {
+            assert_eq!(Prefix(0).least_logit_rank(length), Causal.least_logit_rank(length), "no prefix is causal");
+            assert_eq!(Prefix(length).least_logit_rank(length), Bidirectional.least_logit_rank(length));
+        }
     }
 }

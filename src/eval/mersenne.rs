@@ -1,5 +1,5 @@
-//! Python's `random.Random`, bit for bit, as far as few-shot sampling needs it: the harness draws solved examples with
-//! it, and another generator would ask other questions. The seed is the harness's constant; our own randomness comes
+//! Python's `random.Random`, bit for bit, as far as few-shot sampling and bootstraps need it: the harness draws solved
+//! examples with it, and another generator would ask other questions. The seed is the harness's constant; our own randomness comes
 //! from `core::seed`. Source: MT19937 of Matsumoto & Nishimura 1998; CPython's `random.py` and `_randommodule.c`.
 
 const SIZE: usize = 624;
@@ -70,6 +70,23 @@ impl PythonRandom {
                 return value;
             }
         }
+    }
+
+    /// `random()`: 53 bits in [0, 1).
+    fn unit(&mut self) -> f64 {
+        let (high, low) = (f64::from(self.next_u32() >> 5), f64::from(self.next_u32() >> 6));
+        (high * 67_108_864.0 + low) / 9_007_199_254_740_992.0
+    }
+
+    /// What `choices(range(n), k=1)` gives.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "n is small"
+    )]
+    pub(super) fn choice(&mut self, n: usize) -> usize {
+        (self.unit() * n as f64) as usize
     }
 
     /// The places that `sample(range(n), k)` gives; `None` if `k > n`.

@@ -1,6 +1,7 @@
 //! From log-likelihoods to scores: what counts as right, means and their standard errors, perplexities.
 //! Promises: a tie goes to the first choice, as an arg-max does. Must not know: documents, models.
 
+use super::mersenne::PythonRandom;
 use super::python;
 use super::scorer::Scored;
 use crate::core::task::{TaskMetric, TaskScore, TaskScores};
@@ -97,8 +98,15 @@ fn score(metric: TaskMetric, items: &[Contribution]) -> Option<TaskScore> {
             let chances: Vec<f64> = items.iter().filter_map(|item| item.chance).collect();
             Some(TaskScore { value: mean(&values)?, stderr: standard_error(&values), chance: mean(&chances) })
         }
-        TaskMetric::F1 => bare(f1(items)),
-        TaskMetric::Perplexity => bare((-mean(&values)?).exp()),
+        TaskMetric::F1 => {
+            let pairs: Vec<(bool, bool)> = items.iter().filter_map(|item| item.class_one).collect();
+            Some(TaskScore { value: f1(&pairs), stderr: bootstrap(&pairs, f1), chance: None })
+        }
+        TaskMetric::Perplexity => {
+            let perplexity = |values: &[f64]| (-mean(values).unwrap_or(0.0)).exp();
+            let value = (-mean(&values)?).exp();
+            Some(TaskScore { value, stderr: bootstrap(&values, perplexity), chance: None })
+        }
         TaskMetric::WordPerplexity => bare((-per(&values, items, |(words, _)| words)?).exp()),
         TaskMetric::BytePerplexity => bare((-per(&values, items, |(_, bytes)| bytes)?).exp()),
         TaskMetric::BitsPerByte => bare(-per(&values, items, |(_, bytes)| bytes)? / std::f64::consts::LN_2),
@@ -113,12 +121,38 @@ fn per(values: &[f64], items: &[Contribution], length: fn((usize, usize)) -> usi
 }
 
 /// Harmonic mean of precision and recall of class 1; 0 where it is undefined.
-fn f1(items: &[Contribution]) -> f64 {
-    let count = |wanted: (bool, bool)| items.iter().filter(|item| item.class_one == Some(wanted)).count();
+fn f1(pairs: &[(bool, bool)]) -> f64 {
+    let count = |wanted: (bool, bool)| pairs.iter().filter(|pair| **pair == wanted).count();
     let hits = 2 * count((true, true));
     let wrong = count((true, false)) + count((false, true));
     #[expect(clippy::cast_precision_loss, reason = "counts of items")]
     if hits == 0 { 0.0 } else { hits as f64 / (hits + wrong) as f64 }
+}
+
+/// Samples of a bootstrap, and of one chunk of it: as in the harness.
+const BOOTSTRAPS: usize = 100_000;
+const CHUNK: usize = 1_000;
+
+/// The standard error of `statistic` over items: the standard deviation over resamples, chunk i drawn by Python's
+/// `Random(i).choices`. `None` with fewer than two values, or where it is not finite.
+#[expect(clippy::cast_precision_loss, reason = "a constant")]
+fn bootstrap<T: Copy>(values: &[T], statistic: impl Fn(&[T]) -> f64) -> Option<f64> {
+    if values.len() < 2 {
+        return None;
+    }
+    let mut results = Vec::with_capacity(BOOTSTRAPS);
+    let mut drawn = Vec::with_capacity(values.len());
+    for chunk in 0..(BOOTSTRAPS / CHUNK) as u32 {
+        let mut random = PythonRandom::new(chunk);
+        for _ in 0..CHUNK {
+            drawn.clear();
+            drawn.extend((0..values.len()).filter_map(|_| values.get(random.choice(values.len())).copied()));
+            results.push(statistic(&drawn));
+        }
+    }
+    let mean = mean(&results)?;
+    let squares: f64 = results.iter().map(|value| (value - mean).powi(2)).sum();
+    Some((squares / (BOOTSTRAPS - 1) as f64).sqrt()).filter(|error| error.is_finite())
 }
 
 /// Mean; `None` without values.
@@ -197,11 +231,22 @@ mod tests {
 
     #[test]
     fn f1_is_that_of_class_one() {
-        let item = |pair| Contribution { class_one: Some(pair), ..Contribution::default() };
-        let items =
-            [item((true, true)), item((true, false)), item((false, true)), item((false, false)), item((true, true))];
-        close(f1(&items), 4.0 / 6.0);
-        assert_eq!(f1(&items[1..4]), 0.0);
+        let pairs = [(true, true), (true, false), (false, true), (false, false), (true, true)];
+        close(f1(&pairs), 4.0 / 6.0);
+        assert_eq!(f1(&pairs[1..4]), 0.0);
+    }
+
+    /// The numbers are those of Python: `Random(i).choices` in 100 chunks of 1,000.
+    #[test]
+    fn bootstrapped_errors_are_those_of_the_harness() {
+        let items = [-1.0, -2.5, -0.3, -4.0, -2.2].map(|value| likelihood(&scored(value)));
+        let error = score(TaskMetric::Perplexity, &items).unwrap().stderr.unwrap();
+        assert!((error - 5.445_149_556_773_564).abs() < 1e-9, "{error}");
+        let pairs =
+            [(true, true), (true, false), (false, true), (true, true), (false, false), (false, true), (true, true)];
+        let error = bootstrap(&pairs, f1).unwrap();
+        assert!((error - 0.197_183_540_329_122_94).abs() < 1e-9, "{error}");
+        assert_eq!(bootstrap(&pairs[..1], f1), None);
     }
 
     #[test]

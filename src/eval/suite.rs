@@ -80,7 +80,12 @@ impl Suite {
         };
         let fits = |task: &&Task| wanted.iter().any(|name| task.name == *name || task.tags.contains(name));
         let tasks = self.tasks.iter().filter(fits).map(|task| task.path.clone());
-        let paths: Vec<PathBuf> = tasks.chain(group.map(|group| group.path.clone())).collect();
+        let within = |other: &&Group| {
+            let leaves = self.leaves(other).unwrap_or_default();
+            group.is_some() && leaves.iter().all(|leaf| wanted.contains(leaf))
+        };
+        let groups = self.groups.iter().filter(within).map(|group| group.path.clone());
+        let paths: Vec<PathBuf> = tasks.chain(groups).collect();
         (!paths.is_empty()).then_some(paths)
     }
 

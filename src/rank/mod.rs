@@ -4,10 +4,12 @@
 //! Must not know: models, tensors, steps.
 
 pub mod measures;
+pub mod picture;
 pub mod representation;
 pub mod spectrum;
 
 pub use measures::{measures, rank_one_residual};
+pub use picture::pooled;
 pub use spectrum::spectrum;
 
 /// Why a matrix has no rank.

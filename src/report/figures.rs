@@ -1,6 +1,5 @@
 //! Numbers as people read them.
 
-use crate::core::board::Estimate;
 use crate::core::{Metric, Metrics};
 
 /// `1.23M`: three digits and an SI prefix.
@@ -41,17 +40,6 @@ pub fn bytes(value: u64) -> String {
 #[must_use]
 pub fn metric(metrics: &Metrics, which: Metric) -> String {
     metrics.get(&which).map_or_else(|| "-".to_owned(), |value| format!("{value:.*}", which.definition().decimals))
-}
-
-/// `1.2345±0.0123`; without an interval if there is one value only.
-#[must_use]
-pub fn estimate(estimate: Option<&Estimate>, which: Metric) -> String {
-    let decimals = which.definition().decimals;
-    match estimate {
-        None => "-".to_owned(),
-        Some(Estimate { mean, half_width: None, .. }) => format!("{mean:.decimals$}"),
-        Some(Estimate { mean, half_width: Some(half), .. }) => format!("{mean:.decimals$}±{half:.decimals$}"),
-    }
 }
 
 #[cfg(test)]

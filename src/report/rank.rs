@@ -135,6 +135,7 @@ mod tests {
             of_probabilities: of(effective),
             of_logits: of(1.5),
             spectrum: Vec::new(),
+            picture: crate::core::picture::Picture::default(),
         };
         let report = RankReport {
             seq_len: 8,

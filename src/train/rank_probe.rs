@@ -5,13 +5,14 @@
 use candle_core::Tensor;
 
 use super::{TrainError, Trainer};
+use crate::core::picture::{MOST_CELLS, Picture};
 use crate::core::rank::{AttentionKind, HeadRank, RankMeasures, RankReport, ResidualRank, StackKind};
 use crate::core::{Architecture, RunSpec};
 use crate::corpus::{Corpus, Vocabulary, validation_start};
 use crate::model::{Capture, Matrices};
 use crate::objective::{Batch, Side};
 use crate::rank::spectrum::thinned;
-use crate::rank::{measures, rank_one_residual, spectrum};
+use crate::rank::{measures, pooled, rank_one_residual, spectrum};
 
 /// Probe examples: enough to see whether a head depends on the text, few enough to be cheap.
 const EXAMPLES: u64 = 2;
@@ -61,25 +62,34 @@ impl RankProbe {
     ///
     /// # Errors
     /// The device fails, `beat` fails, or [`TrainError::Rank`] if the model computes values that are not finite.
+    #[expect(clippy::cast_precision_loss, reason = "a few examples")]
     pub fn measure(&self, trainer: &Trainer, beat: Beat<'_>) -> Result<RankReport, TrainError> {
         let of = |example| self.one(trainer, example, &mut *beat);
-        let mut reports = self.examples.iter().map(of).collect::<Result<Vec<_>, _>>()?.into_iter();
-        let mut report = reports.next().ok_or_else(|| TrainError::Spec("the rank probe has no examples".to_owned()))?;
-        let others: Vec<RankReport> = reports.collect();
-        average(&mut report, &others);
+        let mut seen = self.examples.iter().map(of).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let first = seen.next().ok_or_else(|| TrainError::Spec("the rank probe has no examples".to_owned()))?;
+        let Seen { mut report, pictures } = first;
+        let others: Vec<Seen> = seen.collect();
+        average(&mut report, &others.iter().map(|seen| &seen.report).collect::<Vec<_>>());
+        for (place, (head, mut sum)) in report.heads.iter_mut().zip(pictures).enumerate() {
+            for picture in others.iter().filter_map(|seen| seen.pictures.get(place)) {
+                sum.iter_mut().zip(picture).for_each(|(sum, mass)| *sum += mass);
+            }
+            let share = 1.0 / self.examples.len() as f64;
+            head.picture = Picture::packed(&sum.iter().map(|sum| sum * share).collect::<Vec<_>>());
+        }
         Ok(report)
     }
 
-    fn one(&self, trainer: &Trainer, example: &Batch, beat: Beat<'_>) -> Result<RankReport, TrainError> {
+    fn one(&self, trainer: &Trainer, example: &Batch, beat: Beat<'_>) -> Result<Seen, TrainError> {
         let Capture { encoder, decoder } = trainer.observe(example)?;
-        let mut heads = Vec::new();
+        let (mut heads, mut pictures) = (Vec::new(), Vec::new());
         for (kind, layers) in [
             (AttentionKind::EncoderSelf, &encoder.attention),
             (AttentionKind::DecoderSelf, &decoder.attention),
             (AttentionKind::Cross, &decoder.cross),
         ] {
             for (layer, matrices) in layers.iter().enumerate() {
-                heads_of(kind, layer, matrices, &mut heads, beat)?;
+                heads_of(kind, layer, matrices, (&mut heads, &mut pictures), beat)?;
             }
         }
         let mut residual = Vec::new();
@@ -96,8 +106,14 @@ impl RankProbe {
             }
         }
         let (seq_len, prefix_length, examples) = (self.seq_len, self.prefix_length, self.examples.len());
-        Ok(RankReport { seq_len, prefix_length, examples, heads, residual })
+        Ok(Seen { report: RankReport { seq_len, prefix_length, examples, heads, residual }, pictures })
     }
+}
+
+/// What one example shows: pictures of the heads in the order of the report, kept exact until they are averaged.
+struct Seen {
+    report: RankReport,
+    pictures: Vec<Vec<f64>>,
 }
 
 /// One row: the last `length` tokens of `text` shifted right for the decoder, what stands before them for an encoder.
@@ -123,7 +139,7 @@ fn heads_of(
     attention: AttentionKind,
     layer: usize,
     matrices: &Matrices,
-    heads: &mut Vec<HeadRank>,
+    (heads, pictures): (&mut Vec<HeadRank>, &mut Vec<Vec<f64>>),
     beat: Beat<'_>,
 ) -> Result<(), TrainError> {
     let (_, count, queries, keys) = matrices.probabilities.dims4()?;
@@ -131,6 +147,7 @@ fn heads_of(
         beat()?;
         let (probabilities, rows, columns) = matrix(&matrices.probabilities.get(0)?.get(head)?)?; // [T, S]
         let values = spectrum(&probabilities, rows, columns)?;
+        pictures.push(pooled(&probabilities, rows, columns, MOST_CELLS)?);
         beat()?;
         let (logits, rows, columns) = matrix(&matrices.logits.get(0)?.get(head)?)?; // [T, S]
         heads.push(HeadRank {
@@ -142,6 +159,7 @@ fn heads_of(
             of_probabilities: measures(&values, rows, columns),
             of_logits: measures(&spectrum(&logits, rows, columns)?, rows, columns),
             spectrum: thinned(&values, SPECTRUM),
+            picture: Picture::default(),
         });
     }
     Ok(())
@@ -154,7 +172,7 @@ fn matrix(tensor: &Tensor) -> Result<(Vec<f32>, usize, usize), TrainError> {
 
 /// Turns the first report into the mean of all; they list the same heads and depths in the same order.
 #[expect(clippy::cast_precision_loss, reason = "a few examples")]
-fn average(report: &mut RankReport, others: &[RankReport]) {
+fn average(report: &mut RankReport, others: &[&RankReport]) {
     for (place, head) in report.heads.iter_mut().enumerate() {
         let same: Vec<&HeadRank> = others.iter().filter_map(|other| other.heads.get(place)).collect();
         let of = |own: RankMeasures, measure: fn(&HeadRank) -> RankMeasures| {

@@ -7,13 +7,13 @@ use crate::core::{Metric, RunId};
 use super::app::{App, DetailPane, DetailView, Link, Overlay, Page, Pending, Section};
 use super::composer::{Composer, Stage};
 use super::export::Export;
-use super::keymap::{Action, Move};
+use super::keymap::{Action, Move, Place};
 use super::msg::{Effect, Tab, XAxis};
 use super::series::SMOOTHING;
 use super::text_field::TextField;
 use super::theme::Palette;
 use super::update::{say, send};
-use super::{answers, board_acts, columns, export, navigate, verbs};
+use super::{answers, board_acts, columns, export, navigate, rank_view, verbs};
 
 /// The metrics that Curves can show: those that a run has a newest value of. What is the same at every step is no curve.
 #[must_use]
@@ -44,6 +44,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::Back => back(app),
         Action::ShowLab => show(app, Tab::Lab),
         Action::ShowCurves => show(app, Tab::Curves),
+        Action::ShowRank => show(app, Tab::Rank),
         Action::ShowLeaderboard => show(app, Tab::Leaderboard),
         Action::AddStudy => {
             let taken = app.lab.iter().flat_map(|lab| &lab.studies).map(|study| study.id.to_string()).collect();
@@ -63,6 +64,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::ClearMarks => app.marks.clear(),
         Action::ZoomPane => match &mut app.page {
             Page::Detail(view) => view.zoomed = !view.zoomed,
+            Page::Tab if app.tab == Tab::Rank => app.rank_view.zoomed = !app.rank_view.zoomed,
             Page::Tab | Page::Composer(_) => app.lab_view.zoomed = !app.lab_view.zoomed,
         },
         Action::Filter => app.overlay = Some(Overlay::Filter),
@@ -96,6 +98,9 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
             }
         }
         Action::NextMetric | Action::PreviousMetric => turn_metric(app, action == Action::NextMetric),
+        Action::NextMeasure | Action::PreviousMeasure => rank_view::turn_measure(app, action == Action::NextMeasure),
+        Action::NextAttention => rank_view::turn_attention(app),
+        Action::NextRun | Action::PreviousRun => rank_view::turn_run(app, action == Action::NextRun),
         Action::NextAxis => next_axis(app),
         Action::LogX => app.curves_view.log_x = !app.curves_view.log_x,
         Action::LogY => app.curves_view.log_y = !app.curves_view.log_y,
@@ -172,9 +177,14 @@ pub fn available_on_page(app: &App, action: Action) -> bool {
         Action::SmoothMore => app.curves_view.smoothing + 1 < SMOOTHING.len(),
         Action::SmoothLess => app.curves_view.smoothing > 0,
         Action::Back => match &app.page {
+            Page::Tab if app.tab == Tab::Rank => app.notice.is_some() || app.rank_view.zoomed,
             Page::Tab => !app.filter_text.is_empty() || app.notice.is_some() || app.lab_view.zoomed,
             Page::Detail(_) | Page::Composer(_) => true,
         },
+        Action::NextMeasure | Action::PreviousMeasure => app.rank_view.newest().is_some(),
+        Action::ZoomPane => app.place() != Place::Rank || app.rank_view.newest().is_some(),
+        Action::NextAttention => rank_view::many_attentions(app),
+        Action::NextRun | Action::PreviousRun => rank_view::others(app),
         Action::Proceed => can_proceed(app),
         Action::EditStudy => match &app.page {
             Page::Composer(composer) => match composer.stage {
@@ -193,11 +203,11 @@ pub fn available_on_page(app: &App, action: Action) -> bool {
         | Action::Palette
         | Action::ShowLab
         | Action::ShowCurves
+        | Action::ShowRank
         | Action::ShowLeaderboard
         | Action::AddStudy
         | Action::CycleTheme
         | Action::ToggleMouse
-        | Action::ZoomPane
         | Action::NextMetric
         | Action::PreviousMetric
         | Action::NextAxis
@@ -237,6 +247,7 @@ pub fn under_cursor(app: &App) -> Vec<RunId> {
     match (&app.page, app.tab) {
         (Page::Detail(view), _) => vec![view.run.clone()],
         (Page::Composer(_), _) => Vec::new(),
+        (Page::Tab, Tab::Rank) => app.rank_view.run.iter().filter(|run| app.run(run).is_some()).cloned().collect(),
         (Page::Tab, Tab::Lab) => app.lab_view.cursor.iter().filter(|run| lab_shows(app, run)).cloned().collect(),
         (Page::Tab, Tab::Curves) => {
             let series = app.series();
@@ -260,6 +271,10 @@ pub fn current(app: &App) -> Option<RunId> {
 }
 
 pub(super) fn show(app: &mut App, tab: Tab) {
+    if tab == Tab::Rank {
+        let runs = under_cursor(app);
+        rank_view::open(app, &runs);
+    }
     app.tab = tab;
     app.page = Page::Tab;
     app.overlay = None;
@@ -291,6 +306,7 @@ fn back(app: &mut App) {
             }
         }
         Page::Tab if app.notice.take().is_some() => {}
+        Page::Tab if app.tab == Tab::Rank => app.rank_view.zoomed = false,
         Page::Tab if app.lab_view.zoomed => app.lab_view.zoomed = false,
         Page::Tab => {
             app.filter_text = TextField::default();

@@ -17,6 +17,7 @@ use super::filter::Filter;
 use super::keymap::Place;
 use super::msg::{ComposerDefaults, Remembered, Tab, XAxis};
 pub use super::overlay::Overlay;
+use super::rank_view::RankView;
 use super::series::{DEFAULT_SMOOTHING, SMOOTHING};
 use super::text_field::TextField;
 use super::theme::{Depth, Palette};
@@ -180,6 +181,8 @@ pub struct App {
     pub lab_view: LabView,
     /// Curves screen.
     pub curves_view: CurvesView,
+    /// Rank screen.
+    pub rank_view: RankView,
     /// Leaderboard screen.
     pub board: BoardView,
     /// The filter as typed.
@@ -281,6 +284,7 @@ impl App {
             study: None,
             lab_view: LabView::default(),
             curves_view,
+            rank_view: RankView::new(remembered.rank_measure),
             board: BoardView::default(),
             filter_text: TextField::default(),
             filter: Filter::default(),
@@ -328,6 +332,7 @@ impl App {
             Page::Tab => match self.tab {
                 Tab::Lab => Place::Lab,
                 Tab::Curves => Place::Curves,
+                Tab::Rank => Place::Rank,
                 Tab::Leaderboard => Place::Leaderboard,
             },
         }
@@ -418,6 +423,7 @@ impl App {
                 Tab::Leaderboard => {
                     topics.push(Topic::Leaderboard { study: self.study.clone(), budget: self.board.budget });
                 }
+                Tab::Rank => topics.extend(self.rank_view.run.clone().map(|run| Topic::Rank { run })),
                 Tab::Curves => {
                     let runs: Vec<RunId> = self.shown_curves().iter().map(|run| run.id.clone()).collect();
                     if !runs.is_empty() {

@@ -41,7 +41,7 @@ pub fn choices(app: &App, tab: Tab) -> Vec<Choice> {
             });
             std::iter::once(size).chain(columns).collect()
         }
-        Tab::Curves => Vec::new(),
+        Tab::Curves | Tab::Rank => Vec::new(),
     }
 }
 
@@ -49,7 +49,7 @@ pub fn choices(app: &App, tab: Tab) -> Vec<Choice> {
 #[must_use]
 pub const fn hidden(app: &App, tab: Tab) -> &BTreeSet<String> {
     match tab {
-        Tab::Lab | Tab::Curves => &app.remembered.hidden_lab,
+        Tab::Lab | Tab::Curves | Tab::Rank => &app.remembered.hidden_lab,
         Tab::Leaderboard => &app.remembered.hidden_leaderboard,
     }
 }
@@ -59,7 +59,7 @@ pub(super) fn toggle(app: &mut App) {
     let Some(Overlay::Columns { tab, cursor }) = app.overlay else { return };
     let Some(Choice { key, .. }) = choices(app, tab).into_iter().nth(cursor) else { return };
     let hidden = match tab {
-        Tab::Lab | Tab::Curves => &mut app.remembered.hidden_lab,
+        Tab::Lab | Tab::Curves | Tab::Rank => &mut app.remembered.hidden_lab,
         Tab::Leaderboard => &mut app.remembered.hidden_leaderboard,
     };
     if !hidden.remove(&key) {

@@ -31,6 +31,7 @@ pub fn possible(app: &App) -> bool {
         },
         (Page::Tab, Tab::Lab) => app.runs().iter().any(|run| app.filter.keeps_run(run)),
         (Page::Tab, Tab::Curves) => app.x_range().is_some(),
+        (Page::Tab, Tab::Rank) => app.rank_view.newest().is_some(),
         (Page::Tab, Tab::Leaderboard) => app.leaderboard.as_ref().is_some_and(|board| !board.rows.is_empty()),
     }
 }
@@ -50,6 +51,7 @@ pub fn of_screen(app: &App) -> Option<Export> {
             let shown: Vec<RunId> = app.shown_curves().iter().map(|run| run.id.clone()).collect();
             curves(app, "curves", &shown, &[app.curves_view.metric])
         }
+        (Page::Tab, Tab::Rank) => super::rank_export::of_pane(app),
         (Page::Tab, Tab::Leaderboard) if app.board.matrix => board_export::matrix(app),
         (Page::Tab, Tab::Leaderboard) => board_export::table(app),
     }

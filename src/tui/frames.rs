@@ -9,9 +9,9 @@ use crate::wire::{Reply, ServerFrame, Topic, Update};
 use super::answers;
 use super::app::{App, Overlay, Page, Pending, Section};
 use super::composer::{Review, Stage, Waiting};
-use super::format;
 use super::msg::Tab;
 use super::update::say;
+use super::{format, rank_view};
 
 /// Longest message that is shown as one line.
 const ONE_LINE: usize = 70;
@@ -34,14 +34,16 @@ fn take_update(app: &mut App, update: Update) {
             app.marks.retain(|run| app.index.contains_key(run));
             app.lab = Some(lab);
             place_cursor(app);
+            if app.tab == Tab::Rank {
+                rank_view::choose(app);
+            }
         }
         Update::Curves(curves) => {
             for curve in curves {
                 app.curves.insert((curve.run.clone(), curve.metric), curve);
             }
         }
-        // No screen shows ranks yet, so none are subscribed to.
-        Update::Rank(_) => {}
+        Update::Rank(history) => rank_view::take(app, history),
         Update::Leaderboard(table) => take_leaderboard(app, table),
         Update::Run(detail) => {
             if let Page::Detail(view) = &mut app.page

@@ -1,4 +1,4 @@
-//! A key as it is pressed and as it is written in help and footer. Must not know: what it means.
+//! Keys and how they are written. Must not know: what a key means.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
@@ -12,21 +12,15 @@ pub struct Key {
 }
 
 impl Key {
-    /// A character.
-    #[must_use]
-    pub const fn char(c: char) -> Self {
+    pub(super) const fn char(c: char) -> Self {
         Self { code: KeyCode::Char(c), control: false }
     }
 
-    /// A character with Ctrl.
-    #[must_use]
-    pub const fn control(c: char) -> Self {
+    pub(super) const fn control(c: char) -> Self {
         Self { code: KeyCode::Char(c), control: true }
     }
 
-    /// A key without a character.
-    #[must_use]
-    pub const fn named(code: KeyCode) -> Self {
+    pub(super) const fn named(code: KeyCode) -> Self {
         Self { code, control: false }
     }
 

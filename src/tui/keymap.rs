@@ -4,152 +4,8 @@
 
 use crossterm::event::KeyCode;
 
+pub use super::action::{Action, Move, Place, Verb};
 pub use super::key::Key;
-
-/// Where a key is pressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Lab screen.
-    Lab,
-    /// Curves screen.
-    Curves,
-    /// Leaderboard screen.
-    Leaderboard,
-    /// All about one run.
-    Detail,
-    /// Composer: list of shipped studies.
-    Chooser,
-    /// Composer: the form.
-    Form,
-    /// Composer: what the study would do.
-    Review,
-    /// List of keys.
-    Help,
-    /// List of actions.
-    Palette,
-    /// A question.
-    Confirm,
-    /// The filter line has the focus.
-    Filter,
-    /// A long message.
-    Report,
-    /// Which columns a table shows.
-    Columns,
-    /// The answers of a run to a task.
-    Answers,
-}
-
-impl Place {
-    /// All places.
-    pub const ALL: [Self; 14] = [
-        Self::Lab,
-        Self::Curves,
-        Self::Leaderboard,
-        Self::Detail,
-        Self::Chooser,
-        Self::Form,
-        Self::Review,
-        Self::Help,
-        Self::Palette,
-        Self::Confirm,
-        Self::Filter,
-        Self::Report,
-        Self::Columns,
-        Self::Answers,
-    ];
-}
-
-/// What is wanted of runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each verb is described by its row in the table below")]
-pub enum Verb {
-    PauseOrResume,
-    Stop,
-    Retry,
-    Raise,
-    Lower,
-    Sooner,
-    Later,
-    HoldQueue,
-}
-
-/// Where to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each movement is described by its row in the table below")]
-pub enum Move {
-    Up,
-    Down,
-    Left,
-    Right,
-    Top,
-    Bottom,
-    PageUp,
-    PageDown,
-    NextPane,
-    PreviousPane,
-    Toggle,
-}
-
-/// What a person wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each action is described by its row in the table below")]
-pub enum Action {
-    /// A verb on runs.
-    Verb(Verb),
-    /// A movement.
-    Move(Move),
-    Leave,
-    Detach,
-    Suspend,
-    Redraw,
-    Help,
-    Palette,
-    Back,
-    ShowLab,
-    ShowCurves,
-    ShowLeaderboard,
-    AddStudy,
-    CycleTheme,
-    ToggleMouse,
-    Open,
-    Mark,
-    ClearMarks,
-    ZoomPane,
-    Filter,
-    Follow,
-    CopyId,
-    NextMatch,
-    PreviousMatch,
-    Export,
-    Columns,
-    ToggleColumn,
-    NextMetric,
-    PreviousMetric,
-    NextAxis,
-    LogX,
-    LogY,
-    SmoothMore,
-    SmoothLess,
-    FoldSeeds,
-    ZoomIn,
-    ZoomOut,
-    PanLeft,
-    PanRight,
-    ResetView,
-    NextSort,
-    ReverseSort,
-    NextColumn,
-    PreviousColumn,
-    NextBudget,
-    ToggleMatrix,
-    OnlyWrong,
-    NextStudy,
-    PreviousStudy,
-    EditStudy,
-    Proceed,
-    Yes,
-    No,
-}
 
 /// A row of the table.
 #[derive(Clone, Copy, Debug)]
@@ -177,15 +33,16 @@ const fn bind(
 }
 
 use Place::{
-    Answers, Chooser, Columns, Confirm, Curves, Detail, Filter, Form, Help, Lab, Leaderboard, Palette, Report, Review,
+    Answers, Chooser, Columns, Confirm, Curves, Detail, Filter, Form, Help, Lab, Leaderboard, Palette, Rank, Report,
+    Review,
 };
 
 const EVERYWHERE: &[Place] = &Place::ALL;
-const SCREENS: &[Place] = &[Lab, Curves, Leaderboard, Detail, Answers];
+const SCREENS: &[Place] = &[Lab, Curves, Rank, Leaderboard, Detail, Answers];
 const LISTS: &[Place] = &[Lab, Leaderboard];
 const RUNS: &[Place] = &[Lab, Leaderboard, Detail];
 const MARKING: &[Place] = &[Lab, Curves, Leaderboard];
-const MOVING: &[Place] = &[Lab, Curves, Leaderboard, Detail, Answers, Chooser, Review, Report, Columns];
+const MOVING: &[Place] = &[Lab, Curves, Rank, Leaderboard, Detail, Answers, Chooser, Review, Report, Columns];
 const TYPING: &[Place] = &[Help, Palette, Form];
 const UP: Key = Key::named(KeyCode::Up);
 const DOWN: Key = Key::named(KeyCode::Down);
@@ -198,7 +55,7 @@ const BACK_TAB: Key = Key::named(KeyCode::BackTab);
 
 /// All keys, in the order in which footer and help show them.
 pub const BINDINGS: &[Binding] = &[
-    bind(&[Lab, Leaderboard, Curves], &[ENTER], Action::Open, "open", "open the run or row under the cursor"),
+    bind(&[Lab, Leaderboard, Curves, Rank], &[ENTER], Action::Open, "open", "open the run or row under the cursor"),
     bind(&[Detail], &[ENTER], Action::Open, "answers", "read the answers to the task under the cursor"),
     bind(
         &[Answers],
@@ -219,7 +76,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(MARKING, &[Key::char(' ')], Action::Mark, "mark", "mark or unmark; verbs and curves use the marked runs"),
     bind(&[Form], &[Key::char(' ')], Action::Move(Move::Toggle), "toggle", "switch the choice under the cursor"),
     bind(&[Lab], &[TAB], Action::Move(Move::NextPane), "pane", "go to the next list"),
-    bind(&[Detail], &[TAB], Action::Move(Move::NextPane), "pane", "go to the next pane"),
+    bind(&[Detail, Rank], &[TAB], Action::Move(Move::NextPane), "pane", "go to the next pane"),
     bind(
         &[Answers],
         &[TAB, BACK_TAB],
@@ -229,7 +86,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind(&[Form], &[TAB], Action::Move(Move::NextPane), "next field", "go to the next field"),
     bind(
-        &[Lab, Detail, Form],
+        &[Lab, Detail, Rank, Form],
         &[BACK_TAB],
         Action::Move(Move::PreviousPane),
         "back a pane",
@@ -242,6 +99,23 @@ pub const BINDINGS: &[Binding] = &[
         "other choice",
         "mark the other answer",
     ),
+    bind(
+        &[Rank],
+        &[Key::char('n')],
+        Action::NextRun,
+        "next run",
+        "show the next run that has rank; the marked ones first",
+    ),
+    bind(&[Rank], &[Key::char('N')], Action::PreviousRun, "last run", "show the previous run that has rank"),
+    bind(
+        &[Rank],
+        &[Key::char(']')],
+        Action::NextMeasure,
+        "measure",
+        "next measure: of P after the mask, of the logits before",
+    ),
+    bind(&[Rank], &[Key::char('[')], Action::PreviousMeasure, "last measure", "show the previous measure"),
+    bind(&[Rank], &[Key::char('v')], Action::NextAttention, "attention", "next attention: encoder, decoder, cross"),
     bind(SCREENS, &[Key::char('a')], Action::AddStudy, "add study", "queue a shipped study or compose one"),
     bind(&[Curves], &[Key::char(']'), Key::char('v')], Action::NextMetric, "metric", "show the next metric"),
     bind(&[Curves], &[Key::char('[')], Action::PreviousMetric, "last metric", "show the previous metric"),
@@ -346,14 +220,14 @@ pub const BINDINGS: &[Binding] = &[
         "write what is on the screen as CSV into a new file here",
     ),
     bind(
-        &[Lab, Detail],
+        &[Lab, Detail, Rank],
         &[Key::char('z')],
         Action::ZoomPane,
         "zoom",
         "give the pane the whole screen, or take it back",
     ),
     bind(
-        &[Lab, Leaderboard, Detail, Curves],
+        &[Lab, Leaderboard, Detail, Curves, Rank],
         &[Key::char('y')],
         Action::CopyId,
         "copy id",
@@ -369,6 +243,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Curves], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "cursor right", "move the reading line right"),
     bind(&[Leaderboard], &[LEFT, Key::char('h')], Action::Move(Move::Left), "left", "show columns further left"),
     bind(&[Leaderboard], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "right", "show columns further right"),
+    bind(&[Rank], &[LEFT, Key::char('h')], Action::Move(Move::Left), "head", "one head to the left"),
+    bind(&[Rank], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "head", "one head to the right"),
     bind(&[Form], &[LEFT], Action::Move(Move::Left), "left", "previous choice, or left in a text"),
     bind(&[Form], &[RIGHT], Action::Move(Move::Right), "right", "next choice, or right in a text"),
     bind(
@@ -401,6 +277,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind(SCREENS, &[Key::char('1')], Action::ShowLab, "Lab", "screen: what runs, what is next, when it is done"),
     bind(SCREENS, &[Key::char('2')], Action::ShowCurves, "Curves", "screen: how the losses are going"),
+    bind(SCREENS, &[Key::char('3')], Action::ShowRank, "Rank", "screen: is attention losing rank"),
     bind(
         SCREENS,
         &[Key::char('4')],
@@ -417,7 +294,7 @@ pub const BINDINGS: &[Binding] = &[
         "capture the mouse, or leave it to the terminal for copying",
     ),
     bind(
-        &[Detail, Answers, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report, Columns],
+        &[Detail, Answers, Rank, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report, Columns],
         &[ESC],
         Action::Back,
         "back",
@@ -425,7 +302,7 @@ pub const BINDINGS: &[Binding] = &[
     ),
     bind(MARKING, &[ESC], Action::Back, "clear", "clear the filter or the message"),
     bind(
-        &[Lab, Curves, Leaderboard, Detail, Answers, Chooser, Review],
+        &[Lab, Curves, Rank, Leaderboard, Detail, Answers, Chooser, Review],
         &[Key::char('?')],
         Action::Help,
         "help",

@@ -3,6 +3,7 @@
 //! Must not know: stores, workers, schedules; it sees `core`, `config` and `wire` only.
 
 pub mod act;
+pub mod action;
 pub mod answers;
 pub mod app;
 pub mod axis;
@@ -17,11 +18,15 @@ pub mod filter;
 pub mod form;
 pub mod format;
 mod frames;
-mod key;
+pub mod key;
 pub mod keymap;
 pub mod msg;
 pub mod navigate;
 pub mod overlay;
+pub mod ramp;
+mod rank_export;
+pub mod rank_measure;
+pub mod rank_view;
 pub mod screen;
 pub mod series;
 pub mod table;

@@ -9,6 +9,8 @@ use crate::config::Theme;
 use crate::core::study::StudySpec;
 use crate::wire::{ClientFrame, ServerFrame, ServerInfo};
 
+use super::rank_measure::Measure;
+
 /// Something happened.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Msg {
@@ -94,6 +96,8 @@ pub enum Tab {
     Lab,
     /// 2.
     Curves,
+    /// 3.
+    Rank,
     /// 4.
     Leaderboard,
 }
@@ -129,6 +133,8 @@ pub struct Remembered {
     pub fold_seeds: bool,
     /// Place in the list of smoothing windows, if it was changed by key.
     pub smoothing: Option<usize>,
+    /// Measure of the Rank screen.
+    pub rank_measure: Measure,
     /// Headings of the columns that the Lab's lists leave out.
     pub hidden_lab: BTreeSet<String>,
     /// Headings of the columns that the Leaderboard leaves out.

@@ -7,11 +7,11 @@ use super::answers;
 use super::app::{App, DetailPane, Overlay, Page, Section};
 use super::board::Entry;
 use super::board_acts;
-use super::columns;
 use super::composer::{Composer, Stage};
 use super::keymap::Move;
 use super::msg::Tab;
 use super::series::Series;
+use super::{columns, rank_view};
 
 /// Do a movement.
 pub(super) fn perform(app: &mut App, to: Move) {
@@ -65,6 +65,7 @@ pub(super) fn perform(app: &mut App, to: Move) {
         Page::Tab => match app.tab {
             Tab::Lab => in_lab(app, by),
             Tab::Curves => in_legend(app, by),
+            Tab::Rank => rank_view::move_by(app, by, 0),
             Tab::Leaderboard => board_acts::step(app, by),
         },
     }
@@ -136,7 +137,7 @@ pub(super) fn to_match(app: &mut App, forward: bool) {
                 app.board.spot = None;
             }
         }
-        Tab::Curves => {}
+        Tab::Curves | Tab::Rank => {}
     }
 }
 
@@ -159,6 +160,7 @@ fn sideways(app: &mut App, forward: bool) {
     match (&mut app.page, app.tab) {
         (Page::Composer(composer), _) => composer.form.turn(forward),
         (Page::Tab, Tab::Curves) => move_reading_line(app, forward),
+        (Page::Tab, Tab::Rank) => rank_view::move_by(app, 0, if forward { 1 } else { -1 }),
         (Page::Tab, Tab::Leaderboard) => board_acts::sideways(app, forward),
         (Page::Tab, Tab::Lab) | (Page::Detail(_), _) => {}
     }
@@ -224,6 +226,7 @@ fn pane(app: &mut App, forward: bool) {
             let to = if forward { at + 1 } else { at + panes.len() - 1 } % panes.len().max(1);
             view.pane = panes.get(to).copied().unwrap_or(DetailPane::Spec);
         }
+        Page::Tab if app.tab == Tab::Rank => rank_view::turn_pane(app, forward),
         Page::Tab => lab_pane(app, forward),
     }
 }

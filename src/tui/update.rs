@@ -11,7 +11,7 @@ use super::composer::Stage;
 use super::keymap::{Action, Key, Move, Place, lookup};
 use super::msg::{Effect, Msg, Tab};
 use super::text_field::TextField;
-use super::{act, frames, screen};
+use super::{act, frames, rank_view, screen};
 
 /// How long a line for the person stays, milliseconds.
 const NOTICE_MS: u64 = 8_000;
@@ -206,6 +206,11 @@ fn click(app: &mut App, column: u16, row: u16) {
                 app.lab_view.follow = false;
             }
         }
+        (Page::Tab, Tab::Rank) => match screen::rank::hit(app, column, row) {
+            Some((_, Some(head))) => rank_view::select(app, head),
+            Some((pane, None)) => app.rank_view.focus(pane),
+            None => {}
+        },
         (Page::Tab, Tab::Leaderboard) => {
             screen::leaderboard::click(app, column, row);
         }

@@ -5,14 +5,12 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use trilab::core::summary::RunSummary;
-use trilab::core::{Metric, Objective, RunEvent, RunId, RunSpec, RunStatus, StampedEvent};
-use trilab::runlog::Home;
-use trilab::store::{
-    Ending, Ingested, NewLines, Store, StoreError, StoreHandle, leaderboard, next_lines, reindex, sync,
-};
+use trilab::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScore, TaskScores};
+use trilab::core::{Metric, Metrics, RunEvent, RunId, StampedEvent};
+use trilab::runlog::{EvalHeader, EvalLog, EvalRow, Home};
+use trilab::store::{Ending, Ingested, NewLines, Store, StoreError, StoreHandle, next_lines, reindex, sync};
 
-use crate::fixture::{eventful, new_run, ranks, spec, step, write_attempt};
+use crate::fixture::{eventful, new_run, ranks, step, write_attempt};
 
 fn open(home: &Home) -> Store {
     let opened = Store::open(home).unwrap();
@@ -295,80 +293,60 @@ fn the_store_answers_from_its_thread_until_it_hangs() {
     drop(release);
 }
 
-fn summary(spec: &RunSpec, status: RunStatus, step: u64, validation: Option<f64>) -> RunSummary {
-    RunSummary {
-        id: spec.id.clone(),
-        studies: Vec::new(),
-        architecture: spec.model.architecture,
-        objective: spec.objective.objective,
-        seed: spec.seed,
-        size: spec.size_label(),
-        corpus: spec.data.name.clone(),
-        status,
-        queue_position: None,
-        priority: 0,
-        attempt: 1,
+/// Scores of a task at a step, of which every item below `right` is answered rightly.
+fn scored(step: u64, task: &str, items: usize, right: usize) -> TaskRecord {
+    let marks: Vec<bool> = (0..items).map(|item| item < right).collect();
+    let value = f64::from(u32::try_from(right).unwrap()) / f64::from(u32::try_from(items).unwrap());
+    TaskRecord {
         step,
-        steps: spec.training.steps,
-        tokens: 0,
-        step_tokens: 1,
-        step_flops: 1.0,
-        parameters: 99,
-        latest: validation.map(|value| (Metric::ValidationLoss, value)).into_iter().collect(),
-        elapsed_s: 0.0,
-        eta_s: None,
-        sparkline: Vec::new(),
-        checkpoint_step: None,
-        last_event_ms: 0,
-        queued_ms: 0,
+        task: task.to_owned(),
+        tags: vec!["family".to_owned()],
+        form: ScoringForm::Plain,
+        scores: TaskScores::from([(TaskMetric::Acc, TaskScore { value, stderr: Some(0.01), chance: Some(0.5) })]),
+        items: items as u64,
+        right: ItemMarks::new(&marks),
+        seconds: 0.1,
     }
 }
 
 #[test]
-fn seeds_fold_into_lineages() {
-    let of = |objective, rate: f64, seed| {
-        let mut spec = spec(seed);
-        spec.objective.objective = objective;
-        spec.optimizer.learning_rate = rate;
-        spec.id = spec.content_id().unwrap();
-        spec
-    };
-    let full = |rate, seed| of(Objective::FullLm, rate, seed);
-    let mut runs = vec![
-        (of(Objective::PrefixLm, 0.1, 1), RunStatus::Queued, 0, None),
-        (of(Objective::PrefixLm, 0.2, 1), RunStatus::Running { since_ms: 1 }, 50, Some(3.0)),
-    ];
-    for (seed, loss) in [(3, 2.0), (1, 1.0), (2, 3.0)] {
-        runs.push((full(0.1, seed), RunStatus::Finished, 200, Some(loss)));
-    }
-    runs.push((full(0.1, 4), RunStatus::Running { since_ms: 1 }, 100, Some(9.0)));
-    runs.push((full(0.2, 1), RunStatus::Finished, 200, Some(1.5)));
-    let runs: Vec<(RunSpec, RunSummary)> = runs
-        .into_iter()
-        .map(|(spec, status, step, loss)| {
-            let summary = summary(&spec, status, step, loss);
-            (spec, summary)
-        })
-        .collect();
-    let board = leaderboard(None, &runs.iter().map(|(a, b)| (a, b)).collect::<Vec<_>>()).unwrap();
-    let told: Vec<(String, f64, Option<f64>)> = board
-        .rows
-        .iter()
-        .map(|row| (row.cell(), row.learning_rate, row.metrics.get(&Metric::ValidationLoss).map(|e| e.mean)))
-        .collect();
-    assert_eq!(
-        told,
-        [
-            ("CD:FLM".to_owned(), 0.2, Some(1.5)),
-            ("CD:FLM".to_owned(), 0.1, Some(2.0)),
-            ("CD:PLM".to_owned(), 0.2, Some(3.0)),
-            ("CD:PLM".to_owned(), 0.1, None),
-        ]
+fn scores_come_from_the_log_and_from_later_evaluations() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let run = new_run(&home, 1);
+    let event = |record: &TaskRecord| RunEvent::TaskScored(record.clone());
+    let metrics = Metrics::from([(Metric::ZeroShotAcc, 0.6)]);
+    write_attempt(
+        &run,
+        &[
+            step(1, 3.0),
+            event(&scored(1, "a", 10, 4)),
+            event(&scored(1, "b", 10, 6)),
+            step(2, 2.0),
+            event(&scored(2, "a", 50, 30)),
+            RunEvent::ZeroShotMeasured { step: 2, metrics, items: 50, seconds: 0.5 },
+        ],
     );
-    let seeds = &board.rows[1];
-    assert_eq!(seeds.metrics[&Metric::ValidationLoss].n, 3, "the young run does not count");
-    assert_eq!(seeds.runs, [1, 2, 3, 4].map(|seed| full(0.1, seed).id));
-    assert_eq!((seeds.counts["finished"], seeds.counts["running"]), (3, 1));
-    assert!((seeds.progress - 0.875).abs() < 1e-12);
-    assert_eq!(board.rows[0].metrics[&Metric::ValidationLoss].half_width, None);
+    let mut store = open(&home);
+    assert!(!sync(&store, &run).unwrap().scored);
+    assert_eq!(store.scores(run.id(), false).unwrap(), [scored(2, "a", 50, 30), scored(1, "b", 10, 6)]);
+    assert_eq!(store.scores(run.id(), true).unwrap().len(), 3);
+    let curve = store.curve(run.id(), Metric::ZeroShotAcc, None).unwrap();
+    assert_eq!(curve.points.iter().map(|point| (point.step, point.tokens)).collect::<Vec<_>>(), [(2, 256)]);
+    assert_eq!(store.facts(run.id()).unwrap().unwrap().latest[&Metric::ZeroShotAcc], 0.6);
+    assert!(store.events(run.id(), 9).unwrap().is_empty(), "scores are not news that crowd out others");
+
+    let header = EvalHeader::new(run.id().clone(), 2, None, vec!["shipped:world".to_owned()]);
+    let mut log = EvalLog::create(&run, &header).unwrap();
+    let row = |record: &TaskRecord| EvalRow::Task(StampedEvent { time_ms: 1, event: event(record) });
+    log.append(&row(&scored(2, "a", 5, 5))).unwrap();
+    log.append(&row(&scored(2, "c", 5, 5))).unwrap();
+    assert!(sync(&store, &run).unwrap().scored);
+    assert!(!sync(&store, &run).unwrap().scored, "nothing new");
+    let found = store.scores(run.id(), false).unwrap();
+    assert_eq!(found[0], scored(2, "a", 50, 30), "five items do not replace fifty");
+    assert_eq!(found.len(), 3);
+    let before = store.dump().unwrap();
+    reindex(&mut store, &home).unwrap();
+    assert_eq!(store.dump().unwrap(), before, "the files give the same index again");
 }

@@ -1,5 +1,5 @@
-//! Places with ties: in each contest the best value leads, and those that a paired test cannot tell from the leader share
-//! its place. Must not know: what was measured.
+//! Places with ties: in each contest, one more than the number of rows that a paired test finds clearly better.
+//! Must not know: what was measured.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -46,32 +46,45 @@ fn better(a: f64, b: f64, direction: Direction) -> Ordering {
     }
 }
 
-/// Places of a contest in order. The first that differs from the leader leads the next place.
+/// A row's place is one more than the number of rows that are clearly better: a tie is not handed on from neighbour to
+/// neighbour, and whoever cannot be told from the best shares its place. Beyond so many in a row that are clearly better,
+/// those above them are taken to be.
+const ENOUGH: usize = 8;
+
+/// Places of a contest that is in order.
 fn within(group: &[(usize, &Value)]) -> Vec<(usize, (usize, Footing))> {
-    let mut placed: Vec<(usize, (usize, Footing))> = Vec::new();
-    let mut leader: Option<(usize, &Value)> = None;
-    for (order, (at, value)) in group.iter().enumerate() {
-        let (place, footing) = match leader.map(|(place, best)| (place, difference(best, value))) {
-            Some((place, Some(difference))) if !difference.is_clear() => (place, Footing::Tied),
-            Some((_, None)) => (order + 1, Footing::Untested),
-            Some((_, Some(_))) | None => (order + 1, Footing::Clear),
-        };
-        if place == order + 1 {
-            leader = Some((place, value));
+    let mut places: Vec<(usize, bool)> = Vec::new();
+    for (order, (_, value)) in group.iter().enumerate() {
+        let (mut better, mut tested, mut clear_in_a_row) = (0, true, 0);
+        for (above, (_, best)) in group.iter().enumerate().take(order).rev() {
+            match difference(best, value) {
+                Some(difference) if difference.is_clear() => {
+                    (better, clear_in_a_row) = (better + 1, clear_in_a_row + 1)
+                }
+                Some(_) => clear_in_a_row = 0,
+                // The means are all there is.
+                None => (better, tested) = (better + 1, false),
+            }
+            if clear_in_a_row >= ENOUGH {
+                better += above;
+                break;
+            }
         }
-        placed.push((*at, (place, footing)));
+        places.push((better + 1, tested));
     }
-    // Whoever is tied with, or was not tested against, someone of its own place or the next says so too.
-    let rest: Vec<(usize, Footing)> = placed.iter().map(|(_, place)| *place).collect();
-    for (order, (_, (place, footing))) in placed.iter_mut().enumerate() {
-        let next = rest.get(order + 1);
-        if rest.iter().any(|(other, how)| other == place && *how == Footing::Tied) {
-            *footing = Footing::Tied;
-        } else if *footing == Footing::Clear && next.is_some_and(|(_, how)| *how == Footing::Untested) {
-            *footing = Footing::Untested;
+    let footing = |order: usize, (place, tested): (usize, bool)| {
+        let shared = places.iter().enumerate().any(|(other, (theirs, _))| other != order && *theirs == place);
+        // The best was compared with nobody above it, so it is as sure as the one below.
+        let tested = tested && places.get(order + 1).is_none_or(|(_, below)| *below || order > 0);
+        match (shared, tested) {
+            (true, _) => Footing::Tied,
+            (false, true) => Footing::Clear,
+            (false, false) => Footing::Untested,
         }
-    }
-    placed
+    };
+    let texts: Vec<(usize, Footing)> =
+        places.iter().enumerate().map(|(order, place)| (place.0, footing(order, *place))).collect();
+    group.iter().map(|(at, _)| *at).zip(texts).collect()
 }
 
 /// The paired difference over the seeds that both have, and over their items where both have answered the same.
@@ -121,7 +134,7 @@ mod tests {
         let one = ["a"; 4];
         assert_eq!(
             texts(&values, &one, Direction::Lower),
-            ["1=", "2=", "1=", "-"].map(String::from).map(|s| s).to_vec()
+            ["1=", "2", "1=", "-"].map(String::from).map(|s| s).to_vec()
         );
     }
 

@@ -16,12 +16,13 @@ use crate::tui::keymap::{self, Action};
 use crate::tui::msg::Tab;
 use crate::tui::table::shorten;
 
-use super::{answers, composer, curves, detail, help, lab, leaderboard, review};
+use super::{answers, composer, curves, detail, help, lab, leaderboard, rank, review};
 
 /// Smallest terminal that shows everything.
 const LEAST: (u16, u16) = (60, 16);
 
-const TABS: [(Tab, &str); 3] = [(Tab::Lab, "1 Lab"), (Tab::Curves, "2 Curves"), (Tab::Leaderboard, "4 Leaderboard")];
+const TABS: [(Tab, &str); 4] =
+    [(Tab::Lab, "1 Lab"), (Tab::Curves, "2 Curves"), (Tab::Rank, "3 Rank"), (Tab::Leaderboard, "4 Leaderboard")];
 const NAME: &str = " trilab ";
 
 /// The room between header and footer.
@@ -56,6 +57,7 @@ pub fn draw(app: &App, area: Rect, buf: &mut Buffer) {
         Page::Tab => match app.tab {
             Tab::Lab => lab::draw(app, inside, buf),
             Tab::Curves => curves::draw(app, inside, buf),
+            Tab::Rank => rank::draw(app, inside, buf),
             Tab::Leaderboard => leaderboard::draw(app, inside, buf),
         },
         Page::Detail(view) => match &view.answers {
@@ -168,6 +170,8 @@ fn keys(app: &App, area: Rect, buf: &mut Buffer) {
             action,
             Action::Move(Up | Down | Left | Right | Top | Bottom | PageUp | PageDown | PreviousPane)
                 | Action::PreviousMetric
+                | Action::PreviousMeasure
+                | Action::PreviousRun
                 | Action::PreviousStudy
                 | Action::PreviousMatch
                 | Action::ReverseSort
@@ -178,6 +182,7 @@ fn keys(app: &App, area: Rect, buf: &mut Buffer) {
                 | Action::PanRight
                 | Action::ShowLab
                 | Action::ShowCurves
+                | Action::ShowRank
                 | Action::ShowLeaderboard
                 | Action::Redraw
                 | Action::Suspend

@@ -103,7 +103,7 @@ pub fn draw_columns(app: &App, tab: Tab, cursor: usize, area: Rect, buf: &mut Bu
     let (choices, hidden) = (columns::choices(app, tab), columns::hidden(app, tab));
     let text = match tab {
         Tab::Leaderboard => "those for which there is no room are reached with ← and →",
-        Tab::Lab | Tab::Curves => "shown from the most to the least needed, as far as there is room",
+        Tab::Lab | Tab::Curves | Tab::Rank => "shown from the most to the least needed, as far as there is room",
     };
     let inside = centered(app, "Columns", text.len() as u16, choices.len() as u16 + 1, area, buf);
     buf.set_stringn(inside.x, inside.y, text, usize::from(inside.width), app.palette.dim);
@@ -121,6 +121,7 @@ const fn place_name(place: Place) -> &'static str {
     match place {
         Place::Lab => "Lab",
         Place::Curves => "Curves",
+        Place::Rank => "Rank",
         Place::Leaderboard => "Leaderboard",
         Place::Detail => "run",
         Place::Chooser => "add a study",

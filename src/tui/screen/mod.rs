@@ -12,6 +12,7 @@ pub mod frame;
 pub mod help;
 pub mod lab;
 pub mod leaderboard;
+pub mod rank;
 pub mod review;
 pub mod tasks;
 

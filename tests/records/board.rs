@@ -1,0 +1,263 @@
+//! The leaderboard: seeds fold, losses over different targets stay apart, ties are paired, budgets are equal.
+
+use std::collections::BTreeMap;
+
+use trilab::core::board::{ColumnKind, EqualBudget, Footing, Leaderboard, LeaderboardRow};
+use trilab::core::summary::{Point, RunSummary};
+use trilab::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScore, TaskScores};
+use trilab::core::{Architecture, Metric, Metrics, Objective, RunSpec, RunStatus};
+use trilab::store::{RunEvidence, leaderboard};
+
+use crate::fixture::spec;
+
+fn cell(architecture: Architecture, objective: Objective, rate: f64, seed: u64) -> RunSpec {
+    let mut spec = spec(seed);
+    spec.model.architecture = architecture;
+    spec.objective.objective = objective;
+    spec.optimizer.learning_rate = rate;
+    spec.id = spec.content_id().unwrap();
+    spec
+}
+
+fn summary(spec: &RunSpec, status: RunStatus, step: u64, latest: Metrics) -> RunSummary {
+    RunSummary {
+        id: spec.id.clone(),
+        studies: Vec::new(),
+        architecture: spec.model.architecture,
+        objective: spec.objective.objective,
+        seed: spec.seed,
+        size: spec.size_label(),
+        corpus: spec.data.name.clone(),
+        status,
+        queue_position: None,
+        priority: 0,
+        attempt: 1,
+        step,
+        steps: spec.training.steps,
+        tokens: 10 * step,
+        step_tokens: 10,
+        step_flops: 100.0,
+        parameters: 99,
+        latest,
+        elapsed_s: 0.5 * f64::from(u32::try_from(step).unwrap()),
+        eta_s: None,
+        sparkline: Vec::new(),
+        checkpoint_step: None,
+        last_event_ms: 0,
+        queued_ms: 0,
+    }
+}
+
+fn losses(validation: f64, continuation: f64) -> Metrics {
+    Metrics::from([(Metric::ValidationLoss, validation), (Metric::ContinuationLoss, continuation)])
+}
+
+fn finished(spec: RunSpec, latest: Metrics, records: Vec<TaskRecord>) -> RunEvidence {
+    let summary = summary(&spec, RunStatus::Finished, 200, latest);
+    RunEvidence::new(spec, summary, records, Vec::new())
+}
+
+fn board(runs: Vec<RunEvidence>) -> Leaderboard {
+    leaderboard(None, EqualBudget::AsTrained, runs).unwrap()
+}
+
+fn value(row: &LeaderboardRow, key: &str) -> Option<f64> {
+    row.cells.get(key).map(|cell| cell.estimate.mean)
+}
+
+#[test]
+fn seeds_fold_into_lineages() {
+    let full = |rate, seed| cell(Architecture::CausalDecoder, Objective::FullLm, rate, seed);
+    let prefix = |rate| cell(Architecture::CausalDecoder, Objective::PrefixLm, rate, 1);
+    let other = |spec: RunSpec, status, step, loss: Option<f64>| {
+        let latest = loss.map(|loss| losses(loss, loss + 1.0)).unwrap_or_default();
+        let summary = summary(&spec, status, step, latest);
+        RunEvidence::new(spec, summary, Vec::new(), Vec::new())
+    };
+    let mut runs = vec![
+        other(prefix(0.1), RunStatus::Queued, 0, None),
+        other(prefix(0.2), RunStatus::Running { since_ms: 1 }, 50, Some(3.0)),
+    ];
+    for (seed, loss) in [(3, 2.0), (1, 1.0), (2, 3.0)] {
+        runs.push(other(full(0.1, seed), RunStatus::Finished, 200, Some(loss)));
+    }
+    runs.push(other(full(0.1, 4), RunStatus::Running { since_ms: 1 }, 100, Some(9.0)));
+    runs.push(other(full(0.2, 1), RunStatus::Finished, 200, Some(1.5)));
+    let board = board(runs);
+    let told: Vec<(String, f64, Option<f64>)> =
+        board.rows.iter().map(|row| (row.cell(), row.learning_rate, value(row, "continuation_loss"))).collect();
+    assert_eq!(
+        told,
+        [
+            ("CD:FLM".to_owned(), 0.2, Some(2.5)),
+            ("CD:FLM".to_owned(), 0.1, Some(3.0)),
+            ("CD:PLM".to_owned(), 0.2, Some(4.0)),
+            ("CD:PLM".to_owned(), 0.1, None),
+        ]
+    );
+    let seeds = &board.rows[1];
+    assert_eq!(seeds.metrics[&Metric::ValidationLoss].n, 3, "the young run does not count");
+    assert_eq!(seeds.runs, [1, 2, 3, 4].map(|seed| full(0.1, seed).id));
+    assert_eq!((seeds.counts["finished"], seeds.counts["running"]), (3, 1));
+    assert!((seeds.progress - 0.875).abs() < 1e-12);
+    let single = &board.rows[0].cells["continuation_loss"];
+    assert_eq!((single.estimate.half_width, single.footing), (None, Footing::Untested));
+}
+
+#[test]
+fn losses_over_different_targets_share_no_column() {
+    let of =
+        |objective, loss| finished(cell(Architecture::CausalDecoder, objective, 0.1, 1), losses(loss, loss), vec![]);
+    let board = board(Objective::ALL.map(|objective| of(objective, 2.0)).into());
+    let own: Vec<&str> = board
+        .columns
+        .iter()
+        .filter(|column| column.kind == ColumnKind::OwnLoss)
+        .map(|column| column.key.as_str())
+        .collect();
+    assert_eq!(own, ["validation_loss:FLM", "validation_loss:PLM", "validation_loss:MLM"]);
+    for key in own {
+        let filled = board.rows.iter().filter(|row| row.cells.contains_key(key));
+        assert!(filled.clone().all(|row| key.ends_with(row.objective.label())));
+        assert_eq!(filled.count(), 1);
+    }
+    assert!(board.column("loss").is_err() && board.column("validation_loss").is_err());
+}
+
+/// Item i is answered rightly where `right(i)` says so.
+fn record(step: u64, task: &str, tag: &str, chance: f64, right: impl Fn(usize) -> bool) -> TaskRecord {
+    let marks: Vec<bool> = (0..100).map(right).collect();
+    let value = f64::from(u32::try_from(marks.iter().filter(|mark| **mark).count()).unwrap()) / 100.0;
+    TaskRecord {
+        step,
+        task: task.to_owned(),
+        tags: vec![tag.to_owned()],
+        form: ScoringForm::Plain,
+        scores: TaskScores::from([(
+            TaskMetric::Acc,
+            TaskScore { value, stderr: Some((value * (1.0 - value) / 99.0).sqrt()), chance: Some(chance) },
+        )]),
+        items: 100,
+        right: ItemMarks::new(&marks),
+        seconds: 0.1,
+    }
+}
+
+#[test]
+fn families_are_medians_and_means_are_over_what_all_have() {
+    let scores = |shift: usize| {
+        let at = move |share: usize| move |item: usize| item < share + shift;
+        vec![
+            record(200, "a0", "a", 0.5, at(60)),
+            record(200, "a1", "a", 0.5, at(90)),
+            record(200, "a2", "a", 0.5, at(70)),
+            record(200, "b0", "b", 0.25, at(40)),
+            record(200, "b1", "b", 0.25, at(40)),
+        ]
+    };
+    let with = |architecture, shift: usize, extra: bool| {
+        let mut records = scores(shift);
+        if extra {
+            records.push(record(200, "own", "own", 0.5, |_| true));
+        }
+        finished(cell(architecture, Objective::PrefixLm, 0.1, 1), losses(2.0, 2.0), records)
+    };
+    let board = board(vec![with(Architecture::CausalDecoder, 0, true), with(Architecture::NonCausalDecoder, 4, false)]);
+    let row = board.rows.iter().find(|row| row.architecture == Architecture::CausalDecoder).unwrap();
+    assert_eq!((value(row, "a"), value(row, "b"), value(row, "own")), (Some(0.7), Some(0.4), Some(1.0)));
+    assert!((value(row, "zero_shot").unwrap() - 0.55).abs() < 1e-12, "`own` is not in the mean: the other lacks it");
+    assert!((value(row, "above_chance").unwrap() - (0.4 + 0.2) / 2.0).abs() < 1e-12);
+    let chance = |key: &str| board.column(key).unwrap().chance;
+    assert_eq!(
+        (chance("a"), chance("b"), chance("zero_shot"), chance("above_chance")),
+        (Some(0.5), Some(0.25), Some(0.375), Some(0.0))
+    );
+    assert_eq!(row.cells["a"].beats(0.5), Some(true));
+    assert!((row.cells["a"].stderr.unwrap() - (0.7_f64 * 0.3 / 99.0).sqrt()).abs() < 1e-12, "one seed: items alone");
+    let mut sorted = board.clone();
+    sorted.sort_by(board.column("a").unwrap());
+    assert_eq!(sorted.rows[0].architecture, Architecture::NonCausalDecoder);
+}
+
+#[test]
+fn items_and_seeds_decide_together() {
+    let runs = |architecture, right: fn(u64, usize) -> bool| {
+        (1..=3).map(move |seed| {
+            let records = vec![
+                record(200, "t0", "t", 0.5, move |item| right(seed, item)),
+                record(200, "t1", "t", 0.5, move |item| right(seed, item + 100)),
+            ];
+            finished(cell(architecture, Objective::PrefixLm, 0.1, seed), losses(2.0, 2.0), records)
+        })
+    };
+    // Six in ten; the same but for a few items of each seed, some won and some lost; eight in ten on every seed.
+    let few = |seed: u64, item: usize| (item % 10 < 6) ^ (item as u64 % 37 == seed);
+    let all = runs(Architecture::CausalDecoder, |_, item| item % 10 < 6)
+        .chain(runs(Architecture::NonCausalDecoder, few))
+        .chain(runs(Architecture::EncoderDecoder, |_, item| item % 10 < 8));
+    let board = board(all.collect());
+    let places: BTreeMap<String, String> =
+        board.rows.iter().map(|row| (row.architecture.to_string(), row.cells["t"].place_text())).collect();
+    let expected = [("CD", "2="), ("ED", "1"), ("ND", "2=")];
+    assert_eq!(places, expected.map(|(cell, place)| (cell.to_owned(), place.to_owned())).into());
+}
+
+#[test]
+fn a_common_budget_cuts_every_lineage() {
+    let run = |architecture, step: u64, flops: f64| {
+        let spec = cell(architecture, Objective::PrefixLm, 0.1, 1);
+        let mut summary = summary(&spec, RunStatus::Finished, step, losses(1.0, 1.0));
+        (summary.step_flops, summary.steps) = (flops, step);
+        let point = |step: u64| Point {
+            step,
+            tokens: 10 * step,
+            elapsed_s: 0.5 * f64::from(u32::try_from(step).unwrap()),
+            value: 10.0 - 0.01 * f64::from(u32::try_from(step).unwrap()),
+        };
+        let points = (1..=step / 50).map(|part| point(50 * part)).collect();
+        let scores = |at: u64| record(at, "t", "t", 0.5, move |item| item < usize::try_from(at / 4).unwrap());
+        let records = (1..=step / 50).map(|part| scores(50 * part)).collect();
+        RunEvidence::new(spec, summary, records, vec![(Metric::ContinuationLoss, points)])
+    };
+    let runs = || vec![run(Architecture::CausalDecoder, 200, 100.0), run(Architecture::EncoderDecoder, 150, 200.0)];
+    let at = |budget| {
+        let board = leaderboard(None, budget, runs()).unwrap();
+        let of = |architecture, key: &str| {
+            let row = board.rows.iter().find(|row| row.architecture == architecture).unwrap();
+            (row.cells[key].estimate.mean * 1000.0).round() / 1000.0
+        };
+        let [cd, ed] = [Architecture::CausalDecoder, Architecture::EncoderDecoder];
+        let key = "continuation_loss";
+        (board.budget_at, of(cd, key), of(ed, key), of(cd, "t"), of(ed, "t"))
+    };
+    assert_eq!(at(EqualBudget::AsTrained), (None, 1.0, 1.0, 0.5, 0.37));
+    assert_eq!(at(EqualBudget::Tokens), (Some(1500.0), 8.5, 8.5, 0.37, 0.37));
+    assert_eq!(at(EqualBudget::WallClock), (Some(75.0), 8.5, 8.5, 0.37, 0.37));
+    // 20,000 FLOPs are 200 steps of one and 100 of the other.
+    assert_eq!(at(EqualBudget::Flops), (Some(20_000.0), 8.0, 9.0, 0.5, 0.25));
+}
+
+#[test]
+fn equal_parameters_make_contests() {
+    let run = |architecture, parameters, loss| {
+        let spec = cell(architecture, Objective::PrefixLm, 0.1, 1);
+        let mut run = finished(spec, losses(loss, loss), vec![]);
+        run.summary.parameters = parameters;
+        run
+    };
+    let runs = || {
+        vec![
+            run(Architecture::CausalDecoder, 100, 3.0),
+            run(Architecture::NonCausalDecoder, 109, 2.0),
+            run(Architecture::EncoderDecoder, 200, 1.0),
+        ]
+    };
+    let places = |budget| {
+        let board = leaderboard(None, budget, runs()).unwrap();
+        let text =
+            |row: &LeaderboardRow| format!("{}{}", row.architecture, row.cells["continuation_loss"].place_text());
+        board.rows.iter().map(text).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(places(EqualBudget::AsTrained), "ED1? ND2? CD3?");
+    assert_eq!(places(EqualBudget::Parameters), "ND1? CD2? ED1");
+}
