@@ -78,9 +78,14 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
             if let Some(shown) = answers::of_page(&app.page) {
                 effects.extend(answers::copied(shown).map(Effect::Copy));
                 say(app, "copied the item", false);
-            } else if let Some(run) = current(app) {
-                effects.push(Effect::Copy(run.to_string()));
-                say(app, format!("copied {run}"), false);
+            } else {
+                let runs: Vec<String> = under_cursor(app).iter().map(RunId::to_string).collect();
+                let said = match runs.as_slice() {
+                    [run] => run.clone(),
+                    several => format!("{} run ids", several.len()),
+                };
+                effects.push(Effect::Copy(runs.join(" ")));
+                say(app, format!("copied {said}"), false);
             }
         }
         Action::NextMatch => navigate::to_match(app, true),
@@ -156,7 +161,7 @@ pub fn available_on_page(app: &App, action: Action) -> bool {
         },
         Action::CopyId => match answers::of_page(&app.page) {
             Some(shown) => !shown.shown().is_empty(),
-            None => current(app).is_some() || on_lineage(app),
+            None => !under_cursor(app).is_empty(),
         },
         Action::OnlyWrong => answers::of_page(&app.page).is_some_and(|shown| shown.told.is_some()),
         Action::NextColumn | Action::PreviousColumn => board_acts::looked_at(app).is_some(),

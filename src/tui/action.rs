@@ -1,4 +1,4 @@
-//! What a person can want of the dashboard, and the places where it can be wanted.
+//! The words of the keymap: places where a key is pressed, and what a person can want there.
 //! Must not know: keys, what an action does.
 
 /// Where a key is pressed.

@@ -241,10 +241,10 @@ pub const BINDINGS: &[Binding] = &[
     bind(TYPING, &[DOWN], Action::Move(Move::Down), "down", "one down"),
     bind(&[Curves], &[LEFT, Key::char('h')], Action::Move(Move::Left), "cursor", "move the reading line left"),
     bind(&[Curves], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "cursor right", "move the reading line right"),
-    bind(&[Rank], &[LEFT, Key::char('h')], Action::Move(Move::Left), "head", "one head to the left"),
-    bind(&[Rank], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "head", "one head to the right"),
     bind(&[Leaderboard], &[LEFT, Key::char('h')], Action::Move(Move::Left), "left", "show columns further left"),
     bind(&[Leaderboard], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "right", "show columns further right"),
+    bind(&[Rank], &[LEFT, Key::char('h')], Action::Move(Move::Left), "head", "one head to the left"),
+    bind(&[Rank], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "head", "one head to the right"),
     bind(&[Form], &[LEFT], Action::Move(Move::Left), "left", "previous choice, or left in a text"),
     bind(&[Form], &[RIGHT], Action::Move(Move::Right), "right", "next choice, or right in a text"),
     bind(
@@ -294,7 +294,7 @@ pub const BINDINGS: &[Binding] = &[
         "capture the mouse, or leave it to the terminal for copying",
     ),
     bind(
-        &[Detail, Rank, Answers, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report, Columns],
+        &[Detail, Answers, Rank, Chooser, Form, Review, Help, Palette, Confirm, Filter, Report, Columns],
         &[ESC],
         Action::Back,
         "back",

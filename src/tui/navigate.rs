@@ -7,12 +7,11 @@ use super::answers;
 use super::app::{App, DetailPane, Overlay, Page, Section};
 use super::board::Entry;
 use super::board_acts;
-use super::columns;
 use super::composer::{Composer, Stage};
 use super::keymap::Move;
 use super::msg::Tab;
-use super::rank_view;
 use super::series::Series;
+use super::{columns, rank_view};
 
 /// Do a movement.
 pub(super) fn perform(app: &mut App, to: Move) {

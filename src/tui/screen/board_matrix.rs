@@ -20,7 +20,7 @@ use super::leaderboard::rule;
 /// Room for `CD`.
 const LABEL: u16 = 4;
 /// Widest a column gets.
-const WIDEST: u16 = 64;
+const WIDEST: u16 = 46;
 /// Lines of a block: its name, the objectives, two a row.
 const LINES: u16 = 2 + 2 * Architecture::ALL.len() as u16;
 

@@ -103,7 +103,10 @@ pub fn draw(app: &App, view: &DetailView, detail: &RunDetail, focused: bool, ins
         };
         drawn.push(Row { cells, selected });
     }
-    table::draw(&COLUMNS, &drawn, inside, buf, &app.palette);
+    // Most tasks have one score.
+    let others = tasks.iter().any(|task| task.scores.len() > 1);
+    let columns = if others { &COLUMNS[..] } else { COLUMNS.get(..COLUMNS.len() - 1).unwrap_or(&COLUMNS) };
+    table::draw(columns, &drawn, inside, buf, &app.palette);
     for (y, name) in rules {
         rule(app, &name, y, inside, buf);
     }
