@@ -267,6 +267,10 @@ fn zoom_gives_the_pane_the_whole_screen_and_esc_takes_it_back() {
     assert!(shown.contains("Spectrum of P") && !shown.contains("Residual") && shown.contains("CD:MLM seed 1"));
     press(&mut app, "\x1b");
     assert!(text(&app).contains("Residual"));
+    let mut narrow = causal(60, 16);
+    assert!(rows(&narrow)[1].contains("CD:MLM seed 1 · 07f6e5d4c3b4 · step 1200 of 2000 ━"), "{}", rows(&narrow)[1]);
+    press(&mut narrow, "\t\t\tz");
+    assert!(!rows(&narrow)[1].contains('…'), "whole parts or none: {}", rows(&narrow)[1]);
 }
 
 #[test]

@@ -33,21 +33,21 @@ const LEAST_BELOW: u16 = 9;
 /// Draws the screen.
 pub fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     let Some(at) = app.rank_view.newest() else {
-        let inside = pane(app, &title(app), true, area, buf);
+        let inside = pane(app, &title(app, "Rank", area.width), true, area, buf);
         words(app, &missing(app), inside, buf);
         return;
     };
     for (which, area) in layout(app, at, area) {
         let focused = which == app.rank_view.pane;
         let mut heading = match which {
-            RankPane::Heat => title(app),
+            RankPane::Heat => title(app, "Rank", area.width),
             RankPane::Course => format!("Course  {}", app.rank_view.measure.title()),
             RankPane::Spectrum => format!("Spectrum of P  {}", head_name(app)),
             RankPane::Matrix => format!("Attention P  {}", head_name(app)),
             RankPane::Residual => "Residual stream by depth".to_owned(),
         };
         if app.rank_view.zoomed && which != RankPane::Heat {
-            heading = format!("{heading} · {}", title(app));
+            heading = title(app, &heading, area.width);
         }
         let inside = pane(app, &heading, focused, area, buf);
         match which {
@@ -60,16 +60,26 @@ pub fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// `Rank  ED:MLM seed 1 · 0123456789ab · step 1240 of 2000 ● running`.
-fn title(app: &App) -> String {
-    let Some(run) = app.rank_view.run.as_ref() else { return "Rank".to_owned() };
-    let Some(summary) = app.run(run) else { return format!("Rank  {run}") };
+/// `Rank  ED:MLM seed 1 · 0123456789ab · step 1240 of 2000 · ● running` behind `first`, as far as whole parts fit into
+/// `width`.
+fn title(app: &App, first: &str, width: u16) -> String {
+    let Some(run) = app.rank_view.run.as_ref() else { return first.to_owned() };
+    let Some(summary) = app.run(run) else { return format!("{first}  {run}") };
     let step = match app.rank_view.newest() {
         Some(at) => format!("step {} of {}", at.step, summary.steps),
         None => format!("{} steps", summary.steps),
     };
     let state = format!("{} {}", status_mark(&summary.status), summary.status.word());
-    format!("Rank  {} seed {} · {run} · {step} · {state}", summary.cell(), summary.seed)
+    let mut text = format!("{first}  {} seed {}", summary.cell(), summary.seed);
+    // The frame's corners and the spaces around a title.
+    let room = usize::from(width.saturating_sub(4));
+    for part in [run.to_string(), step, state] {
+        if text.chars().count() + 3 + part.chars().count() > room {
+            break;
+        }
+        text = format!("{text} · {part}");
+    }
+    text
 }
 
 /// `decoder L0 H3`.
