@@ -600,3 +600,23 @@ fn shipped_tasks_ask_the_shipped_world_and_guessing_is_at_chance() {
         assert!(blank.is_none(), "{}: a context is empty", task.name);
     }
 }
+
+/// The first fenced block of that language in README.md.
+fn readme_block(language: &str) -> String {
+    let readme = include_str!("../README.md");
+    let (_, rest) = readme.split_once(&format!("```{language}\n")).unwrap();
+    rest.split_once("```").unwrap().0.to_owned()
+}
+
+#[test]
+fn the_task_of_the_readme_works() {
+    let task = readme_block("yaml");
+    assert_eq!(task.lines().count(), 10);
+    let files = Files::new(&[("capitals.yaml", &task), ("capitals.jsonl", &readme_block("json"))]);
+    let knows = |context: &str, continuation: &str| match (context, continuation) {
+        ("The capital of France is", " Paris") | ("The capital of Italy is", " Rome") => -1.0,
+        _ => -2.0,
+    };
+    let report = files.evaluate("capitals", &mut Known::new(knows), None).unwrap();
+    assert_eq!((report.items.len(), report.scores[&TaskMetric::Acc].value), (2, 1.0));
+}
