@@ -520,6 +520,37 @@ mod models {
     }
 
     #[test]
+    fn choices_that_share_a_pass_score_as_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = corpus(folder.path());
+        // Equal but for the last token, equal in all, longer by a token, another context: in no useful order.
+        let pairs: Vec<(Vec<u32>, Vec<u32>)> = [
+            (vec![1, 2, 3], vec![7]),
+            (vec![4, 2, 3], vec![7, 8]),
+            (vec![1, 2, 3], vec![8]),
+            (vec![4, 2, 3], vec![7, 9]),
+            (vec![1, 2, 3], vec![7]),
+            (vec![1, 2], vec![3, 9]),
+            (vec![4, 2, 3], vec![6, 9]),
+            (vec![1, 2, 3], vec![9]),
+            ((0..40).collect(), vec![5]),
+            ((1..40).collect(), vec![6]),
+        ]
+        .into();
+        for (architecture, objective, form) in cells() {
+            let trainer = trainer(&spec(architecture, objective, &corpus, 3));
+            let scorer = ModelScorer::new(&trainer, corpus.tokenizer(), form).unwrap();
+            let together = scorer.score_tokens(&pairs).unwrap();
+            for (pair, shared) in pairs.iter().zip(together) {
+                let alone = scorer.score_tokens(std::slice::from_ref(pair)).unwrap()[0];
+                let apart = (alone.log_likelihood - shared.log_likelihood).abs();
+                assert!(apart < 1e-5, "{architecture}:{objective} {form} {pair:?}: {apart}");
+                assert_eq!((alone.greedy, alone.tokens, alone.cut), (shared.greedy, shared.tokens, shared.cut));
+            }
+        }
+    }
+
+    #[test]
     fn the_yardstick_is_the_same_for_every_cell_and_seed() {
         let folder = tempfile::tempdir().unwrap();
         let corpus = corpus(folder.path());
@@ -584,6 +615,7 @@ fn shipped_tasks_ask_the_shipped_world_and_guessing_is_at_chance() {
     let world = suite.groups().iter().find(|group| group.name == "world").unwrap();
     assert_eq!(suite.leaves(world).unwrap().len(), suite.tasks().len());
     assert!(suite.tasks().len() >= 32, "eight families of four wordings");
+    let mut reports = Vec::new();
     for task in suite.tasks() {
         let mut scorer = Known::new(|_, _| -1.0);
         let report = evaluate(task, &read, &mut scorer, None).unwrap();
@@ -598,7 +630,14 @@ fn shipped_tasks_ask_the_shipped_world_and_guessing_is_at_chance() {
         );
         let blank = scorer.asked.iter().find(|request| request.context.trim().is_empty());
         assert!(blank.is_none(), "{}: a context is empty", task.name);
+        reports.push(report);
     }
+    let families = families(&reports);
+    let names: Vec<&str> = families.iter().map(|family| family.family.as_str()).collect();
+    let mut tags = world.members.clone();
+    tags.sort();
+    assert_eq!(names, tags, "the group lists the families, which are tags");
+    assert!(families.iter().all(|family| family.tasks.len() >= 4));
 }
 
 /// The first fenced block of that language in README.md.

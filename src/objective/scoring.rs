@@ -2,6 +2,8 @@
 //! Promises: a continuation is scored whole or refused; only contexts are cut, on the left; padding changes nothing.
 //! Must not know: text, tensors.
 
+use std::hash::Hash;
+
 use super::batch::{Batch, Side};
 use crate::core::Architecture;
 use crate::core::task::ScoringForm;
@@ -29,6 +31,18 @@ impl ScoringRow {
     #[must_use]
     pub const fn scored(&self) -> usize {
         self.continuation.len()
+    }
+
+    /// All that the model reads; rows that read the same differ in their last scored token only.
+    #[must_use]
+    pub fn reads(&self) -> impl Eq + Hash + '_ {
+        (&self.encoder, &self.decoder, self.prefix_length, self.continuation.len())
+    }
+
+    /// The last scored token, which is not read.
+    #[must_use]
+    pub fn last(&self) -> Option<u32> {
+        self.continuation.last().copied()
     }
 
     /// Tokens of the context that were cut off on the left.

@@ -5,6 +5,9 @@
 //! No mark is put before a context that has tokens, as the harness puts none for a tokenizer that adds none; an empty
 //! context is the start mark (to an encoder: the end mark).
 
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
 use super::trainer::TokenScore;
 use super::{TrainError, Trainer};
 use crate::core::task::ScoringForm;
@@ -67,10 +70,15 @@ impl<'a> ModelScorer<'a> {
     /// # Errors
     /// The tokenizer refuses the text.
     pub fn tokens(&self, request: &ScoreRequest) -> Result<TokenPair, TrainError> {
+        let given = self.tokenizer.encode(request.context.trim_end_matches(is_space))?;
+        self.tokens_after(given, request)
+    }
+
+    /// The same, where the tokens of the context are known.
+    fn tokens_after(&self, given: Vec<u32>, request: &ScoreRequest) -> Result<TokenPair, TrainError> {
         let context = request.context.trim_end_matches(is_space);
         let blanks = request.context.get(context.len()..).unwrap_or_default();
         let continuation = format!("{blanks}{}", request.continuation);
-        let given = self.tokenizer.encode(context)?;
         let scored = match self.trainer.spec().model.architecture {
             Architecture::EncoderDecoder => self.tokenizer.encode(&continuation)?,
             Architecture::CausalDecoder | Architecture::NonCausalDecoder => {
@@ -99,40 +107,74 @@ impl<'a> ModelScorer<'a> {
     }
 
     fn score_rows(&self, rows: &[ScoringRow]) -> Result<Vec<Scored>, TrainError> {
-        let vocabulary = self.tokenizer.vocabulary();
+        let passes = passes(rows);
         let mut found: Vec<(usize, Scored)> = Vec::with_capacity(rows.len());
-        for places in self.portions(rows) {
-            let chosen: Vec<&ScoringRow> = places.iter().filter_map(|place| rows.get(*place)).collect();
-            let scores = self.trainer.token_scores(&scoring_batch(&chosen, &vocabulary))?;
-            let mut rest = scores.as_slice();
-            for (place, row) in places.iter().zip(chosen) {
-                let (own, tail) = rest.split_at_checked(row.scored()).unwrap_or((rest, &[]));
-                rest = tail;
-                found.push((*place, summed(own, row.cut())));
-            }
+        for portion in self.portions(&passes) {
+            self.score_portion(portion, &mut found)?;
         }
         found.sort_by_key(|(place, _)| *place);
         Ok(found.into_iter().map(|(_, scored)| scored).collect())
     }
 
-    /// The places of rows that go together: of similar length, longest first, so that padding is small and a batch that
-    /// is too large fails at once.
-    fn portions(&self, rows: &[ScoringRow]) -> Vec<Vec<usize>> {
-        let mut order: Vec<(usize, usize)> = rows.iter().map(ScoringRow::positions).zip(0..).collect();
-        order.sort_by_key(|(positions, place)| (std::cmp::Reverse(*positions), *place));
-        let mut portions: Vec<Vec<usize>> = Vec::new();
-        let mut longest = 0;
-        for (positions, place) in order {
-            match portions.last_mut() {
-                Some(portion) if (portion.len() + 1) * longest <= self.batch_positions => portion.push(place),
-                _ => {
-                    longest = positions;
-                    portions.push(vec![place]);
-                }
+    /// Adds the scores of all rows of `portion`, each with its place, from one forward pass.
+    fn score_portion(&self, portion: &[Pass<'_>], found: &mut Vec<(usize, Scored)>) -> Result<(), TrainError> {
+        let first: Vec<&ScoringRow> = portion.iter().map(|pass| pass.row).collect();
+        let (mut targets, mut others) = (0, Vec::new());
+        for pass in portion {
+            targets += pass.row.scored() as u32;
+            others.extend(pass.others.iter().map(|(_, _, token)| (targets - 1, *token)));
+        }
+        let scores = self.trainer.token_scores(&scoring_batch(&first, &self.tokenizer.vocabulary()), &others)?;
+        let (mut rest, others) = scores.split_at_checked(targets as usize).unwrap_or((&scores, &[]));
+        let mut others = others.iter();
+        for pass in portion {
+            let (own, tail) = rest.split_at_checked(pass.row.scored()).unwrap_or((rest, &[]));
+            rest = tail;
+            found.push((pass.place, summed(own, pass.row.cut())));
+            let before = own.split_last().map_or(own, |(_, before)| before);
+            for ((place, cut, _), last) in pass.others.iter().zip(others.by_ref()) {
+                found.push((*place, summed(&[before, &[*last]].concat(), *cut)));
             }
+        }
+        Ok(())
+    }
+
+    /// The passes that go together: of similar length, longest first, so that padding is small and a batch that is too
+    /// large fails at once.
+    fn portions<'p, 'r>(&self, passes: &'p [Pass<'r>]) -> Vec<&'p [Pass<'r>]> {
+        let mut portions = Vec::new();
+        let mut rest = passes;
+        while let Some(longest) = rest.first() {
+            let fitting = (self.batch_positions / longest.row.positions()).clamp(1, rest.len());
+            let (portion, tail) = rest.split_at(fitting);
+            portions.push(portion);
+            rest = tail;
         }
         portions
     }
+}
+
+/// A row with all others that read the same: choices that differ in their last token need one forward pass, not one each.
+struct Pass<'r> {
+    row: &'r ScoringRow,
+    place: usize,
+    /// Place, tokens cut off, last token.
+    others: Vec<(usize, usize, u32)>,
+}
+
+/// The passes over `rows`, longest first.
+fn passes(rows: &[ScoringRow]) -> Vec<Pass<'_>> {
+    let mut passes: Vec<Pass<'_>> = Vec::new();
+    let mut known = HashMap::new();
+    for (place, row) in rows.iter().enumerate() {
+        let at = *known.entry(row.reads()).or_insert(passes.len());
+        match (passes.get_mut(at), row.last()) {
+            (Some(pass), Some(token)) => pass.others.push((place, row.cut(), token)),
+            _ => passes.push(Pass { row, place, others: Vec::new() }),
+        }
+    }
+    passes.sort_by_key(|pass| (Reverse(pass.row.positions()), pass.place));
+    passes
 }
 
 fn summed(scores: &[TokenScore], cut: usize) -> Scored {
@@ -151,10 +193,17 @@ fn is_space(c: char) -> bool {
 
 impl Scorer for ModelScorer<'_> {
     fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Scored>, ScorerError> {
-        let tokens = |(index, request): (usize, &ScoreRequest)| {
-            self.tokens(request).map_err(|error| ScorerError::Request { index, reason: error.to_string() })
-        };
-        self.score_tokens(&requests.iter().enumerate().map(tokens).collect::<Result<Vec<_>, _>>()?)
+        let mut pairs: Vec<TokenPair> = Vec::with_capacity(requests.len());
+        for (index, request) in requests.iter().enumerate() {
+            // The choices of one question stand together and share their context.
+            let before = index.checked_sub(1).and_then(|before| requests.get(before).zip(pairs.get(before)));
+            let pair = match before.filter(|(before, _)| before.context == request.context) {
+                Some((_, (given, _))) => self.tokens_after(given.clone(), request),
+                None => self.tokens(request),
+            };
+            pairs.push(pair.map_err(|error| ScorerError::Request { index, reason: error.to_string() })?);
+        }
+        self.score_tokens(&pairs)
     }
 
     fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Scored>, ScorerError> {

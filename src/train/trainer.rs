@@ -201,12 +201,19 @@ impl Trainer {
         Ok(self.scorer.observe(&ModelInput::new(batch, &self.device)?)?.1)
     }
 
-    /// How likely each weighted target of a batch is, row by row, without a graph.
+    /// How likely each weighted target of a batch is, row by row, without a graph; then how likely each of `others` is:
+    /// a token in the place of the weighted target of that number, counted from 0 over the batch.
     ///
     /// # Errors
-    /// The device fails.
-    pub fn token_scores(&self, batch: &Batch) -> Result<Vec<TokenScore>, TrainError> {
-        let (logits, targets, _) = self.predictions(&self.scorer, batch)?;
+    /// A number is out of range, or the device fails.
+    pub fn token_scores(&self, batch: &Batch, others: &[(u32, u32)]) -> Result<Vec<TokenScore>, TrainError> {
+        let (mut logits, mut targets, _) = self.predictions(&self.scorer, batch)?; // [N, V], [N]
+        if !others.is_empty() {
+            let (places, tokens): (Vec<u32>, Vec<u32>) = others.iter().copied().unzip();
+            let places = Tensor::from_vec(places, others.len(), &self.device)?;
+            logits = Tensor::cat(&[&logits, &logits.index_select(&places, 0)?], 0)?; // [N + M, V]
+            targets = Tensor::cat(&[&targets, &Tensor::from_vec(tokens, others.len(), &self.device)?], 0)?;
+        }
         let likeliest = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
         let nll = negative_log_likelihood(&logits, &targets)?.to_vec1::<f32>()?;
         let scores = nll.into_iter().zip(likeliest).zip(targets.to_vec1::<u32>()?);

@@ -118,19 +118,21 @@ fn every_wording_has_its_task_file() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/tasks");
     let read = |name: String| std::fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
     for family in Family::ALL {
-        let listed = read(format!("world_{family}"));
-        assert_eq!(listed.matches("  - world_").count(), world.wordings(family), "{family}");
         for wording in 0..world.wordings(family) {
-            assert!(listed.contains(&format!("  - world_{family}_{wording}\n")));
             let task = read(format!("world_{family}_{wording}"));
-            for line in
-                [format!("task: world_{family}_{wording}"), format!("family: {family}"), format!("wording: {wording}")]
-            {
+            for line in [
+                format!("task: world_{family}_{wording}"),
+                format!("tag: world_{family}"),
+                format!("family: {family}"),
+                format!("wording: {wording}"),
+            ] {
                 assert!(task.lines().any(|found| found.trim() == line), "{family} {wording} lacks `{line}`");
             }
         }
         assert!(read("world".to_owned()).contains(&format!("  - world_{family}\n")));
     }
+    let wordings: usize = Family::ALL.into_iter().map(|family| world.wordings(family)).sum();
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), wordings + 1, "the wordings and their group, nothing else");
 }
 
 #[test]
