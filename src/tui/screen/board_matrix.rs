@@ -153,7 +153,7 @@ fn said(app: &App, spot: &Spot, column: Option<&BoardColumn>) -> (String, String
     match (board_acts::best_at(app, spot), legal::check(spot.architecture, spot.objective, false)) {
         (Some(best), _) => {
             let above = column.and_then(|column| best.cells.get(&column.key)).and_then(|cell| cell.above_chance);
-            let above = above.map(|above| format!(" · {:.1} % of the way from chance", above * 100.0));
+            let above = above.map(|above| format!(" · above chance {above:.3}"));
             let parameters = format::count(best.parameters as f64);
             let rate = format::learning_rate(best.learning_rate);
             (format!("{name} {}, {parameters} parameters, lr {rate}{}", best.size, above.unwrap_or_default()), empty)
