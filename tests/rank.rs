@@ -107,10 +107,7 @@ fn a_watched_pass_is_the_pass_itself() {
         (Architecture::EncoderDecoder, Some(side(20..31))),
     ] {
         let spec = run_spec(architecture, Objective::PrefixLm, 60, 16);
-        let (model, parameters) = LanguageModel::new(&spec.model, 16, 7, &Device::Cpu).unwrap();
-        for (_, variable) in parameters.iter().filter(|(_, variable)| variable.rank() == 2) {
-            variable.set(&(variable.as_tensor().detach() * 8.0).unwrap()).unwrap();
-        }
+        let (model, _) = LanguageModel::new(&spec.model, 16, 7, &Device::Cpu).unwrap();
         let prefix = if architecture == Architecture::NonCausalDecoder { 4 } else { 0 };
         let batch = Batch {
             rows: 1,

@@ -95,7 +95,7 @@ impl Block {
     /// # Errors
     /// The device fails.
     pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, cross: bool) -> Result<Self> {
-        let deviations = Deviations::of_depth(spec.num_layers);
+        let deviations = Deviations::of_size(spec.num_layers, spec.d_model);
         let attention_norm = Norm::new(spec, parameters, &format!("{name}.attention_norm"))?;
         let attention = Attention::new(spec, parameters, &format!("{name}.attention"), deviations)?;
         let cross = if cross {

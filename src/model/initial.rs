@@ -8,18 +8,22 @@ use crate::core::seed::{Stream, generator, index_of};
 /// Standard deviations of initial weights.
 #[derive(Clone, Copy, Debug)]
 pub struct Deviations {
-    /// Of matrices that read from the stream.
+    /// Of embeddings: 1, the size that the norms give the stream anyway. Wide models get by with 0.02; nano models learned
+    /// the shipped world much more slowly with it.
+    pub embedding: f64,
+    /// Of matrices that read from the stream: 1 / √D keeps their outputs at the size of their inputs.
     pub weight: f64,
     /// Of matrices that write into it: smaller, so that depth does not blow it up (GPT-2, Radford et al. 2019, §2.3).
     pub residual: f64,
 }
 
 impl Deviations {
-    /// 0.02, and 0.02 / √(2 L) for a stack of L blocks.
+    /// 1, 1 / √D, and 1 / √(2 L D) for a stack of L blocks of width D.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "layer counts are small")]
-    pub fn of_depth(num_layers: usize) -> Self {
-        Self { weight: 0.02, residual: 0.02 / ((2 * num_layers) as f64).sqrt() }
+    #[expect(clippy::cast_precision_loss, reason = "layer counts and widths are small")]
+    pub fn of_size(num_layers: usize, d_model: usize) -> Self {
+        let weight = 1.0 / (d_model as f64).sqrt();
+        Self { embedding: 1.0, weight, residual: weight / ((2 * num_layers) as f64).sqrt() }
     }
 }
 

@@ -29,14 +29,14 @@ impl LanguageModel {
     /// The device fails.
     pub fn new(spec: &ModelSpec, length: usize, seed: u64, device: &Device) -> Result<(Self, Parameters)> {
         let mut parameters = Parameters::new(seed, device.clone());
-        let deviation = Deviations::of_depth(spec.num_layers).weight;
-        let embedding = parameters.normal("embedding.weight", &[spec.vocab_size, spec.d_model], deviation)?;
+        let deviations = Deviations::of_size(spec.num_layers, spec.d_model);
+        let embedding = parameters.normal("embedding.weight", &[spec.vocab_size, spec.d_model], deviations.embedding)?;
         let (encoder, cross) = match spec.architecture {
             Architecture::CausalDecoder | Architecture::NonCausalDecoder => (None, false),
             Architecture::EncoderDecoder => (Some(Stack::new(spec, &mut parameters, "encoder", false)?), true),
         };
         let decoder = Stack::new(spec, &mut parameters, "decoder", cross)?;
-        let head = parameters.normal("head.weight", &[spec.vocab_size, spec.d_model], deviation)?;
+        let head = parameters.normal("head.weight", &[spec.vocab_size, spec.d_model], deviations.weight)?;
         let tables = RotaryTables::new(length, spec.head_dim, spec.rope_theta, device)?;
         Ok((Self { embedding, encoder, decoder, head, tables }, parameters))
     }
