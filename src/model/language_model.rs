@@ -30,7 +30,8 @@ impl LanguageModel {
     pub fn new(spec: &ModelSpec, length: usize, seed: u64, device: &Device) -> Result<(Self, Parameters)> {
         let mut parameters = Parameters::new(seed, device.clone());
         let deviations = Deviations::of_size(spec.num_layers, spec.d_model);
-        let embedding = parameters.normal("embedding.weight", &[spec.vocab_size, spec.d_model], deviations.embedding)?;
+        let embedding =
+            parameters.normal("embedding.weight", &[spec.vocab_size, spec.d_model], deviations.embedding)?;
         let (encoder, cross) = match spec.architecture {
             Architecture::CausalDecoder | Architecture::NonCausalDecoder => (None, false),
             Architecture::EncoderDecoder => (Some(Stack::new(spec, &mut parameters, "encoder", false)?), true),
