@@ -293,7 +293,9 @@ fn models_of_single_words_and_pairs_stay_at_chance() {
         ]) {
             let far = distance(items, accuracy);
             *worst = worst.max(far.abs());
-            assert!(far.abs() < 3.0, "{name}: {model} scores {accuracy:.3}, {far:.1} standard errors from chance");
+            // Five models on 33 wordings at three levels are 495 draws: one or two of them lie beyond three standard errors
+            // by chance alone, and one beyond four in one text of thirty.
+            assert!(far.abs() < 4.0, "{name}: {model} scores {accuracy:.3}, {far:.1} standard errors from chance");
         }
     });
     println!(
