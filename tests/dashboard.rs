@@ -5,6 +5,7 @@ mod dashboard_data;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use dashboard_data as data;
+use data::keys::{key, press};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use trilab::core::board::EqualBudget;
@@ -15,21 +16,6 @@ use trilab::tui::{App, Effect, Msg, Tab, screen, update};
 use trilab::wire::{Reply, Request, RunSelection, ServerFrame, Topic, Update};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
-
-fn key(app: &mut App, code: KeyCode) -> Vec<Effect> {
-    update(app, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
-}
-
-/// Presses each character of `keys`; `\n` is Enter, `\t` Tab, `\x1b` Esc.
-fn press(app: &mut App, keys: &str) -> Vec<Effect> {
-    let code = |c| match c {
-        '\n' => KeyCode::Enter,
-        '\t' => KeyCode::Tab,
-        '\x1b' => KeyCode::Esc,
-        c => KeyCode::Char(c),
-    };
-    keys.chars().flat_map(|c| key(app, code(c))).collect()
-}
 
 fn requests(effects: &[Effect]) -> Vec<Request> {
     let request = |effect: &Effect| match effect {

@@ -3,8 +3,9 @@
 
 mod dashboard_data;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use dashboard_data as data;
+use data::keys::press;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -13,16 +14,6 @@ use trilab::core::{Metric, RunId};
 use trilab::tui::app::{Overlay, Page, Section};
 use trilab::tui::{App, Effect, Msg, Tab, act, screen, update};
 use trilab::wire::{Reply, Request, ServerFrame, Update};
-
-fn press(app: &mut App, keys: &str) -> Vec<Effect> {
-    let code = |c| match c {
-        '\n' => KeyCode::Enter,
-        '\t' => KeyCode::Tab,
-        '\x1b' => KeyCode::Esc,
-        c => KeyCode::Char(c),
-    };
-    keys.chars().flat_map(|c| update(app, Msg::Key(KeyEvent::new(code(c), KeyModifiers::NONE)))).collect()
-}
 
 fn mouse(app: &mut App, kind: MouseEventKind, (column, row): (u16, u16)) {
     update(app, Msg::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE }));

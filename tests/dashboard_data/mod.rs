@@ -1,6 +1,8 @@
 //! A made-up lab: fourteen runs over several cells and states, with curves, a table, a detail and a plan. No clock, no
 //! chance: the same values every time.
 
+pub(crate) mod keys;
+
 use trilab::config::{ScreenConfig, Theme};
 use trilab::core::board::{
     BoardCell, BoardColumn, ColumnKind, EqualBudget, Estimate, Footing, Leaderboard, LeaderboardRow,

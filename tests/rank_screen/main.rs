@@ -6,7 +6,8 @@
 mod data;
 mod ranks;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use data::keys::{key, press};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -20,20 +21,6 @@ use trilab::tui::{App, Effect, Msg, Tab, screen, update};
 use trilab::wire::{Request, Topic, Update};
 
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
-
-fn key(app: &mut App, code: KeyCode) -> Vec<Effect> {
-    update(app, Msg::Key(KeyEvent::new(code, KeyModifiers::NONE)))
-}
-
-fn press(app: &mut App, keys: &str) -> Vec<Effect> {
-    let code = |c| match c {
-        '\n' => KeyCode::Enter,
-        '\t' => KeyCode::Tab,
-        '\x1b' => KeyCode::Esc,
-        c => KeyCode::Char(c),
-    };
-    keys.chars().flat_map(|c| key(app, code(c))).collect()
-}
 
 fn click(app: &mut App, (column, row): (u16, u16)) {
     let kind = MouseEventKind::Down(MouseButton::Left);

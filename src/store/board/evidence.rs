@@ -65,7 +65,7 @@ impl RunEvidence {
 /// The largest budget that every lineage has reached, with all its seeds that count; lineages that have not begun are
 /// left out, and unfinished ones too where any has finished. `None` if nothing is to be cut.
 pub(super) fn common(lineages: &[Lineage<'_>], budget: EqualBudget) -> Option<f64> {
-    let begun = |run: &&&crate::store::board::RunEvidence| run.summary.step > 0;
+    let begun = |run: &&&RunEvidence| run.summary.step > 0;
     let done = |lineage: &&Lineage<'_>| {
         !lineage.counted.is_empty() && lineage.counted.iter().all(|run| run.summary.step >= run.summary.steps)
     };
