@@ -27,6 +27,7 @@ pub(super) struct Rules {
     pub(super) numbers: Vec<String>,
     pub(super) verbs: Vec<[String; 2]>,
     pub(super) comparisons: Vec<Comparison>,
+    pub(super) openers: Vec<String>,
     pub(super) fillers: Vec<String>,
     pub(super) families: BTreeMap<Family, Skill>,
 }
@@ -36,9 +37,7 @@ pub(super) struct Rules {
 #[serde(deny_unknown_fields)]
 pub(super) struct Comparison {
     pub(super) more: String,
-    pub(super) less: String,
     pub(super) most: String,
-    pub(super) least: String,
 }
 
 /// How a family is told.
@@ -81,16 +80,18 @@ pub(super) struct Relation {
 
 /// The slot that a wording ends with.
 pub(super) const ANSWER: &str = "answer";
+/// The slot of closings that any of the openers fills.
+pub(super) const OPENER: &str = "opener";
 
 /// Slots of one kind of template in one family; `None` if the family has no such templates.
-type Slots = Option<&'static [&'static str]>;
+type Slots<'s> = Option<&'s [&'static str]>;
 
 /// What a family fills: statements, acts, refusals, phrases, and closings with wordings.
 struct Shape {
-    statements: Slots,
-    acts: Slots,
-    refusals: Slots,
-    phrases: Slots,
+    statements: Slots<'static>,
+    acts: Slots<'static>,
+    refusals: Slots<'static>,
+    phrases: Slots<'static>,
     asks: &'static [&'static str],
 }
 
@@ -103,13 +104,9 @@ const fn shape(family: Family) -> Shape {
         }
         Family::Copying => Shape { statements: Some(&["list"]), asks: &["list", "p", ANSWER], ..none },
         Family::Counting => Shape { statements: Some(&["list"]), asks: &[ANSWER], ..none },
-        Family::Negation => Shape {
-            statements: Some(&["a", "b", "c"]),
-            acts: Some(&["a", "b"]),
-            refusals: Some(&["a", "b"]),
-            asks: &["a", ANSWER],
-            ..none
-        },
+        Family::Negation => {
+            Shape { acts: Some(&["a", "b"]), refusals: Some(&["a", "b"]), asks: &["a", ANSWER], ..none }
+        }
         Family::Coreference => {
             Shape { statements: Some(&["a", "c"]), acts: Some(&["he", "b"]), asks: &["b", ANSWER], ..none }
         }
@@ -150,6 +147,7 @@ impl Rules {
             ("verbs", self.verbs.len()),
             ("comparisons", self.comparisons.len()),
             ("adjectives", self.adjectives.len()),
+            ("openers", self.openers.len()),
         ];
         if let Some((name, _)) = small.iter().find(|(_, length)| *length == 0) {
             return Err(format!("`{name}` is empty"));
@@ -171,6 +169,7 @@ fn check_skill(family: Family, skill: &Skill) -> Result<(), String> {
     if skill.size.contains(&0) || skill.relations.is_empty() {
         return Err(format!("`families.{family}` needs sizes above 0 and at least one relation"));
     }
+    let closings = [shape.asks, &[OPENER]].concat();
     for relation in &skill.relations {
         if relation.value.is_some() != (family == Family::Reading) {
             return Err(format!("`families.{family}`: `value` belongs to the relations of `reading`, and only there"));
@@ -181,7 +180,7 @@ fn check_skill(family: Family, skill: &Skill) -> Result<(), String> {
             ("refusals", &relation.refusals, shape.refusals),
             ("phrases", &relation.phrases, shape.phrases),
             ("held_phrases", &relation.held_phrases, shape.phrases),
-            ("closings", &relation.closings, Some(shape.asks)),
+            ("closings", &relation.closings, Some(closings.as_slice())),
             ("wordings", &relation.wordings, Some(shape.asks)),
         ] {
             check_templates(templates, slots).map_err(|said| format!("`families.{family}.{name}`: {said}"))?;
@@ -195,7 +194,7 @@ fn check_skill(family: Family, skill: &Skill) -> Result<(), String> {
     Ok(())
 }
 
-fn check_templates(templates: &[String], slots: Slots) -> Result<(), String> {
+fn check_templates(templates: &[String], slots: Slots<'_>) -> Result<(), String> {
     let Some(slots) = slots else {
         return if templates.is_empty() { Ok(()) } else { Err("this family uses none".to_owned()) };
     };
@@ -229,12 +228,13 @@ mod tests {
         let has = |said: String, part: &str| assert!(said.contains(part), "`{said}` lacks `{part}`");
         has(refused("women =", "ladies ="), "unknown field `ladies`");
         has(refused("share = 3", "weight = 3"), "unknown field `weight`");
-        has(refused("\"Ada\", ", ""), "`women` has 15 words");
+        has(refused("\"Ada\", ", ""), "`women` has 11 words");
         has(refused("\"Ada\"", "\"Abel\""), "`Abel` is there twice");
         has(Rules::read(&SHIPPED.replace("families.order", "families.ordre")).unwrap_err(), "ordre");
-        has(refused("So {a} has", "So {z} has"), "slot {z}; known are a, answer");
+        has(refused("{a} still has", "{z} still has"), "slot {z}; known are a, answer, opener");
+        has(refused("In the end {a}", "{opener} {a}"), "slot {opener}; known are a, answer");
         has(refused("In the end {a} has the {answer}", "In the end {a}"), "must end with {answer}");
         has(refused("refusals = [", "held_phrases = ["), "refusals`: at least one");
-        has(refused(", \"six\", \"seven\", \"eight\"", ""), "`numbers` ends at 5; a size of 7");
+        has(refused(", \"six\"]", "]"), "`numbers` ends at 5; a size of 6");
     }
 }

@@ -4,7 +4,7 @@
 
 use rand::Rng;
 
-use super::cast::{Cast, HE, Noun, Person, SHE, Side};
+use super::cast::{Cast, Noun, Person, SHE, Side};
 use super::family::Family;
 use super::rules::{ANSWER, Relation, Rules, Value};
 
@@ -76,7 +76,7 @@ impl<'w, R: Rng> Stage<'w, R> {
             Family::Counting => self.counting(size, turn),
             Family::Negation => self.negation(size, turn),
             Family::Coreference => self.coreference(size, turn),
-            Family::Order => self.order(size, turn),
+            Family::Order => self.order(size),
             Family::Agreement => self.agreement(size, turn),
         }
     }
@@ -185,13 +185,16 @@ impl<'w, R: Rng> Stage<'w, R> {
             let second = self.cast.draw(&lexicon.things, &things, &[group(person)])?;
             things.push(second);
             people.push(person);
-            let refuses = if asked { bit(turn, size) } else { self.cast.toss(0.5) };
-            let takes_first = if asked { bit(turn, 2 * size) } else { self.cast.toss(0.5) };
-            let (taken, left) = if takes_first { (first, second) } else { (second, first) };
-            let (said, of) = if refuses { (&self.relation.refusals, left) } else { (&self.relation.acts, taken) };
-            let offer = [("a", person.name.as_str()), ("b", &first.one), ("c", &second.one)];
-            story.push(self.tell(&self.relation.statements, &offer)?);
-            story.push(self.tell(said, &[("a", &person.name), ("b", &of.one)])?);
+            let refuses_first = if asked { bit(turn, size) } else { self.cast.toss(0.5) };
+            let (taken, left) = if refuses_first { (second, first) } else { (first, second) };
+            let mut said = [
+                self.tell(&self.relation.acts, &[("a", &person.name), ("b", &taken.one)])?,
+                self.tell(&self.relation.refusals, &[("a", &person.name), ("b", &left.one)])?,
+            ];
+            if refuses_first {
+                said.reverse();
+            }
+            story.extend(said);
             asks.push(ask(&[("a", &person.name)], &taken.one, vec![left.one.clone()]));
         }
         asks.rotate_left(turn % size);
@@ -209,37 +212,22 @@ impl<'w, R: Rng> Stage<'w, R> {
             let known: Vec<&Person> = people.iter().collect();
             let woman = self.cast.draw(&women, &known, &[])?;
             let man = self.cast.draw(&men, &known, &[group(woman)])?;
-            let hers = self.cast.draw(&lexicon.things, &things, &[group(woman), group(man)])?;
-            things.push(hers);
-            let his = self.cast.draw(&lexicon.things, &things, &[group(woman), group(man)])?;
-            things.push(his);
+            let thing = self.cast.draw(&lexicon.things, &things, &[group(woman), group(man)])?;
+            things.push(thing);
             people.extend([woman.clone(), man.clone()]);
             let of_him = if asked { bit(turn, size) } else { self.cast.toss(0.5) };
             let woman_first = if asked { bit(turn, 2 * size) } else { self.cast.toss(0.5) };
-            let hers_first = if asked { bit(turn, 4 * size) } else { self.cast.toss(0.5) };
             let (a, c) = if woman_first { (woman, man) } else { (man, woman) };
             story.push(self.tell(&self.relation.statements, &[("a", &a.name), ("c", &c.name)])?);
-            let mut acts = [(SHE, hers), (HE, his)];
-            if !hers_first {
-                acts.reverse();
-            }
-            for (pronoun, thing) in acts {
-                story.push(self.tell(&self.relation.acts, &[("he", pronoun), ("b", &thing.one)])?);
-            }
-            let mut pair = [
-                ask(&[("b", &hers.one)], &woman.name, vec![man.name.clone()]),
-                ask(&[("b", &his.one)], &man.name, vec![woman.name.clone()]),
-            ];
-            if of_him {
-                pair.reverse();
-            }
-            asks.extend(pair);
+            let (owner, other) = if of_him { (man, woman) } else { (woman, man) };
+            story.push(self.tell(&self.relation.acts, &[("he", owner.pronoun), ("b", &thing.one)])?);
+            asks.push(ask(&[("b", &thing.one)], &owner.name, vec![other.name.clone()]));
         }
-        asks.rotate_left(2 * (turn % size));
+        asks.rotate_left(turn % size);
         Some(Scene { story, asks })
     }
 
-    fn order(&mut self, size: usize, turn: usize) -> Option<Scene> {
+    fn order(&mut self, size: usize) -> Option<Scene> {
         let lexicon = self.cast.lexicon;
         let comparison = self.cast.pick(&self.rules.comparisons)?;
         let mut people: Vec<&Person> = Vec::new();
@@ -248,19 +236,13 @@ impl<'w, R: Rng> Stage<'w, R> {
             people.push(self.cast.draw(&lexicon.people, &people, &with)?);
         }
         let mut story = Vec::new();
-        for (place, (higher, lower)) in people.iter().zip(people.iter().skip(1)).enumerate() {
-            let upwards = if place == 0 { bit(turn, 2) } else { self.cast.toss(0.5) };
-            let (a, more, b) =
-                if upwards { (lower, &comparison.less, higher) } else { (higher, &comparison.more, lower) };
-            story.push(self.tell(&self.relation.statements, &[("a", &a.name), ("more", more), ("b", &b.name)])?);
+        for (higher, lower) in people.iter().zip(people.iter().skip(1)) {
+            let slots = [("a", higher.name.as_str()), ("more", &comparison.more), ("b", &lower.name)];
+            story.push(self.tell(&self.relation.statements, &slots)?);
         }
         self.cast.shuffle(&mut story);
         let (top, bottom) = (people.first()?, people.last()?);
-        let mut asks = vec![
-            ask(&[("most", &comparison.most)], &top.name, vec![bottom.name.clone()]),
-            ask(&[("most", &comparison.least)], &bottom.name, vec![top.name.clone()]),
-        ];
-        asks.rotate_left(turn % 2);
+        let asks = vec![ask(&[("most", &comparison.most)], &top.name, vec![bottom.name.clone()])];
         Some(Scene { story, asks })
     }
 

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::cast::{HE, SHE};
-use super::rules::Comparison;
 use super::*;
 use crate::core::seed::{Stream, generator};
 use rand::RngExt;
@@ -186,14 +185,14 @@ fn facts_and_wordings_of_items_are_in_no_training_text() {
             }
             let keys: Vec<String> =
                 words(&item.question).into_iter().filter(|word| classes.of(word).is_some()).collect();
-            // Each word with its sentence: a fact is two words of one sentence, or what is asked with its answer.
+            // Each word with its sentence: a fact is two words of one sentence, or what is asked and then its answer.
             let placed: Vec<(usize, &String)> =
                 told_in.iter().enumerate().flat_map(|(at, said)| said.iter().map(move |word| (at, word))).collect();
             for window in placed.windows(FACT_WORDS) {
                 let content: Vec<_> = window.iter().filter(|(_, word)| classes.of(word).is_some()).collect();
                 let stated = content.windows(2).any(|pair| pair[0].0 == pair[1].0);
-                let follows = content.iter().any(|(_, word)| **word == answer)
-                    && content.iter().any(|(_, word)| keys.contains(word));
+                let asked = content.iter().position(|(_, word)| keys.contains(word));
+                let follows = content.iter().rposition(|(_, word)| **word == answer) > asked && asked.is_some();
                 let window: Vec<&str> = window.iter().map(|(_, word)| word.as_str()).collect();
                 let window = window.join(" ");
                 assert!(!(stated || follows) || !facts.contains(&window), "{name}: trained on `{window}`");
@@ -330,11 +329,8 @@ impl Reader<'_> {
             }
             Family::Negation => {
                 let person = self.content(&question).pop()?;
-                let verdict = |said: &&Vec<String>| said.contains(&person) && self.content(said).len() == 2;
-                let said = told.iter().find(verdict)?;
-                let named = self.content(said).pop()?;
-                let no = said.iter().any(|word| word == "not" || word == "no");
-                if no { choices.iter().find(|choice| **choice != named)?.clone() } else { named }
+                let wanted = |said: &&Vec<String>| said.contains(&person) && !said.iter().any(|word| word == "not");
+                self.content(told.iter().find(wanted)?).pop()?
             }
             Family::Coreference => {
                 let thing = self.content(&question).pop()?;
@@ -346,7 +342,7 @@ impl Reader<'_> {
                 let before = told[..at].iter().rev().flatten();
                 before.filter(|word| self.classes.of(word) == Some("N")).find(|word| of(word))?.clone()
             }
-            Family::Order => self.top(&told, &question)?,
+            Family::Order => self.top(&told)?,
             Family::Agreement => {
                 let head = told.first()?.last()?;
                 let many = self.world.lexicon.things.iter().any(|thing| thing.many == *head);
@@ -370,20 +366,15 @@ impl Reader<'_> {
         None
     }
 
-    /// Who never comes out lower, or never higher, as the question's superlative asks.
-    fn top(&self, told: &[Vec<String>], question: &[String]) -> Option<String> {
-        let said = |word: &String, of: &dyn Fn(&Comparison) -> &String| {
-            self.world.rules.comparisons.iter().any(|comparison| of(comparison) == word)
-        };
-        let highest = question.iter().any(|word| said(word, &|comparison| &comparison.most));
+    /// Who never comes out lower. The higher one of a sentence is the one who `is`.
+    fn top(&self, told: &[Vec<String>]) -> Option<String> {
         let (mut winners, mut losers) = (Vec::new(), Vec::new());
         for sentence in told {
-            let mut names = self.content(sentence);
-            if sentence.iter().any(|word| said(word, &|comparison| &comparison.less)) == highest {
-                names.reverse();
-            }
-            winners.push(names.first()?.clone());
-            losers.push(names.last()?.clone());
+            let names = self.content(sentence);
+            let is = sentence.iter().position(|word| word == "is")?;
+            let winner = sentence.get(is.checked_sub(1)?)?;
+            losers.extend(names.into_iter().filter(|name| name != winner));
+            winners.push(winner.clone());
         }
         winners.into_iter().find(|name| !losers.contains(name))
     }

@@ -8,7 +8,7 @@ use rand::{Rng, RngExt};
 
 use super::cast::{Cast, Side};
 use super::family::Family;
-use super::rules::LEVELS;
+use super::rules::{LEVELS, OPENER};
 use super::scene::{Stage, fill};
 use super::{World, refused, size};
 use crate::core::seed::{Stream, generator};
@@ -17,9 +17,9 @@ use crate::corpus::error::CorpusError;
 /// Share of documents that tell a second scene.
 const SECOND_SCENE: f64 = 0.3;
 /// Share of scenes that open with a sentence without a fact.
-const FILLER: f64 = 0.3;
-/// Closings of one scene at most.
-const CLOSINGS: usize = 3;
+const FILLER: f64 = 0.1;
+/// Closings of one scene, at least and at most: what can be asked is asked once, or twice in different words.
+const CLOSINGS: (usize, usize) = (2, 3);
 
 /// Which text: what may follow `shipped:world`, as in `world?seed=1&documents=20000&level=2`. Keys left out have the
 /// values of [`WorldText::default`].
@@ -160,9 +160,13 @@ impl World {
         let mut scene = stage.scene(family, size, turn).ok_or_else(scarce)?;
         sentences.append(&mut scene.story);
         stage.cast.shuffle(&mut scene.asks);
-        for ask in scene.asks.iter().take(CLOSINGS) {
-            let closing = stage.cast.pick(&relation.closings).and_then(|template| fill(template, &ask.slots));
-            sentences.push(closing.ok_or_else(scarce)?);
+        let mut closings: Vec<&String> = relation.closings.iter().collect();
+        stage.cast.shuffle(&mut closings);
+        let count = scene.asks.len().clamp(CLOSINGS.0, CLOSINGS.1);
+        for (ask, template) in scene.asks.iter().cycle().zip(closings.into_iter().cycle()).take(count) {
+            let opener = stage.cast.pick(&self.rules.openers).cloned().ok_or_else(scarce)?;
+            let slots = [ask.slots.as_slice(), &[(OPENER, opener)]].concat();
+            sentences.push(fill(template, &slots).ok_or_else(scarce)?);
         }
         // An agreement sentence without a noun between leaves two blanks.
         Ok(sentences.join(" ").replace("  ", " "))
