@@ -98,19 +98,19 @@ struct Shape {
 const fn shape(family: Family) -> Shape {
     let none = Shape { statements: None, acts: None, refusals: None, phrases: None, asks: &[] };
     match family {
-        Family::Reading => Shape { statements: Some(&["a", "b"]), asks: &["a", ANSWER], ..none },
+        Family::Reading => Shape { statements: Some(&["a", "b"]), asks: &["a", "he", ANSWER], ..none },
         Family::TwoHop => {
             Shape { statements: Some(&["a", "b"]), acts: Some(&["a", "place"]), asks: &["b", ANSWER], ..none }
         }
         Family::Copying => Shape { statements: Some(&["list"]), asks: &["list", "p", ANSWER], ..none },
         Family::Counting => Shape { statements: Some(&["list"]), asks: &[ANSWER], ..none },
         Family::Negation => {
-            Shape { acts: Some(&["a", "b"]), refusals: Some(&["a", "b"]), asks: &["a", ANSWER], ..none }
+            Shape { acts: Some(&["a", "b"]), refusals: Some(&["a", "b"]), asks: &["a", "he", ANSWER], ..none }
         }
         Family::Coreference => {
             Shape { statements: Some(&["a", "c"]), acts: Some(&["he", "b"]), asks: &["b", ANSWER], ..none }
         }
-        Family::Order => Shape { statements: Some(&["a", "b", "more"]), asks: &["most", ANSWER], ..none },
+        Family::Order => Shape { statements: Some(&["a", "b", "more"]), asks: &["most", "he", ANSWER], ..none },
         Family::Agreement => Shape { phrases: Some(&["place"]), asks: &["head", "near", "adjective", ANSWER], ..none },
     }
 }
@@ -231,8 +231,8 @@ mod tests {
         has(refused("\"Ada\", ", ""), "`women` has 11 words");
         has(refused("\"Ada\"", "\"Abel\""), "`Abel` is there twice");
         has(Rules::read(&SHIPPED.replace("families.order", "families.ordre")).unwrap_err(), "ordre");
-        has(refused("{a} still has", "{z} still has"), "slot {z}; known are a, answer, opener");
-        has(refused("In the end {a}", "{opener} {a}"), "slot {opener}; known are a, answer");
+        has(refused("{a} still has", "{z} still has"), "slot {z}; known are a, he, answer, opener");
+        has(refused("In the end {a}", "{opener} {a}"), "slot {opener}; known are a, he, answer");
         has(refused("In the end {a} has the {answer}", "In the end {a}"), "must end with {answer}");
         has(refused("refusals = [", "held_phrases = ["), "refusals`: at least one");
         has(refused(", \"six\"]", "]"), "`numbers` ends at 5; a size of 6");

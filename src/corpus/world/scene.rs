@@ -112,7 +112,7 @@ impl<'w, R: Rng> Stage<'w, R> {
         let words: Vec<&str> = values.iter().map(|value| value.one.as_str()).collect();
         let mut asks = Vec::new();
         for (person, value) in people.iter().zip(&words) {
-            asks.push(ask(&[("a", &person.name)], value, self.others(&words, value)));
+            asks.push(ask(&[("a", &person.name), ("he", person.pronoun)], value, self.others(&words, value)));
         }
         asks.rotate_left(turn % size);
         Some(Scene { story, asks })
@@ -195,7 +195,7 @@ impl<'w, R: Rng> Stage<'w, R> {
                 said.reverse();
             }
             story.extend(said);
-            asks.push(ask(&[("a", &person.name)], &taken.one, vec![left.one.clone()]));
+            asks.push(ask(&[("a", &person.name), ("he", person.pronoun)], &taken.one, vec![left.one.clone()]));
         }
         asks.rotate_left(turn % size);
         Some(Scene { story, asks })
@@ -242,8 +242,8 @@ impl<'w, R: Rng> Stage<'w, R> {
         }
         self.cast.shuffle(&mut story);
         let (top, bottom) = (people.first()?, people.last()?);
-        let asks = vec![ask(&[("most", &comparison.most)], &top.name, vec![bottom.name.clone()])];
-        Some(Scene { story, asks })
+        let slots = [("most", comparison.most.as_str()), ("he", top.pronoun)];
+        Some(Scene { story, asks: vec![ask(&slots, &top.name, vec![bottom.name.clone()])] })
     }
 
     fn agreement(&mut self, size: usize, turn: usize) -> Option<Scene> {
