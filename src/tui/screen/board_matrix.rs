@@ -143,7 +143,7 @@ fn cell_lines(
     // The cursor says the size where there is no room for it.
     let sized = format!("{about}  {}", best.size);
     let about = if sized.chars().count() <= width { sized } else { about };
-    [(value, standing(app, best, &column.key)), (about, dim)]
+    [(value, standing(app, best, column)), (about, dim)]
 }
 
 /// What is to be said of the cell under the cursor, and of empty cells.

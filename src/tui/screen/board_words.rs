@@ -3,7 +3,8 @@
 
 use ratatui::style::{Modifier, Style};
 
-use crate::core::board::{Footing, LeaderboardRow};
+use crate::core::board::{BoardCell, BoardColumn, Footing, LeaderboardRow};
+use crate::core::metric::Direction;
 use crate::tui::app::App;
 use crate::tui::board::{self, Order, Scrolled};
 use crate::tui::board_acts;
@@ -18,11 +19,11 @@ pub fn seeds(row: &LeaderboardRow) -> String {
     format!("{}/{}", row.counts.get("finished").copied().unwrap_or(0), row.runs.len())
 }
 
-/// The style of a cell: the first of its contest, and all that are tied with it, stand out.
+/// The style of a cell: the first of its contest, and all that are tied with it, stand out, where one way is better.
 #[must_use]
-pub fn standing(app: &App, row: &LeaderboardRow, key: &str) -> Style {
-    let leads = row.cells.get(key).is_some_and(|cell| cell.place == 1 && cell.footing != Footing::Untested);
-    if leads { app.palette.title.add_modifier(Modifier::BOLD) } else { app.palette.text }
+pub fn standing(app: &App, row: &LeaderboardRow, column: &BoardColumn) -> Style {
+    let first = |cell: &BoardCell| cell.place == 1 && cell.footing != Footing::Untested;
+    if column.direction != Direction::Neutral && row.cells.get(&column.key).is_some_and(first) { app.palette.title.add_modifier(Modifier::BOLD) } else { app.palette.text }
 }
 
 /// What is asked about the table: its title.

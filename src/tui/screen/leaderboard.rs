@@ -338,7 +338,7 @@ fn lineage_cells(app: &App, layout: &Layout, row: &LeaderboardRow) -> Vec<Cell> 
     let opened = app.board.opened.contains(&row.lineage);
     let marked = row.runs.iter().all(|run| app.marks.contains(run)) && !row.runs.is_empty();
     let done = row.counts.get("finished").copied().unwrap_or(0) == row.runs.len();
-    let lead = board_acts::looked_at(app).map_or(palette.text, |column| standing(app, row, &column.key));
+    let lead = board_acts::looked_at(app).map_or(palette.text, |column| standing(app, row, column));
     let mut cells = leading(
         layout,
         [
@@ -354,7 +354,7 @@ fn lineage_cells(app: &App, layout: &Layout, row: &LeaderboardRow) -> Vec<Cell> 
             Some(Scrolled::Value(column)) => match row.cells.get(&column.key) {
                 Some(cell) => {
                     let text = aligned(layout, *at, format::board_cell(column, cell));
-                    Cell::new(text, standing(app, row, &column.key))
+                    Cell::new(text, standing(app, row, column))
                 }
                 None => Cell::new(aligned(layout, *at, bare("-".to_owned())), palette.dim),
             },
