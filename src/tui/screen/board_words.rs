@@ -23,7 +23,11 @@ pub fn seeds(row: &LeaderboardRow) -> String {
 #[must_use]
 pub fn standing(app: &App, row: &LeaderboardRow, column: &BoardColumn) -> Style {
     let first = |cell: &BoardCell| cell.place == 1 && cell.footing != Footing::Untested;
-    if column.direction != Direction::Neutral && row.cells.get(&column.key).is_some_and(first) { app.palette.title.add_modifier(Modifier::BOLD) } else { app.palette.text }
+    if column.direction != Direction::Neutral && row.cells.get(&column.key).is_some_and(first) {
+        app.palette.title.add_modifier(Modifier::BOLD)
+    } else {
+        app.palette.text
+    }
 }
 
 /// What is asked about the table: its title.
