@@ -132,7 +132,7 @@ impl Lab {
         let until = async move {
             stopped.await.ok();
         };
-        let serving = tokio::spawn(async move { engine.run(incoming, until, || {}).await.unwrap() });
+        let serving = tokio::spawn(async move { engine.run(incoming, until, || true).await.unwrap() });
         Self { home: Home::new(path), stage, clients, stop, serving }
     }
 
@@ -790,5 +790,10 @@ async fn clients_find_the_server_of_a_home_start_it_once_and_stop_it() {
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let third = attach(&home, &start).await.unwrap();
     assert_eq!(third.server().home, home.root().display().to_string());
-    assert!(stop_server(&home).await.unwrap());
+    // Without its home it leaves, and does not make a socket in the home that comes after.
+    fs::rename(home.root(), folder.path().join("elsewhere")).unwrap();
+    home.create().unwrap();
+    let server = started.lock().unwrap().remove(0);
+    timeout(DEADLINE, server).await.unwrap().unwrap().unwrap();
+    assert!(!socket.exists());
 }

@@ -64,6 +64,8 @@ pub enum Ended {
     Asked,
     /// The store hangs or is gone; a new process finds every acknowledged row.
     StoreLost,
+    /// Its home was deleted or moved; what lies there now is not its own.
+    Displaced,
 }
 
 /// What the loop learns.
@@ -272,7 +274,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Serve `clients` until a client asks to leave, `stop` completes, or the store is lost. Workers go on.
+    /// Serve `clients` until a client asks to leave, `stop` completes, the store is lost, or `housekeeping` says that
+    /// the home is no longer this server's. Workers go on.
     ///
     /// # Errors
     /// The queue cannot be written, so nothing more can be promised.
@@ -280,7 +283,7 @@ impl Engine {
         mut self,
         mut clients: mpsc::Receiver<Incoming>,
         stop: impl Future<Output = ()>,
-        mut housekeeping: impl FnMut() + Send,
+        mut housekeeping: impl FnMut() -> bool + Send,
     ) -> anyhow::Result<Ended> {
         tokio::pin!(stop);
         self.serving = true;
@@ -305,7 +308,10 @@ impl Engine {
                 }
                 () = sleep_until(publish_at.unwrap_or(housekeep_at)), if publish_at.is_some() => self.publish(),
                 () = sleep_until(housekeep_at) => {
-                    housekeeping();
+                    if !housekeeping() {
+                        self.log.say("the home was taken away; this server leaves, its workers go on");
+                        return Ok(Ended::Displaced);
+                    }
                     self.measure_load();
                     housekeep_at = Instant::now() + HOUSEKEEPING;
                 }

@@ -1,10 +1,11 @@
 //! The server as a process: one per home, its log, its socket, signals, and its replacement by itself.
 //! Promises: whoever holds `server.lock` is the server of the home and may remove a dead socket; a socket that is deleted
-//! comes back; leaving never touches a worker.
+//! comes back; a server whose home was taken away leaves and touches nothing that lies there since; leaving never touches a
+//! worker.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Seek, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -70,6 +71,7 @@ fn utc(ms: u64) -> String {
 /// Proof that this process is the server of a home.
 pub(super) struct ServerLock {
     file: File,
+    path: PathBuf,
 }
 
 impl ServerLock {
@@ -82,7 +84,7 @@ impl ServerLock {
         let deadline = Instant::now() + HANDOVER;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { file }),
+                Ok(()) => return Ok(Self { file, path }),
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -100,6 +102,12 @@ impl ServerLock {
         }
     }
 
+    /// Whether the locked file is still the one in the home: a home that was deleted, moved or made anew has another server.
+    fn is_in_place(&self) -> bool {
+        let same = |(ours, found): (fs::Metadata, fs::Metadata)| (ours.dev(), ours.ino()) == (found.dev(), found.ino());
+        self.file.metadata().ok().zip(fs::metadata(&self.path).ok()).is_some_and(same)
+    }
+
     /// Say where this server listens.
     pub(super) fn record(&mut self, record: &ServerRecord) -> anyhow::Result<()> {
         let bytes = serde_json::to_vec(record)?;
@@ -112,7 +120,7 @@ impl ServerLock {
 
 /// The socket of a server, re-made when someone deletes it.
 pub(super) struct Door {
-    path: PathBuf,
+    path: Option<PathBuf>,
     accepting: tokio::task::JoinHandle<()>,
     clients: mpsc::Sender<Incoming>,
 }
@@ -121,17 +129,21 @@ impl Door {
     /// Listen at `path`; a socket that lies there belongs to nobody, because this process holds the server's lock.
     pub(super) fn open(path: PathBuf, clients: mpsc::Sender<Incoming>) -> anyhow::Result<Self> {
         let accepting = accept(&path, clients.clone()).with_context(|| format!("listen at {}", path.display()))?;
-        Ok(Self { path, accepting, clients })
+        Ok(Self { path: Some(path), accepting, clients })
     }
 
-    /// Come back if the socket was deleted.
-    pub(super) fn keep(&mut self) {
-        if self.path.exists() {
-            return;
+    /// Come back if the socket was deleted. False if the home is no longer this server's: what lies there is another's.
+    pub(super) fn keep(&mut self, lock: &ServerLock) -> bool {
+        if !lock.is_in_place() {
+            self.path = None;
         }
-        if let Ok(accepting) = accept(&self.path, self.clients.clone()) {
+        let Some(path) = &self.path else { return false };
+        if !path.exists()
+            && let Ok(accepting) = accept(path, self.clients.clone())
+        {
             std::mem::replace(&mut self.accepting, accepting).abort();
         }
+        true
     }
 }
 
@@ -139,7 +151,7 @@ impl Drop for Door {
     fn drop(&mut self) {
         self.accepting.abort();
         // If it cannot be removed, the next server does it.
-        drop(fs::remove_file(&self.path));
+        drop(self.path.as_ref().map(fs::remove_file));
     }
 }
 

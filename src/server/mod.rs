@@ -94,10 +94,10 @@ async fn serve_home(
     let mut door = lifecycle::Door::open(place.clone(), clients)?;
     lock.record(&ServerRecord::new(std::process::id(), place))?;
     engine.log.say(&format!("serving {} with {} slots", home.root().display(), engine.slots));
-    let ended = engine.run(incoming, signals.leave(), || door.keep()).await?;
+    let ended = engine.run(incoming, signals.leave(), || door.keep(&lock)).await?;
     drop(door);
     match ended {
-        Ended::Asked => Ok(()),
+        Ended::Asked | Ended::Displaced => Ok(()),
         Ended::StoreLost => Err(lifecycle::replace(&options.program, &options.arguments)),
     }
 }
