@@ -127,10 +127,11 @@ fn a_watched_pass_is_the_pass_itself() {
         let (sources, layers) = (batch.encoder.as_ref().map_or(0, |side| side.length), spec.model.num_layers);
         assert_eq!(capture.decoder.residual.len(), layers + 1);
         assert_eq!(capture.encoder.residual.len(), if sources > 0 { layers + 1 } else { 0 });
+        let mask = input.decoder.mask.additive().unwrap();
         let modules: [(&[Matrices], &[usize], &Tensor); 3] = [
-            (&capture.decoder.attention, &[1, 3, 9, 9], &input.decoder.mask),
-            (&capture.encoder.attention, &[1, 3, sources, sources], &input.decoder.mask),
-            (&capture.decoder.cross, &[1, 3, 9, sources], &input.decoder.mask),
+            (&capture.decoder.attention, &[1, 3, 9, 9], &mask),
+            (&capture.encoder.attention, &[1, 3, sources, sources], &mask),
+            (&capture.decoder.cross, &[1, 3, 9, sources], &mask),
         ];
         for (place, (matrices, shape, mask)) in modules.into_iter().enumerate() {
             assert_eq!(matrices.len(), if place == 0 || sources > 0 { layers } else { 0 });

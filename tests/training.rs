@@ -13,6 +13,7 @@ use trilab::core::{
     ObjectiveSpec, OptimizerSpec, ProbeSpec, RunEvent, RunSpec, TrainingSpec, cost, legal,
 };
 use trilab::corpus::{Corpus, Vocabulary};
+use trilab::kernel::mask::{Mask, Run};
 use trilab::kernel::{activation, attention, cross_entropy, linear, norm, rope};
 use trilab::model::{LanguageModel, ModelInput};
 use trilab::objective::{Batch, Side, batch};
@@ -194,13 +195,96 @@ fn kernels_have_the_gradients_of_their_values() {
     check_kernel("swiglu", &[&[3, 4], &[3, 4]], &|x| activation::swiglu(&x[0], &x[1]).unwrap());
     check_kernel("rms_norm", &[&[2, 3, 4], &[4]], &|x| norm::rms_norm(&x[0], &x[1], 1e-6).unwrap());
     check_kernel("softmax", &[&[3, 5]], &|x| attention::softmax(&x[0]).unwrap());
-    let hidden = f64::NEG_INFINITY;
-    let mask = Tensor::new(&[[0.0, hidden, hidden], [0.0, 0.0, hidden], [0.0, 0.0, 0.0]], &Device::Cpu).unwrap();
-    let mask = mask.reshape((1, 1, 3, 3)).unwrap();
-    let shape: &[usize] = &[2, 2, 3, 4];
-    check_kernel("attend", &[shape, shape, shape], &|x| attention::attend(&x[0], &x[1], &x[2], &mask).unwrap());
+    let mask = Mask::new(vec![(0, 1), (0, 2), (1, 3)], 3, 3, &Device::Cpu).unwrap();
+    let shape: &[usize] = &[2, 3, 8];
+    let attend = |x: &[Tensor]| attention::attend(&x[0], &x[1], &x[2], 2, &mask, None).unwrap();
+    check_kernel("attend", &[shape, shape, shape], &attend);
+    let all = [(2, 1.0), (0, 0.5), (4, 2.0)].map(|(token, weight)| cross_entropy::Target { token, weight });
+    let loss = |x: &[Tensor]| cross_entropy::projected_loss(&x[0], &x[1], all.to_vec()).unwrap();
+    check_kernel("projected loss", &[&[3, 4], &[5, 4]], &loss);
     let targets = Tensor::new(&[2_u32, 0, 4], &Device::Cpu).unwrap();
     check_kernel("cross-entropy", &[&[3, 5]], &|x| cross_entropy::negative_log_likelihood(&x[0], &targets).unwrap());
+}
+
+/// Compares the values and gradients of two functions of the same f32 inputs.
+fn check_fused(
+    name: &str,
+    shapes: &[&[usize]],
+    fused: &dyn Fn(&[Tensor]) -> Tensor,
+    plain: &dyn Fn(&[Tensor]) -> Tensor,
+) {
+    let value = |k: usize, i: usize| ((i * 37 + k * 101 + 1) as f32 * 0.7311).sin();
+    let variables: Vec<Var> = shapes
+        .iter()
+        .enumerate()
+        .map(|(k, shape)| {
+            let values = (0..shape.iter().product()).map(|i| value(k, i)).collect::<Vec<f32>>();
+            Var::from_tensor(&Tensor::from_vec(values, *shape, &Device::Cpu).unwrap()).unwrap()
+        })
+        .collect();
+    let inputs: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
+    let run = |f: &dyn Fn(&[Tensor]) -> Tensor| {
+        let y = f(&inputs).flatten_all().unwrap();
+        let weights = (0..y.elem_count()).map(|i| (i as f32 * 1.37).cos()).collect::<Vec<f32>>();
+        let weights = Tensor::from_vec(weights, y.elem_count(), &Device::Cpu).unwrap();
+        let store = (&y * weights).unwrap().sum_all().unwrap().backward().unwrap();
+        let gradients = variables.iter().map(|v| store.get(v).unwrap().clone());
+        std::iter::once(y.clone()).chain(gradients).collect::<Vec<Tensor>>()
+    };
+    for (place, (ours, theirs)) in run(fused).iter().zip(run(plain)).enumerate() {
+        let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
+        let apart = norm(&(ours - &theirs).unwrap()) / norm(&theirs);
+        assert!(apart < 2e-6, "{name} {shapes:?}: output 0 or gradient {place} is {apart} apart");
+    }
+}
+
+#[test]
+fn fused_kernels_equal_their_plain_references() {
+    for (rows, width) in [(1, 2), (3, 33), (70, 64)] {
+        let shape: &[usize] = &[rows, width];
+        check_fused("linear", &[shape, &[5, width]], &|x| linear::linear(&x[0], &x[1]).unwrap(), &|x| {
+            linear::plain(&x[0], &x[1]).unwrap()
+        });
+        check_fused("swiglu", &[shape, shape], &|x| activation::swiglu(&x[0], &x[1]).unwrap(), &|x| {
+            activation::plain(&x[0], &x[1]).unwrap()
+        });
+        check_fused("rms_norm", &[shape, &[width]], &|x| norm::rms_norm(&x[0], &x[1], 1e-6).unwrap(), &|x| {
+            norm::plain(&x[0], &x[1], 1e-6).unwrap()
+        });
+    }
+    for (rows, vocabulary) in [(1, 2), (300, 37)] {
+        let target =
+            |row: usize| cross_entropy::Target { token: (row * 7 % vocabulary) as u32, weight: 0.5 + (row % 3) as f32 };
+        let targets: Vec<_> = (0..rows).map(target).collect();
+        let shapes: [&[usize]; 2] = [&[rows, 8], &[vocabulary, 8]];
+        check_fused(
+            "projected loss",
+            &shapes,
+            &|x| cross_entropy::projected_loss(&x[0], &x[1], targets.clone()).unwrap(),
+            &|x| cross_entropy::plain(&x[0], &x[1], &targets).unwrap(),
+        );
+    }
+    // Causal, with a prefix, two packed segments with different prefixes by row, and across to fewer keys; blocks of
+    // queries end inside and at the end.
+    let causal: Vec<Run> = (0..150).map(|query| (0, query + 1)).collect();
+    let prefix: Vec<Run> = (0..64).map(|query| (0, (query + 1).max(40))).collect();
+    let packed = (0..2).flat_map(|row| (0..70).map(move |q| if q < 30 + row { (0, q + 1) } else { (30 + row, q + 1) }));
+    let across: Vec<Run> = (0..65).map(|query| if query < 9 { (0, 4) } else { (4, 7) }).collect();
+    let cases = [(causal, 150, 150), (prefix, 64, 64), (packed.collect(), 70, 70), (across, 65, 7)];
+    for (runs, queries, keys) in cases {
+        let mask = Mask::new(runs, queries, keys, &Device::Cpu).unwrap();
+        let tables = rope::RotaryTables::new(queries, 6, 10_000.0, &Device::Cpu).unwrap();
+        let positions: Vec<u32> = (0..2).flat_map(|row| (0..queries as u32).map(move |p| p / (row + 1))).collect();
+        let rotation = tables.at(&Tensor::from_vec(positions, (2, queries), &Device::Cpu).unwrap()).unwrap();
+        let rotation = (queries == keys).then_some(&rotation);
+        let shapes: [&[usize]; 3] = [&[2, queries, 18], &[2, keys, 18], &[2, keys, 18]];
+        check_fused(
+            "attend",
+            &shapes,
+            &|x| attention::attend(&x[0], &x[1], &x[2], 3, &mask, rotation).unwrap(),
+            &|x| attention::plain(&x[0], &x[1], &x[2], 3, &mask, rotation).unwrap(),
+        );
+    }
 }
 
 #[test]

@@ -1,6 +1,16 @@
-//! Scaled dot-product attention with an additive mask.
+//! Scaled dot-product attention through a mask, with rotary positions. On a processor it is one operation that never holds
+//! more than a block of queries times their keys: the forward pass keeps the logarithm of each softmax denominator, the
+//! backward pass computes the probabilities again from it (Dao et al. 2022, arXiv 2205.14135, algorithms 1 and 4).
 
-use candle_core::{D, Result, Tensor};
+use std::sync::OnceLock;
+
+use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
+
+use super::host::{all_hosted, given, values, with_values};
+use super::mask::{Mask, Run};
+use super::matrix::{self, Put, multiply};
+use super::rope::{AllAngles, Angles, Rotation};
+use super::vector::{dot, exp, largest, sum, widest};
 
 /// Softmax over the last dimension. The maximum is a constant to the gradient: it cancels, and candle would otherwise
 /// differentiate it.
@@ -13,29 +23,375 @@ pub fn softmax(logits: &Tensor) -> Result<Tensor> {
     exponentials.broadcast_div(&exponentials.sum_keepdim(D::Minus1)?)
 }
 
-/// Attention logits before any mask: q kᵀ / √K for `q [B, H, T, K]` and `k [B, H, S, K]`. Gives `[B, H, T, S]`.
+/// `x [B, T, H·K]` by heads: `[B, H, T, K]`.
+fn by_head(x: &Tensor, num_heads: usize) -> Result<Tensor> {
+    let (batch, length, inner) = x.dims3()?;
+    x.reshape((batch, length, num_heads, inner / num_heads))?.transpose(1, 2)?.contiguous()
+}
+
+/// Attention logits before any mask: q kᵀ / √K for `q [B, T, H·K]` and `k [B, S, H·K]`, both turned if there is a rotation.
+/// Gives `[B, H, T, S]`.
 ///
 /// # Errors
 /// Shapes do not fit, or the device fails.
 #[expect(clippy::cast_precision_loss, reason = "head sizes are small")]
-pub fn logits(q: &Tensor, k: &Tensor) -> Result<Tensor> {
+pub fn logits(q: &Tensor, k: &Tensor, num_heads: usize, rotation: Option<&Rotation>) -> Result<Tensor> {
+    let (q, k) = (by_head(q, num_heads)?, by_head(k, num_heads)?);
+    let (q, k) = match rotation {
+        Some(rotation) => (rotation.apply(&q)?, rotation.apply(&k)?),
+        None => (q, k),
+    };
     let scale = 1.0 / (q.dim(D::Minus1)? as f64).sqrt();
     (q * scale)?.matmul(&k.transpose(2, 3)?)
 }
 
-/// Attention probabilities: softmax(q kᵀ / √K + mask) for `q [B, H, T, K]`, `k [B, H, S, K]` and
-/// `mask [B or 1, 1, T, S]` of 0 and −∞ (Vaswani et al. 2017, arXiv 1706.03762, eq. 1). Gives `[B, H, T, S]`.
+/// Attention: softmax(q kᵀ / √K + mask) v for `q [B, T, H·K]`, `k` and `v [B, S, H·K]` (Vaswani et al. 2017, arXiv
+/// 1706.03762, eq. 1), queries and keys turned if there is a rotation. Gives `[B, T, H·K]`.
 ///
 /// # Errors
 /// Shapes do not fit, or the device fails.
-pub fn probabilities(q: &Tensor, k: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    softmax(&logits(q, k)?.broadcast_add(mask)?)
+pub fn attend(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    num_heads: usize,
+    mask: &Mask,
+    rotation: Option<&Rotation>,
+) -> Result<Tensor> {
+    if all_hosted(&[q, k, v]) {
+        let operation =
+            Attend { num_heads, mask: mask.clone(), rotation: rotation.cloned(), denominators: OnceLock::new() };
+        q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, operation)
+    } else {
+        plain(q, k, v, num_heads, mask, rotation)
+    }
 }
 
-/// Attention: probabilities times values, `v [B, H, S, K]`. Gives `[B, H, T, K]`.
+/// The reference.
 ///
 /// # Errors
-/// Shapes do not fit, or the device fails.
-pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, mask: &Tensor) -> Result<Tensor> {
-    probabilities(q, k, mask)?.matmul(v)
+/// As for [`attend`].
+pub fn plain(
+    q: &Tensor,
+    k: &Tensor,
+    v: &Tensor,
+    num_heads: usize,
+    mask: &Mask,
+    rotation: Option<&Rotation>,
+) -> Result<Tensor> {
+    let logits = logits(q, k, num_heads, rotation)?;
+    let mask = mask.additive()?.to_dtype(logits.dtype())?;
+    let mixed = softmax(&logits.broadcast_add(&mask)?)?.matmul(&by_head(v, num_heads)?)?; // [B, H, T, K]
+    mixed.transpose(1, 2)?.reshape(q.shape())
+}
+
+/// Queries that are worked on together.
+const BLOCK: usize = 64;
+
+struct Attend {
+    num_heads: usize,
+    mask: Mask,
+    rotation: Option<Rotation>,
+    /// ln Σ exp(logit) of every row, head and query, kept for the gradient: `[B, H, T]`.
+    denominators: OnceLock<Vec<f32>>,
+}
+
+/// Sizes of one call.
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    queries: usize,
+    keys: usize,
+    inner: usize,
+    head: usize,
+}
+
+impl Sizes {
+    #[expect(clippy::cast_precision_loss, reason = "head sizes are small")]
+    fn scale(&self) -> f32 {
+        1.0 / (self.head as f32).sqrt()
+    }
+
+    /// Where one head of one row begins in a tensor of `length` positions, and how it lies there.
+    fn place(&self, row: usize, head: usize, length: usize) -> (usize, matrix::Shape) {
+        (row * length * self.inner + head * self.head, matrix::Shape::apart(length, self.head, self.inner))
+    }
+}
+
+/// A block of queries and the keys that any of them sees.
+#[derive(Clone, Copy)]
+struct Block<'m> {
+    first: usize,
+    runs: &'m [Run],
+    from: usize,
+    to: usize,
+}
+
+fn blocks(runs: &[Run]) -> impl Iterator<Item = Block<'_>> {
+    runs.chunks(BLOCK).enumerate().map(|(number, runs)| {
+        let from = runs.iter().map(|run| run.0).min().unwrap_or(0) as usize;
+        let to = runs.iter().map(|run| run.1).max().unwrap_or(0) as usize;
+        Block { first: number * BLOCK, runs, from, to }
+    })
+}
+
+impl Block<'_> {
+    const fn width(&self) -> usize {
+        self.to - self.from
+    }
+
+    /// Every row of `of` with the place of its run in it.
+    fn rows<'a>(&'a self, of: &'a mut [f32]) -> impl Iterator<Item = (&'a mut [f32], usize, usize)> {
+        let rows = of.chunks_exact_mut(self.width()).zip(self.runs);
+        rows.map(|(row, (from, to))| (row, *from as usize - self.from, *to as usize - self.from))
+    }
+}
+
+/// The numbers of `all` from `at` on.
+fn from(all: &[f32], at: usize) -> &[f32] {
+    all.get(at..).unwrap_or_default()
+}
+
+fn from_mut(all: &mut [f32], at: usize) -> &mut [f32] {
+    all.get_mut(at..).unwrap_or_default()
+}
+
+/// `count` numbers of `all` from `at` on.
+fn span(all: &[f32], at: usize, count: usize) -> &[f32] {
+    all.get(at..at + count).unwrap_or_default()
+}
+
+/// One head of one row of `all`, turned and times `factor`, row after row in `into`.
+fn gather(
+    into: &mut [f32],
+    all: &[f32],
+    (start, shape): (usize, matrix::Shape),
+    turn: Option<Angles<'_>>,
+    factor: f32,
+) {
+    for (position, target) in into.chunks_exact_mut(shape.columns).enumerate() {
+        let at = start + position * shape.row_stride;
+        let source = span(all, at, shape.columns);
+        target.iter_mut().zip(source).for_each(|(target, source)| *target = source * factor);
+        if let Some(turn) = turn {
+            turn.rotate(target, position);
+        }
+    }
+}
+
+/// The reverse: `source` turned back and times `factor` into its place in `all`.
+fn scatter(
+    all: &mut [f32],
+    (start, shape): (usize, matrix::Shape),
+    source: &mut [f32],
+    turn: Option<Angles<'_>>,
+    factor: f32,
+) {
+    for (position, source) in source.chunks_exact_mut(shape.columns).enumerate() {
+        if let Some(turn) = turn {
+            turn.rotate_back(source, position);
+        }
+        let at = start + position * shape.row_stride;
+        let target = all.get_mut(at..at + shape.columns).unwrap_or_default();
+        target.iter_mut().zip(source).for_each(|(target, source)| *target = *source * factor);
+    }
+}
+
+impl Attend {
+    fn sizes(&self, q: &[usize], k: &[usize], v: &[usize]) -> Result<Sizes> {
+        let ([batch, queries, inner], [_, keys, _]) = (q, k) else { bail!("queries and keys have three dimensions") };
+        let (rows, masked_queries, masked_keys) = self.mask.dims();
+        let fits = (masked_queries, masked_keys) == (*queries, *keys) && (rows == 1 || rows == *batch);
+        if k != [*batch, *keys, *inner] || v != k || !fits || self.num_heads == 0 || inner % self.num_heads != 0 {
+            bail!("queries {q:?}, keys {k:?}, values {v:?} and a mask of {:?} do not fit", self.mask.dims());
+        }
+        Ok(Sizes { batch: *batch, queries: *queries, keys: *keys, inner: *inner, head: inner / self.num_heads })
+    }
+
+    fn with_angles<R>(&self, work: impl FnOnce(Option<AllAngles<'_>>) -> Result<R>) -> Result<R> {
+        match &self.rotation {
+            None => work(None),
+            Some(rotation) => rotation.with_angles(|angles| work(Some(angles))),
+        }
+    }
+
+    fn forward(&self, sizes: Sizes, q: &[f32], k: &[f32], v: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        let mut mixed = vec![0.0; q.len()];
+        let mut denominators = Vec::with_capacity(sizes.batch * self.num_heads * sizes.queries);
+        let (mut turned_q, mut turned_k) = (vec![0.0; sizes.queries * sizes.head], vec![0.0; sizes.keys * sizes.head]);
+        let mut scores = vec![0.0; BLOCK * sizes.keys];
+        self.with_angles(|angles| {
+            for (row, head) in (0..sizes.batch).flat_map(|row| (0..self.num_heads).map(move |head| (row, head))) {
+                let turn = angles.map(|angles| angles.of(row));
+                let (of_q, of_k) = (sizes.place(row, head, sizes.queries), sizes.place(row, head, sizes.keys));
+                widest(|| {
+                    gather(&mut turned_q, q, of_q, turn, sizes.scale());
+                    gather(&mut turned_k, k, of_k, turn, 1.0);
+                });
+                for block in blocks(self.mask.row(row)) {
+                    let count = block.runs.len();
+                    let shape = matrix::Shape::rows(count, block.width());
+                    let queries = (from(&turned_q, block.first * sizes.head), matrix::Shape::rows(count, sizes.head));
+                    let keys =
+                        (from(&turned_k, block.from * sizes.head), matrix::Shape::rows(block.width(), sizes.head));
+                    let scores = scores.get_mut(..count * block.width()).unwrap_or_default();
+                    multiply((scores, shape), Put::Replace, 1.0, queries, (keys.0, keys.1.transposed()));
+                    widest(|| {
+                        for (scores, first, last) in block.rows(scores) {
+                            denominators.push(normalize(scores, first, last));
+                        }
+                    });
+                    let values = (
+                        from(v, of_k.0 + block.from * sizes.inner),
+                        matrix::Shape::apart(block.width(), sizes.head, sizes.inner),
+                    );
+                    let target = from_mut(&mut mixed, of_q.0 + block.first * sizes.inner);
+                    let into = matrix::Shape::apart(count, sizes.head, sizes.inner);
+                    multiply((target, into), Put::Replace, 1.0, (scores, shape), values);
+                }
+            }
+            Ok((mixed, denominators))
+        })
+    }
+
+    /// With P = softmax(S), S = q kᵀ / √K, O = P v and D = Σ dO ⊙ O by query: dv = Pᵀ dO, dS = P ⊙ (dO vᵀ − D),
+    /// dq = dS k / √K, dk = dSᵀ q / √K.
+    fn backward(
+        &self,
+        sizes: Sizes,
+        q: &[f32],
+        k: &[f32],
+        v: &[f32],
+        mixed: &[f32],
+        grad: &[f32],
+    ) -> Result<[Vec<f32>; 3]> {
+        let Some(denominators) = self.denominators.get() else {
+            bail!("the backward pass came before the forward pass")
+        };
+        let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
+        let (mut turned_q, mut turned_k) = (vec![0.0; sizes.queries * sizes.head], vec![0.0; sizes.keys * sizes.head]);
+        let (mut turned_dq, mut turned_dk) = (turned_q.clone(), turned_k.clone());
+        let (mut scores, mut slopes) = (vec![0.0; BLOCK * sizes.keys], vec![0.0; BLOCK * sizes.keys]);
+        let mut denominators = denominators.iter();
+        self.with_angles(|angles| {
+            for (row, head) in (0..sizes.batch).flat_map(|row| (0..self.num_heads).map(move |head| (row, head))) {
+                let turn = angles.map(|angles| angles.of(row));
+                let (of_q, of_k) = (sizes.place(row, head, sizes.queries), sizes.place(row, head, sizes.keys));
+                widest(|| {
+                    gather(&mut turned_q, q, of_q, turn, sizes.scale());
+                    gather(&mut turned_k, k, of_k, turn, 1.0);
+                    turned_dk.fill(0.0);
+                });
+                for block in blocks(self.mask.row(row)) {
+                    let count = block.runs.len();
+                    let shape = matrix::Shape::rows(count, block.width());
+                    let narrow = matrix::Shape::rows(count, sizes.head);
+                    let wide = matrix::Shape::rows(block.width(), sizes.head);
+                    let queries = (from(&turned_q, block.first * sizes.head), narrow);
+                    let keys = (from(&turned_k, block.from * sizes.head), wide);
+                    let scores = scores.get_mut(..count * block.width()).unwrap_or_default();
+                    let slopes = slopes.get_mut(..count * block.width()).unwrap_or_default();
+                    multiply((scores, shape), Put::Replace, 1.0, queries, (keys.0, keys.1.transposed()));
+                    let at_q = of_q.0 + block.first * sizes.inner;
+                    let at_k = of_k.0 + block.from * sizes.inner;
+                    let upstream = (from(grad, at_q), matrix::Shape::apart(count, sizes.head, sizes.inner));
+                    let values = (from(v, at_k), matrix::Shape::apart(block.width(), sizes.head, sizes.inner));
+                    multiply((slopes, shape), Put::Replace, 1.0, upstream, (values.0, values.1.transposed()));
+                    widest(|| {
+                        for (number, ((scores, first, last), slopes)) in
+                            block.rows(scores).zip(slopes.chunks_exact_mut(block.width())).enumerate()
+                        {
+                            let denominator = denominators.next().copied().unwrap_or(f32::INFINITY);
+                            let at = at_q + number * sizes.inner;
+                            let own = dot(span(grad, at, sizes.head), span(mixed, at, sizes.head));
+                            lean(scores, slopes, first, last, denominator, own);
+                        }
+                    });
+                    let into_v = matrix::Shape::apart(block.width(), sizes.head, sizes.inner);
+                    multiply((from_mut(&mut dv, at_k), into_v), Put::Add, 1.0, (scores, shape.transposed()), upstream);
+                    let turned = from_mut(&mut turned_dq, block.first * sizes.head);
+                    multiply((turned, narrow), Put::Replace, 1.0, (slopes, shape), keys);
+                    let turned = from_mut(&mut turned_dk, block.from * sizes.head);
+                    multiply((turned, wide), Put::Add, 1.0, (slopes, shape.transposed()), queries);
+                }
+                widest(|| {
+                    scatter(&mut dq, of_q, &mut turned_dq, turn, sizes.scale());
+                    scatter(&mut dk, of_k, &mut turned_dk, turn, 1.0);
+                });
+            }
+            Ok([dq, dk, dv])
+        })
+    }
+}
+
+/// Makes probabilities of one row of scores: the softmax from `first` to before `last`, 0 elsewhere. Gives the logarithm of
+/// its denominator.
+#[inline(always)]
+fn normalize(scores: &mut [f32], first: usize, last: usize) -> f32 {
+    let (before, rest) = scores.split_at_mut(first);
+    let (seen, after) = rest.split_at_mut(last - first);
+    before.fill(0.0);
+    after.fill(0.0);
+    let peak = largest(seen);
+    seen.iter_mut().for_each(|score| *score = exp(*score - peak));
+    let sum = sum(seen);
+    let share = 1.0 / sum;
+    seen.iter_mut().for_each(|score| *score *= share);
+    peak + sum.ln()
+}
+
+/// Makes probabilities of one row of scores again, and of the slopes dO vᵀ the gradient of the scores.
+#[inline(always)]
+fn lean(scores: &mut [f32], slopes: &mut [f32], first: usize, last: usize, denominator: f32, own: f32) {
+    for unseen in [&mut *scores, &mut *slopes] {
+        unseen.iter_mut().take(first).for_each(|value| *value = 0.0);
+        unseen.iter_mut().skip(last).for_each(|value| *value = 0.0);
+    }
+    let seen = scores.iter_mut().zip(slopes).take(last).skip(first);
+    seen.for_each(|(score, slope)| {
+        *score = exp(*score - denominator);
+        *slope = *score * (*slope - own);
+    });
+}
+
+impl CustomOp3 for Attend {
+    fn name(&self) -> &'static str {
+        "attend"
+    }
+
+    fn cpu_fwd(
+        &self,
+        q: &CpuStorage,
+        lq: &Layout,
+        k: &CpuStorage,
+        lk: &Layout,
+        v: &CpuStorage,
+        lv: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let sizes = self.sizes(lq.dims(), lk.dims(), lv.dims())?;
+        let (mixed, denominators) = self.forward(sizes, values((q, lq))?, values((k, lk))?, values((v, lv))?)?;
+        drop(self.denominators.set(denominators));
+        Ok(given(mixed, lq.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        q: &Tensor,
+        k: &Tensor,
+        v: &Tensor,
+        mixed: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let sizes = self.sizes(q.dims(), k.dims(), v.dims())?;
+        let grad = grad.contiguous()?;
+        let [dq, dk, dv] = with_values(q, |q| {
+            with_values(k, |k| {
+                with_values(v, |v| {
+                    with_values(mixed, |mixed| with_values(&grad, |grad| self.backward(sizes, q, k, v, mixed, grad)))
+                })
+            })
+        })?;
+        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
+        Ok((tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?))
+    }
 }

@@ -1,6 +1,13 @@
-//! Cross-entropy of chosen targets.
+//! Cross-entropy of chosen targets, of logits or straight from the states that are projected to them.
 
-use candle_core::{D, Result, Tensor};
+use std::sync::Mutex;
+
+use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
+
+use super::host::{all_hosted, given, values};
+use super::linear::linear;
+use super::matrix::{self, Put, multiply};
+use super::vector::{exp, largest, sum, widest};
 
 /// Negative log-likelihoods in nats of `targets [N]` (u32) under `logits [N, V]`. Gives `[N]`.
 ///
@@ -12,4 +19,124 @@ pub fn negative_log_likelihood(logits: &Tensor, targets: &Tensor) -> Result<Tens
     let log_sum = shifted.exp()?.sum_keepdim(D::Minus1)?.log()?; // [N, 1]
     let chosen = shifted.gather(&targets.unsqueeze(1)?, 1)?; // [N, 1]
     (log_sum - chosen)?.squeeze(1)
+}
+
+/// A position that carries loss.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// The token that is right.
+    pub token: u32,
+    /// What its negative log-likelihood counts.
+    pub weight: f32,
+}
+
+/// Σ weight · negative log-likelihood in nats of `targets`, one per row of `states [N, D]`, under the logits `states · headᵀ`
+/// with `head [V, D]`. Gives a scalar. On a processor the logits are made, used and forgotten a few rows at a time.
+///
+/// # Errors
+/// Shapes do not fit, a target is outside the vocabulary, or the device fails.
+pub fn projected_loss(states: &Tensor, head: &Tensor, targets: Vec<Target>) -> Result<Tensor> {
+    if all_hosted(&[states, head]) {
+        let wanted = states.track_op() || head.track_op();
+        let operation = ProjectedLoss { targets, gradients: wanted.then(Mutex::default) };
+        states.contiguous()?.apply_op2(&head.contiguous()?, operation)
+    } else {
+        plain(states, head, &targets)
+    }
+}
+
+/// The reference.
+///
+/// # Errors
+/// As for [`projected_loss`].
+pub fn plain(states: &Tensor, head: &Tensor, targets: &[Target]) -> Result<Tensor> {
+    let tokens: Vec<u32> = targets.iter().map(|target| target.token).collect();
+    let weights: Vec<f32> = targets.iter().map(|target| target.weight).collect();
+    let tokens = Tensor::from_vec(tokens, targets.len(), states.device())?;
+    let weights = Tensor::from_vec(weights, targets.len(), states.device())?.to_dtype(states.dtype())?;
+    (negative_log_likelihood(&linear(states, head)?, &tokens)? * weights)?.sum_all()
+}
+
+/// Rows whose logits exist at the same time.
+const ROWS: usize = 128;
+
+struct ProjectedLoss {
+    targets: Vec<Target>,
+    /// Gradients by states and head of the loss, made with it: the logits would have to be made again later. Absent if
+    /// nobody will ask.
+    gradients: Option<Mutex<(Vec<f32>, Vec<f32>)>>,
+}
+
+/// Makes probabilities of one row of logits. Gives the logarithm of their denominator.
+#[inline(always)]
+fn normalize(logits: &mut [f32], factor: f32) -> f32 {
+    let peak = largest(logits);
+    logits.iter_mut().for_each(|logit| *logit = exp(*logit - peak));
+    let total = sum(logits);
+    let share = factor / total;
+    logits.iter_mut().for_each(|logit| *logit *= share);
+    peak + total.ln()
+}
+
+impl CustomOp2 for ProjectedLoss {
+    fn name(&self) -> &'static str {
+        "projected-loss"
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
+    fn cpu_fwd(&self, states: &CpuStorage, ls: &Layout, head: &CpuStorage, lh: &Layout) -> Result<(CpuStorage, Shape)> {
+        let ((rows, width), (vocabulary, _)) = (ls.shape().dims2()?, lh.shape().dims2()?);
+        let (states, head) = (values((states, ls))?, values((head, lh))?);
+        if rows != self.targets.len() || head.len() != vocabulary * width {
+            bail!("{} targets and a head {:?} do not fit {rows} states of {width}", self.targets.len(), lh.shape());
+        }
+        let whole_head = matrix::Shape::rows(vocabulary, width);
+        let mut logits = vec![0.0; rows.min(ROWS) * vocabulary];
+        let (mut of_states, mut of_head) = match &self.gradients {
+            Some(_) => (vec![0.0; states.len()], vec![0.0; head.len()]),
+            None => Default::default(),
+        };
+        let mut loss = 0.0_f64;
+        for (number, targets) in self.targets.chunks(ROWS).enumerate() {
+            let (at, count) = (number * ROWS * width, targets.len());
+            let own = (states.get(at..).unwrap_or_default(), matrix::Shape::rows(count, width));
+            let shape = matrix::Shape::rows(count, vocabulary);
+            multiply((&mut logits, shape), Put::Replace, 1.0, own, (head, whole_head.transposed()));
+            for (row, target) in logits.chunks_exact_mut(vocabulary).zip(targets) {
+                let Some(chosen) = row.get(target.token as usize).copied() else {
+                    bail!("token {} is outside a vocabulary of {vocabulary}", target.token)
+                };
+                let denominator = widest(|| normalize(row, target.weight));
+                loss += f64::from(target.weight) * f64::from(denominator - chosen);
+                if let Some(chosen) = row.get_mut(target.token as usize) {
+                    *chosen -= target.weight;
+                }
+            }
+            if self.gradients.is_some() {
+                let into = of_states.get_mut(at..).unwrap_or_default();
+                let slopes = (logits.as_slice(), shape);
+                multiply((into, own.1), Put::Replace, 1.0, slopes, (head, whole_head));
+                multiply((&mut of_head, whole_head), Put::Add, 1.0, (slopes.0, shape.transposed()), own);
+            }
+        }
+        if let Some(Ok(mut kept)) = self.gradients.as_ref().map(Mutex::lock) {
+            *kept = (of_states, of_head);
+        }
+        Ok(given(vec![loss as f32], ()))
+    }
+
+    fn bwd(
+        &self,
+        states: &Tensor,
+        head: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let Some(Ok(mut kept)) = self.gradients.as_ref().map(Mutex::lock) else { bail!("no gradient was asked for") };
+        let (mut of_states, mut of_head) = std::mem::take(&mut *kept);
+        let factor = grad.to_scalar::<f32>()?;
+        widest(|| of_states.iter_mut().chain(&mut of_head).for_each(|slope| *slope *= factor));
+        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
+        Ok((tensor(of_states, states)?, tensor(of_head, head)?))
+    }
 }

@@ -5,7 +5,11 @@
 pub mod activation;
 pub mod attention;
 pub mod cross_entropy;
+mod host;
 pub mod linear;
+pub mod mask;
+mod matrix;
 pub mod memory;
 pub mod norm;
 pub mod rope;
+mod vector;

@@ -2,6 +2,8 @@
 
 use candle_core::{D, Device, Result, Tensor};
 
+use super::host::with_values;
+
 /// Cosines and sines of every position up to a length.
 #[derive(Clone, Debug)]
 pub struct RotaryTables {
@@ -59,5 +61,64 @@ impl Rotation {
         let first = (a.broadcast_mul(&self.cos)? - b.broadcast_mul(&self.sin)?)?;
         let second = (b.broadcast_mul(&self.cos)? + a.broadcast_mul(&self.sin)?)?;
         Tensor::cat(&[first, second], D::Minus1)
+    }
+
+    /// The angles as slices, for `work`; the device is the processor.
+    pub(super) fn with_angles<R>(&self, work: impl FnOnce(AllAngles<'_>) -> Result<R>) -> Result<R> {
+        let (batch, _, length, half) = self.cos.dims4()?;
+        let stride = if batch == 1 { 0 } else { length * half };
+        with_values(&self.cos, |cos| with_values(&self.sin, |sin| work(AllAngles { cos, sin, stride, half })))
+    }
+}
+
+/// Cosines and sines of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct AllAngles<'a> {
+    cos: &'a [f32],
+    sin: &'a [f32],
+    stride: usize,
+    half: usize,
+}
+
+impl<'a> AllAngles<'a> {
+    /// Those of one row of the batch.
+    pub(super) fn of(&self, row: usize) -> Angles<'a> {
+        let start = row * self.stride;
+        let from = |all: &'a [f32]| all.get(start..).unwrap_or_default();
+        Angles { cos: from(self.cos), sin: from(self.sin), half: self.half }
+    }
+}
+
+/// Cosines and sines of one row of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Angles<'a> {
+    cos: &'a [f32],
+    sin: &'a [f32],
+    half: usize,
+}
+
+impl Angles<'_> {
+    /// Turns one vector of a head at `position`.
+    #[inline(always)]
+    pub(super) fn rotate(&self, vector: &mut [f32], position: usize) {
+        self.turn(vector, position, |a, b, cos, sin| (a * cos - b * sin, b * cos + a * sin));
+    }
+
+    /// Turns it back.
+    #[inline(always)]
+    pub(super) fn rotate_back(&self, vector: &mut [f32], position: usize) {
+        self.turn(vector, position, |a, b, cos, sin| (a * cos + b * sin, b * cos - a * sin));
+    }
+
+    #[inline(always)]
+    fn turn(&self, vector: &mut [f32], position: usize, by: impl Fn(f32, f32, f32, f32) -> (f32, f32)) {
+        let at = position * self.half;
+        let from = |all: &'_ [f32]| at.min(all.len())..(at + self.half).min(all.len());
+        let (cos, sin) =
+            (self.cos.get(from(self.cos)).unwrap_or_default(), self.sin.get(from(self.sin)).unwrap_or_default());
+        let (first, second) = vector.split_at_mut(self.half.min(vector.len()));
+        for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+            (*a, *b) = by(*a, *b, *cos, *sin);
+        }
     }
 }

@@ -9,13 +9,13 @@ use super::parameters::Parameters;
 use crate::core::ModelSpec;
 use crate::kernel::attention::{attend, logits, softmax};
 use crate::kernel::linear::linear;
+use crate::kernel::mask::Mask;
 use crate::kernel::rope::Rotation;
 
 /// One attention module.
 #[derive(Clone, Debug)]
 pub struct Attention {
     num_heads: usize,
-    head_dim: usize,
     q_proj: Tensor, // [H·K, D]
     k_proj: Tensor, // [H·K, D]
     v_proj: Tensor, // [H·K, D]
@@ -34,7 +34,6 @@ impl Attention {
         };
         Ok(Self {
             num_heads: spec.num_heads,
-            head_dim: spec.head_dim,
             q_proj: weight("q_proj", [inner, spec.d_model], deviations.weight)?,
             k_proj: weight("k_proj", [inner, spec.d_model], deviations.weight)?,
             v_proj: weight("v_proj", [inner, spec.d_model], deviations.weight)?,
@@ -42,47 +41,25 @@ impl Attention {
         })
     }
 
-    fn heads(&self, x: &Tensor) -> Result<Tensor> {
-        let (batch, length, _) = x.dims3()?;
-        x.reshape((batch, length, self.num_heads, self.head_dim))?.transpose(1, 2)?.contiguous() // [B, H, T, K]
-    }
-
-    /// Queries of `x` and keys of `memory`, turned if there is a rotation.
-    fn queries_and_keys(&self, x: &Tensor, memory: &Tensor, rotation: Option<&Rotation>) -> Result<(Tensor, Tensor)> {
-        let q = self.heads(&linear(x, &self.q_proj)?)?; // [B, H, T, K]
-        let k = self.heads(&linear(memory, &self.k_proj)?)?; // [B, H, S, K]
-        match rotation {
-            Some(rotation) => Ok((rotation.apply(&q)?, rotation.apply(&k)?)),
-            None => Ok((q, k)),
-        }
-    }
-
     /// `x [B, T, D]` looks at `memory [B, S, D]` through `mask`; with a rotation for self-attention, without for cross.
     ///
     /// # Errors
     /// Shapes do not fit, or the device fails.
-    pub fn forward(&self, x: &Tensor, memory: &Tensor, mask: &Tensor, rotation: Option<&Rotation>) -> Result<Tensor> {
-        let (q, k) = self.queries_and_keys(x, memory, rotation)?;
-        let v = self.heads(&linear(memory, &self.v_proj)?)?; // [B, H, S, K]
-        let (batch, length, _) = x.dims3()?;
-        let y = attend(&q, &k, &v, mask)?.transpose(1, 2)?; // [B, T, H, K]
-        linear(&y.reshape((batch, length, self.num_heads * self.head_dim))?, &self.o_proj) // [B, T, D]
+    pub fn forward(&self, x: &Tensor, memory: &Tensor, mask: &Mask, rotation: Option<&Rotation>) -> Result<Tensor> {
+        let q = linear(x, &self.q_proj)?; // [B, T, H·K]
+        let k = linear(memory, &self.k_proj)?; // [B, S, H·K]
+        let v = linear(memory, &self.v_proj)?; // [B, S, H·K]
+        linear(&attend(&q, &k, &v, self.num_heads, mask, rotation)?, &self.o_proj) // [B, T, D]
     }
 
     /// What `forward` of the same arguments looks through: its logits before the mask and its probabilities.
     ///
     /// # Errors
     /// As [`Attention::forward`].
-    pub fn matrices(
-        &self,
-        x: &Tensor,
-        memory: &Tensor,
-        mask: &Tensor,
-        rotation: Option<&Rotation>,
-    ) -> Result<Matrices> {
-        let (q, k) = self.queries_and_keys(x, memory, rotation)?;
-        let logits = logits(&q, &k)?;
-        let probabilities = softmax(&logits.broadcast_add(mask)?)?;
+    pub fn matrices(&self, x: &Tensor, memory: &Tensor, mask: &Mask, rotation: Option<&Rotation>) -> Result<Matrices> {
+        let (q, k) = (linear(x, &self.q_proj)?, linear(memory, &self.k_proj)?);
+        let logits = logits(&q, &k, self.num_heads, rotation)?;
+        let probabilities = softmax(&logits.broadcast_add(&mask.additive()?)?)?;
         Ok(Matrices { logits, probabilities })
     }
 
@@ -91,7 +68,6 @@ impl Attention {
     pub fn detach(&self) -> Self {
         Self {
             num_heads: self.num_heads,
-            head_dim: self.head_dim,
             q_proj: self.q_proj.detach(),
             k_proj: self.k_proj.detach(),
             v_proj: self.v_proj.detach(),

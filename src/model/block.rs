@@ -9,6 +9,7 @@ use super::parameters::Parameters;
 use crate::core::ModelSpec;
 use crate::kernel::activation::swiglu;
 use crate::kernel::linear::linear;
+use crate::kernel::mask::Mask;
 use crate::kernel::norm::rms_norm;
 use crate::kernel::rope::Rotation;
 
@@ -75,8 +76,8 @@ impl Mlp {
 pub struct Memory<'a> {
     /// Encoder output `[B, S, D]`.
     pub states: &'a Tensor,
-    /// Who sees it `[B or 1, 1, T, S]`.
-    pub mask: &'a Tensor,
+    /// Who sees it.
+    pub mask: &'a Mask,
 }
 
 /// One block.
@@ -116,7 +117,7 @@ impl Block {
     pub fn forward(
         &self,
         x: &Tensor,
-        mask: &Tensor,
+        mask: &Mask,
         rotation: &Rotation,
         memory: Option<Memory<'_>>,
         mut watch: Option<&mut StackCapture>,
@@ -179,7 +180,7 @@ impl Stack {
     pub fn forward(
         &self,
         mut x: Tensor,
-        mask: &Tensor,
+        mask: &Mask,
         rotation: &Rotation,
         memory: Option<Memory<'_>>,
         mut watch: Option<&mut StackCapture>,

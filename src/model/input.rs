@@ -3,6 +3,7 @@
 use candle_core::{Device, Result, Tensor};
 
 use super::mask::{Segments, causal, full};
+use crate::kernel::mask::Mask;
 use crate::objective::{Batch, Side};
 
 /// One side of a batch.
@@ -12,8 +13,8 @@ pub struct SideInput {
     pub tokens: Tensor,
     /// Positions `[B, T]`, u32.
     pub positions: Tensor,
-    /// Self-attention mask `[B or 1, 1, T, T]`.
-    pub mask: Tensor,
+    /// Self-attention mask, T queries and keys.
+    pub mask: Mask,
 }
 
 /// All that a forward pass needs.
@@ -21,15 +22,15 @@ pub struct SideInput {
 pub struct ModelInput {
     /// Decoder side.
     pub decoder: SideInput,
-    /// Encoder side and the cross-attention mask `[B or 1, 1, T, S]`.
-    pub encoder: Option<(SideInput, Tensor)>,
+    /// Encoder side and the cross-attention mask, T queries and S keys.
+    pub encoder: Option<(SideInput, Mask)>,
 }
 
 const fn segments(side: &Side) -> Segments<'_> {
     Segments { length: side.length, ids: side.segments.as_slice() }
 }
 
-fn side(side: &Side, rows: usize, mask: Tensor, device: &Device) -> Result<SideInput> {
+fn side(side: &Side, rows: usize, mask: Mask, device: &Device) -> Result<SideInput> {
     let tensor = |values: &[u32]| Tensor::from_slice(values, (rows, side.length), device);
     Ok(SideInput { tokens: tensor(&side.tokens)?, positions: tensor(&side.positions)?, mask })
 }

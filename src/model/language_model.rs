@@ -9,6 +9,7 @@ use super::initial::Deviations;
 use super::input::{ModelInput, SideInput};
 use super::parameters::Parameters;
 use crate::core::{Architecture, ModelSpec};
+use crate::kernel::cross_entropy::{Target, projected_loss};
 use crate::kernel::linear::linear;
 use crate::kernel::rope::RotaryTables;
 
@@ -82,6 +83,14 @@ impl LanguageModel {
         let rotation = self.tables.at(&input.decoder.positions)?;
         let memory = memory.as_ref().map(|(states, mask)| Memory { states, mask });
         self.decoder.forward(self.embed(&input.decoder)?, &input.decoder.mask, &rotation, memory, watch_decoder)
+    }
+
+    /// Σ weight · negative log-likelihood of `targets` under the logits of `states [N, D]`, nats; a scalar.
+    ///
+    /// # Errors
+    /// A target is outside the vocabulary, shapes do not fit, or the device fails.
+    pub fn loss(&self, states: &Tensor, targets: Vec<Target>) -> Result<Tensor> {
+        projected_loss(states, &self.head, targets)
     }
 
     /// Logits of `states [.., D]`: `[.., V]`.

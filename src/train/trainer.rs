@@ -5,7 +5,7 @@ use candle_core::{D, DType, Device as TensorDevice, Tensor};
 
 use super::TrainError;
 use crate::core::{Device, RunSpec};
-use crate::kernel::cross_entropy::negative_log_likelihood;
+use crate::kernel::cross_entropy::{Target, negative_log_likelihood};
 use crate::model::{Capture, LanguageModel, ModelInput, Parameters};
 use crate::objective::Batch;
 use crate::optim::{AdamW, Gradients, learning_rate};
@@ -145,31 +145,24 @@ impl Trainer {
         }
     }
 
-    /// Weighted sum of negative log-likelihoods over a batch, nats; a scalar. Only positions that carry loss are
-    /// projected to the vocabulary.
+    /// Weighted sum of negative log-likelihoods over a batch, nats; a scalar.
     fn summed_loss(&self, model: &LanguageModel, batch: &Batch) -> Result<Tensor, TrainError> {
-        let (nll, weights) = self.token_losses(model, batch)?;
-        Ok((nll * weights)?.sum_all()?)
+        let (states, targets) = self.predictions(model, batch)?;
+        Ok(model.loss(&states, targets)?)
     }
 
-    fn token_losses(&self, model: &LanguageModel, batch: &Batch) -> Result<(Tensor, Tensor), TrainError> {
-        let (logits, targets, weights) = self.predictions(model, batch)?;
-        Ok((negative_log_likelihood(&logits, &targets)?, weights))
-    }
-
-    /// Logits `[N, V]`, targets `[N]` and weights `[N]` of the N positions that carry loss, row by row.
-    fn predictions(&self, model: &LanguageModel, batch: &Batch) -> Result<(Tensor, Tensor, Tensor), TrainError> {
+    /// States `[N, D]` and targets of the N positions that carry loss, row by row: only they are projected to the vocabulary.
+    fn predictions(&self, model: &LanguageModel, batch: &Batch) -> Result<(Tensor, Vec<Target>), TrainError> {
         let states = model.states(&ModelInput::new(batch, &self.device)?)?; // [B, T, D]
         let flat = states.flatten(0, 1)?; // [B·T, D]
-        let (mut places, mut targets, mut weights) = (Vec::new(), Vec::new(), Vec::new());
-        for (place, (target, weight)) in batch.targets.iter().zip(&batch.loss_weights).enumerate() {
+        let (mut places, mut targets) = (Vec::new(), Vec::new());
+        for (place, (token, weight)) in batch.targets.iter().zip(&batch.loss_weights).enumerate() {
             if *weight != 0.0 {
                 places.push(
                     u32::try_from(place)
                         .map_err(|_| TrainError::Spec("batch of more than 2^32 positions".to_owned()))?,
                 );
-                targets.push(*target);
-                weights.push(*weight);
+                targets.push(Target { token: *token, weight: *weight });
             }
         }
         if places.is_empty() {
@@ -181,8 +174,7 @@ impl Trainer {
         } else {
             flat.index_select(&Tensor::from_vec(places, count, &self.device)?, 0)? // [N, D]
         };
-        let targets = Tensor::from_vec(targets, count, &self.device)?;
-        Ok((model.project(&chosen)?, targets, Tensor::from_vec(weights, count, &self.device)?))
+        Ok((chosen, targets))
     }
 
     /// Negative log-likelihood summed over the weighted targets of a batch, nats, without a graph.
@@ -207,7 +199,10 @@ impl Trainer {
     /// # Errors
     /// A number is out of range, or the device fails.
     pub fn token_scores(&self, batch: &Batch, others: &[(u32, u32)]) -> Result<Vec<TokenScore>, TrainError> {
-        let (mut logits, mut targets, _) = self.predictions(&self.scorer, batch)?; // [N, V], [N]
+        let (states, targets) = self.predictions(&self.scorer, batch)?; // [N, D]
+        let mut logits = self.scorer.project(&states)?; // [N, V]
+        let tokens: Vec<u32> = targets.iter().map(|target| target.token).collect();
+        let mut targets = Tensor::from_vec(tokens, targets.len(), &self.device)?; // [N]
         if !others.is_empty() {
             let (places, tokens): (Vec<u32>, Vec<u32>) = others.iter().copied().unzip();
             let places = Tensor::from_vec(places, others.len(), &self.device)?;

@@ -1,0 +1,96 @@
+//! Products of strided matrices through the gemm crate, on the calling thread alone: runs split their batch over threads,
+//! not their products. Its kernels are chosen for the processor at run time.
+
+use gemm::Parallelism;
+
+/// `rows × columns` numbers inside a slice.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    /// Distance of one row from the next.
+    pub(super) row_stride: usize,
+    /// Distance of one column from the next.
+    pub(super) column_stride: usize,
+}
+
+impl Shape {
+    /// Row after row.
+    pub(super) const fn rows(rows: usize, columns: usize) -> Self {
+        Self { rows, columns, row_stride: columns, column_stride: 1 }
+    }
+
+    /// Rows that lie `stride` apart.
+    pub(super) const fn apart(rows: usize, columns: usize, stride: usize) -> Self {
+        Self { rows, columns, row_stride: stride, column_stride: 1 }
+    }
+
+    /// The same numbers with rows and columns exchanged.
+    pub(super) const fn transposed(self) -> Self {
+        Self { rows: self.columns, columns: self.rows, row_stride: self.column_stride, column_stride: self.row_stride }
+    }
+
+    /// Numbers that a slice must hold.
+    const fn reach(self) -> usize {
+        if self.rows == 0 || self.columns == 0 {
+            0
+        } else {
+            (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride + 1
+        }
+    }
+}
+
+/// A matrix that is read.
+pub(super) type Read<'a> = (&'a [f32], Shape);
+
+/// What becomes of the numbers that are already there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    /// They are replaced.
+    Replace,
+    /// The product is added to them.
+    Add,
+}
+
+/// `target = factor · a · b`, or added to it.
+///
+/// # Panics
+/// The shapes do not fit each other or their slices: a mistake in this crate.
+pub(super) fn multiply((target, into): (&mut [f32], Shape), how: Put, factor: f32, a: Read<'_>, b: Read<'_>) {
+    assert!(a.1.columns == b.1.rows && into.rows == a.1.rows && into.columns == b.1.columns, "shapes of a product");
+    assert!(
+        target.len() >= into.reach() && a.0.len() >= a.1.reach() && b.0.len() >= b.1.reach(),
+        "a matrix reaches beyond its slice"
+    );
+    if into.rows == 0 || into.columns == 0 {
+        return;
+    }
+    let add = how == Put::Add;
+    #[expect(unsafe_code, reason = "gemm takes pointers; the slices were checked to hold every number it touches")]
+    #[expect(clippy::cast_possible_wrap, reason = "slices are shorter than isize::MAX")]
+    // SAFETY: all three matrices lie inside their slices (asserted above), `target` is borrowed mutably and so apart from
+    // the others, and with `read_dst` false its numbers are only written.
+    unsafe {
+        gemm::gemm(
+            into.rows,
+            into.columns,
+            a.1.columns,
+            target.as_mut_ptr(),
+            into.column_stride as isize,
+            into.row_stride as isize,
+            add,
+            a.0.as_ptr(),
+            a.1.column_stride as isize,
+            a.1.row_stride as isize,
+            b.0.as_ptr(),
+            b.1.column_stride as isize,
+            b.1.row_stride as isize,
+            1.0,
+            factor,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
