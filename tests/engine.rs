@@ -79,7 +79,7 @@ impl Stage {
 }
 
 impl Launcher for Stage {
-    fn launch(&mut self, run: &RunFolder, _threads: usize) -> Result<Launched, LaunchError> {
+    fn launch(&mut self, run: &RunFolder) -> Result<Launched, LaunchError> {
         if *self.broken.lock().unwrap() {
             let source = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(LaunchError::Start { program: "trilab".into(), source });

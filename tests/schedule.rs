@@ -489,7 +489,7 @@ fn a_run_that_only_dies_is_given_up_with_its_last_words() {
 }
 
 #[test]
-fn a_worker_gets_its_own_session_output_and_threads() {
+fn a_worker_gets_its_own_session_and_output() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("program");
     let script = "#!/bin/sh\necho \"args $*\"\necho \"cwd $(pwd)\"\necho \"threads $RAYON_NUM_THREADS\"\n\
@@ -505,7 +505,7 @@ fn a_worker_gets_its_own_session_output_and_threads() {
     // Niceness adds up: whoever runs the tests may be nice already.
     let nice = (rustix::process::nice(0).unwrap() + 5).min(19);
     for number in 1..=2 {
-        let launched = launcher.launch(&run, 7).unwrap();
+        let launched = launcher.launch(&run).unwrap();
         assert_eq!(launched.attempt, number);
         let mut process = launched.process.unwrap();
         let pid = process.id();
@@ -513,10 +513,10 @@ fn a_worker_gets_its_own_session_output_and_threads() {
         let output = fs::read_to_string(run.output_log(number)).unwrap();
         let dir = run.path().display();
         let expected =
-            format!("args worker {dir}\ncwd {dir}\nthreads 7\nnice {nice}\nsession {pid} {pid}\neof\noops\n");
+            format!("args worker {dir}\ncwd {dir}\nthreads 1\nnice {nice}\nsession {pid} {pid}\neof\noops\n");
         assert_eq!(output, expected);
     }
     let mut missing = LocalLauncher::new(folder.path().join("gone"), 0);
-    let error = missing.launch(&run, 1).unwrap_err().to_string();
+    let error = missing.launch(&run).unwrap_err().to_string();
     assert!(error.contains("gone as a worker") && error.contains("still installed"), "{error}");
 }

@@ -9,14 +9,14 @@ use super::output::{print, print_json};
 use crate::core::Architecture;
 use crate::kernel::memory::retain_heap;
 use crate::train::bench::{Meter, Preset, bench};
-use crate::worker::with_threads;
+use crate::worker::without_pools;
 
 pub(super) fn run(command: &BenchCommand) -> Result<()> {
     let BenchCommand::Train { arch, preset, threads, seconds, seed, json } = *command;
     if threads == 0 || !seconds.is_finite() || seconds < 0.0 {
         bail!("--threads must be at least 1 and --seconds a length of time");
     }
-    with_threads(threads)?;
+    without_pools()?;
     retain_heap();
     let architecture = match arch {
         Layout::Cd => Architecture::CausalDecoder,

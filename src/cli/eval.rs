@@ -20,7 +20,7 @@ use crate::report::eval::{Row, table};
 use crate::runlog::{EvalHeader, EvalLog, EvalRow, RunFolder};
 use crate::train::{ModelScorer, Trainer, checkpoint, forms};
 use crate::wire::{Request, connect};
-use crate::worker::with_threads;
+use crate::worker::without_pools;
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -57,7 +57,7 @@ struct Grouped<T> {
 pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
     let folder = folder(lab, &command.run)?;
     let spec = folder.spec()?;
-    with_threads(spec.execution.threads)?;
+    without_pools()?;
     retain_heap();
     let sources = sources(&spec, &command.tasks)?;
     let Gathered { suite, notices } = gather(&sources).map_err(|error| anyhow::anyhow!("could not {error}"))?;

@@ -2,6 +2,8 @@
 //! Promises: illegal cells are refused by `core::legal`; every row is filled to its length.
 //! Must not know: how one objective lays out its rows.
 
+use std::ops::Range;
+
 use rand::Rng;
 
 use super::{full_lm, prefix_lm, span_corruption};
@@ -25,6 +27,12 @@ pub struct Side {
 impl Side {
     pub(super) fn with_length(length: usize) -> Self {
         Self { length, ..Self::default() }
+    }
+
+    fn rows(&self, rows: &Range<usize>) -> Self {
+        let part = |all: &[u32]| part(all, self.length, rows);
+        let (tokens, positions, segments) = (part(&self.tokens), part(&self.positions), part(&self.segments));
+        Self { length: self.length, tokens, positions, segments }
     }
 
     /// Appends `tokens` as segment `segment`, with positions from 0.
@@ -74,11 +82,34 @@ impl Batch {
         self.prefix_lengths.push(prefix_length as u32);
     }
 
+    /// Its rows in at most `count` batches of consecutive ones, as equal as can be; parts that carry no loss are left out.
+    #[must_use]
+    pub fn split(&self, count: usize) -> Vec<Self> {
+        let count = count.clamp(1, self.rows.max(1));
+        let parts = (0..count).map(|place| {
+            let rows = self.rows * place / count..self.rows * (place + 1) / count;
+            Self {
+                rows: rows.len(),
+                decoder: self.decoder.rows(&rows),
+                encoder: self.encoder.as_ref().map(|side| side.rows(&rows)),
+                targets: part(&self.targets, self.decoder.length, &rows),
+                loss_weights: part(&self.loss_weights, self.decoder.length, &rows),
+                prefix_lengths: part(&self.prefix_lengths, 1, &rows),
+            }
+        });
+        parts.filter(|part| part.loss_weights.iter().any(|weight| *weight != 0.0)).collect()
+    }
+
     /// Sum of the loss weights.
     #[must_use]
     pub fn weight(&self) -> f64 {
         self.loss_weights.iter().map(|weight| f64::from(*weight)).sum()
     }
+}
+
+/// Rows `rows` of a matrix of `length` columns.
+fn part<T: Copy>(all: &[T], length: usize, rows: &Range<usize>) -> Vec<T> {
+    all.iter().skip(rows.start * length).take(rows.len() * length).copied().collect()
 }
 
 /// Right shift: what is read before each token of `stream` is predicted.

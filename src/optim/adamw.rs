@@ -7,6 +7,8 @@ use candle_core::{Result, Tensor, Var};
 
 use super::gradient::Gradients;
 use crate::core::OptimizerSpec;
+use crate::kernel::threads::each;
+use crate::kernel::update::{AdamWStep, adamw};
 
 /// The optimizer and its state.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ impl AdamW {
         self.step
     }
 
-    /// One update in place. Matrices decay, vectors (norm gains) do not.
+    /// One update in place, on as many threads as asked for. Matrices decay, vectors (norm gains) do not.
     ///
     /// # Errors
     /// The device fails.
@@ -56,23 +58,20 @@ impl AdamW {
         parameters: impl Iterator<Item = (&'a str, &'a Var)>,
         gradients: &Gradients,
         learning_rate: f64,
+        threads: usize,
     ) -> Result<()> {
         self.step += 1;
         let power = i32::try_from(self.step).unwrap_or(i32::MAX);
-        let first_correction = 1.0 / (1.0 - self.spec.beta1.powi(power));
-        let second_correction = 1.0 / (1.0 - self.spec.beta2.powi(power));
-        for ((moments, (_, variable)), gradient) in self.moments.iter_mut().zip(parameters).zip(gradients.tensors()) {
-            let decay = if variable.rank() >= 2 { learning_rate * self.spec.weight_decay } else { 0.0 };
-            let first = ((&moments.first * self.spec.beta1)? + (gradient * (1.0 - self.spec.beta1))?)?;
-            let second = ((&moments.second * self.spec.beta2)? + (gradient.sqr()? * (1.0 - self.spec.beta2))?)?;
-            let root = ((&second * second_correction)?.sqrt()? + self.spec.epsilon)?;
-            let update = ((&first * (learning_rate * first_correction))? / root)?;
-            let value = ((variable.as_tensor().detach() * (1.0 - decay))? - update)?;
-            variable.set(&value)?;
-            moments.first = first.detach();
-            moments.second = second.detach();
-        }
-        Ok(())
+        let OptimizerSpec { beta1, beta2, epsilon, weight_decay, .. } = self.spec;
+        let rate = learning_rate / (1.0 - beta1.powi(power));
+        let second_correction = 1.0 / (1.0 - beta2.powi(power));
+        let jobs = self.moments.iter_mut().zip(parameters).zip(gradients.tensors()).collect();
+        let size = |((_, (_, variable)), _): &((_, (_, &Var)), _)| variable.elem_count();
+        each(jobs, threads, size, |((moments, (_, variable)), gradient): ((&mut Moments, (&str, &Var)), &Tensor)| {
+            let decay = if variable.rank() >= 2 { learning_rate * weight_decay } else { 0.0 };
+            let step = AdamWStep { beta1, beta2, rate, second_correction, epsilon, keep: 1.0 - decay };
+            adamw(variable, &mut moments.first, &mut moments.second, gradient, step)
+        })
     }
 
     /// The moments by name (`NAME.first`, `NAME.second`), for a checkpoint.
@@ -134,7 +133,7 @@ mod tests {
             let loss = ((variable.as_tensor() - &goal).unwrap().sqr().unwrap() * 0.5).unwrap().sum_all().unwrap();
             let mut store = loss.backward().unwrap();
             let gradients = Gradients::collect(&mut store, parameters()).unwrap();
-            optimizer.update(parameters(), &gradients, 0.1).unwrap();
+            optimizer.update(parameters(), &gradients, 0.1, 1).unwrap();
             for i in 0..2 {
                 let g = w[i] - 1.0;
                 m[i] = 0.9 * m[i] + 0.1 * g;

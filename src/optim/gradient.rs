@@ -1,7 +1,9 @@
 //! The gradient of all parameters, in their order: collected, accumulated, measured, clipped.
 
 use candle_core::backprop::GradStore;
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{Result, Tensor, Var};
+
+use crate::kernel::update::{added, scaled, sum_of_squares};
 
 /// A gradient could not be formed.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +40,7 @@ impl Gradients {
     /// # Errors
     /// Shapes differ, or the device fails.
     pub fn accumulate(self, other: &Self) -> Result<Self> {
-        Ok(Self(self.0.iter().zip(&other.0).map(|(a, b)| a + b).collect::<Result<_>>()?))
+        Ok(Self(self.0.into_iter().zip(&other.0).map(|(a, b)| added(a, b)).collect::<Result<_>>()?))
     }
 
     /// Global L2 norm over all parameters.
@@ -46,8 +48,7 @@ impl Gradients {
     /// # Errors
     /// The device fails.
     pub fn norm(&self) -> Result<f64> {
-        let squares = self.0.iter().map(|gradient| gradient.sqr()?.sum_all()).collect::<Result<Vec<_>>>()?;
-        let total = Tensor::stack(&squares, 0)?.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
+        let total: f64 = self.0.iter().map(sum_of_squares).sum::<Result<f64>>()?;
         Ok(total.sqrt())
     }
 
@@ -61,7 +62,7 @@ impl Gradients {
             return Ok(self);
         }
         let scale = limit / (norm + 1e-6);
-        Ok(Self(self.0.iter().map(|gradient| gradient * scale).collect::<Result<_>>()?))
+        Ok(Self(self.0.into_iter().map(|gradient| scaled(gradient, scale)).collect::<Result<_>>()?))
     }
 
     /// The tensors, in the parameters' order.

@@ -39,11 +39,11 @@ pub struct Launched {
 
 /// Something that can start workers; a test scripts one.
 pub trait Launcher: Send {
-    /// Start a worker of `run` with `threads` threads.
+    /// Start a worker of `run`.
     ///
     /// # Errors
     /// It could not be started; the run is as before, apart from an attempt without a log.
-    fn launch(&mut self, run: &RunFolder, threads: usize) -> Result<Launched, LaunchError>;
+    fn launch(&mut self, run: &RunFolder) -> Result<Launched, LaunchError>;
 }
 
 /// Which file a path meant when the server started.
@@ -78,7 +78,7 @@ fn identity(path: &Path) -> Identity {
 }
 
 impl Launcher for LocalLauncher {
-    fn launch(&mut self, run: &RunFolder, threads: usize) -> Result<Launched, LaunchError> {
+    fn launch(&mut self, run: &RunFolder) -> Result<Launched, LaunchError> {
         let program = self.image();
         let failed = |source| LaunchError::Start { program: program.clone(), source };
         let folder = std::path::absolute(run.path()).map_err(failed)?;
@@ -90,7 +90,7 @@ impl Launcher for LocalLauncher {
             .arg("worker")
             .arg(&folder)
             .current_dir(&folder)
-            .env("RAYON_NUM_THREADS", threads.to_string())
+            .env("RAYON_NUM_THREADS", "1") // what the worker wants; it would start itself again without
             .stdin(Stdio::null())
             .stdout(output.try_clone().map_err(failed)?)
             .stderr(output);

@@ -219,9 +219,8 @@ impl Engine {
         self.save_ledger()?;
         let Some(record) = self.runs.get_mut(run) else { return Ok(()) };
         record.wish = Control::Run;
-        let threads = record.spec.execution.threads;
         let launched = match folder.write_control(Control::Run) {
-            Ok(()) => self.launcher.launch(&folder, threads).map_err(|error| error.to_string()),
+            Ok(()) => self.launcher.launch(&folder).map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         let launched = match launched {

@@ -6,6 +6,7 @@ use candle_core::{D, DType, Device as TensorDevice, Tensor};
 use super::TrainError;
 use crate::core::{Device, RunSpec};
 use crate::kernel::cross_entropy::{Target, negative_log_likelihood};
+use crate::kernel::threads::map;
 use crate::model::{Capture, LanguageModel, ModelInput, Parameters};
 use crate::objective::Batch;
 use crate::optim::{AdamW, Gradients, learning_rate};
@@ -112,22 +113,38 @@ impl Trainer {
         let mut loss = 0.0;
         let mut sum: Option<Gradients> = None;
         for batch in micro_batches {
-            let part = (self.summed_loss(&self.model, batch)? * (1.0 / total_weight))?;
-            loss += f64::from(part.to_dtype(DType::F32)?.to_scalar::<f32>()?);
-            let gradients = Gradients::collect(&mut part.backward()?, self.parameters.iter())?;
-            sum = Some(match sum {
-                None => gradients,
-                Some(sum) => sum.accumulate(&gradients)?,
-            });
+            let parts = map(batch.split(self.threads()), |part| self.slope(&part, total_weight))?;
+            for (part_loss, gradients) in parts {
+                loss += part_loss;
+                sum = Some(match sum {
+                    None => gradients,
+                    Some(sum) => sum.accumulate(&gradients)?,
+                });
+            }
         }
-        let gradients = sum.ok_or_else(|| TrainError::Spec("a step needs at least one micro-batch".to_owned()))?;
+        let gradients = sum.ok_or_else(|| TrainError::Spec("a batch carries no loss".to_owned()))?;
         let grad_norm = gradients.norm()?;
         self.check_finite(loss, grad_norm)?;
         let step = self.optimizer.step() + 1;
         let learning_rate = learning_rate(&self.spec.optimizer, step, self.spec.training.steps);
         let clipped = gradients.clip(grad_norm, self.spec.optimizer.grad_clip_norm)?;
-        self.optimizer.update(self.parameters.iter(), &clipped, learning_rate)?;
+        self.optimizer.update(self.parameters.iter(), &clipped, learning_rate, self.spec.execution.threads)?;
         Ok(StepReport { loss, grad_norm, learning_rate })
+    }
+
+    /// Loss and gradient of a batch as its share of a step of `total_weight`.
+    fn slope(&self, batch: &Batch, total_weight: f64) -> Result<(f64, Gradients), TrainError> {
+        let loss = (self.summed_loss(&self.model, batch)? * (1.0 / total_weight))?;
+        let gradients = Gradients::collect(&mut loss.backward()?, self.parameters.iter())?;
+        Ok((f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?), gradients))
+    }
+
+    /// Threads that share a batch: a GPU takes it whole.
+    const fn threads(&self) -> usize {
+        match self.spec.execution.device {
+            Device::Cpu => self.spec.execution.threads,
+            Device::Cuda | Device::Metal => 1,
+        }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "vocabularies are far below 2^52")]
@@ -182,7 +199,10 @@ impl Trainer {
     /// # Errors
     /// The device fails.
     pub fn score(&self, batch: &Batch) -> Result<f64, TrainError> {
-        Ok(f64::from(self.summed_loss(&self.scorer, batch)?.to_dtype(DType::F32)?.to_scalar::<f32>()?))
+        let value = |part: Batch| -> Result<f64, TrainError> {
+            Ok(f64::from(self.summed_loss(&self.scorer, &part)?.to_dtype(DType::F32)?.to_scalar::<f32>()?))
+        };
+        Ok(map(batch.split(self.threads()), value)?.into_iter().sum())
     }
 
     /// What the model looks through while it reads a batch, without a graph.

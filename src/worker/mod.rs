@@ -38,7 +38,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 pub fn work(folder: &Path) -> Result<Outcome> {
     let folder = RunFolder::open(folder)?;
     let spec = folder.spec()?;
-    with_threads(spec.execution.threads)?;
+    without_pools()?;
     let _lock = lock(&folder)?;
     let wishes = Wishes::new(folder.control_source()).context("could not listen to signals")?;
     let attempt = folder.new_attempt()?;
@@ -123,18 +123,18 @@ fn started(spec: &RunSpec, attempt: u32) -> RunEvent {
     }
 }
 
-/// Makes sure that the thread pools of this process have `threads` threads: they read an environment variable before
-/// anyone can tell them, so a process without it starts itself again with it, in the same process id.
+/// Makes sure that the thread pools inside candle have one thread: a run shares its batches out over threads of its own, and
+/// the pools would spin beside them. They read an environment variable before anyone can tell them, so a process without
+/// it starts itself again with it, in the same process id.
 ///
 /// # Errors
 /// The program cannot be started again.
-pub fn with_threads(threads: usize) -> Result<()> {
-    let wanted = threads.to_string();
-    if std::env::var_os(THREADS_VARIABLE).as_deref() == Some(OsStr::new(&wanted)) {
+pub fn without_pools() -> Result<()> {
+    if std::env::var_os(THREADS_VARIABLE).as_deref() == Some(OsStr::new("1")) {
         return Ok(());
     }
     let program = std::env::current_exe().context("could not find this program")?;
-    let error = Command::new(&program).args(std::env::args_os().skip(1)).env(THREADS_VARIABLE, wanted).exec();
+    let error = Command::new(&program).args(std::env::args_os().skip(1)).env(THREADS_VARIABLE, "1").exec();
     Err(error).with_context(|| format!("could not start {} again", program.display()))
 }
 
