@@ -192,7 +192,8 @@ fn check_kernel(name: &str, shapes: &[&[usize]], f: &dyn Fn(&[Tensor]) -> Tensor
 #[test]
 fn kernels_have_the_gradients_of_their_values() {
     check_kernel("linear", &[&[2, 3, 4], &[5, 4]], &|x| linear::linear(&x[0], &x[1]).unwrap());
-    check_kernel("swiglu", &[&[3, 4], &[3, 4]], &|x| activation::swiglu(&x[0], &x[1]).unwrap());
+    check_kernel("swiglu", &[&[3, 4], &[3, 4], &[2, 4]], &|x| activation::plain(&x[0], &x[1], &x[2]).unwrap());
+    check_kernel("add_linear", &[&[2, 5], &[2, 4], &[5, 4]], &|x| linear::add_linear(&x[0], &x[1], &x[2]).unwrap());
     check_kernel("rms_norm", &[&[2, 3, 4], &[4]], &|x| norm::rms_norm(&x[0], &x[1], 1e-6).unwrap());
     check_kernel("softmax", &[&[3, 5]], &|x| attention::softmax(&x[0]).unwrap());
     let mask = Mask::new(vec![(0, 1), (0, 2), (1, 3)], 3, 3, &Device::Cpu).unwrap();
@@ -240,14 +241,23 @@ fn check_fused(
 
 #[test]
 fn fused_kernels_equal_their_plain_references() {
-    for (rows, width) in [(1, 2), (3, 33), (70, 64)] {
+    for (rows, width) in [(1, 2), (3, 33), (300, 64)] {
         let shape: &[usize] = &[rows, width];
         check_fused("linear", &[shape, &[5, width]], &|x| linear::linear(&x[0], &x[1]).unwrap(), &|x| {
             linear::plain(&x[0], &x[1]).unwrap()
         });
-        check_fused("swiglu", &[shape, shape], &|x| activation::swiglu(&x[0], &x[1]).unwrap(), &|x| {
-            activation::plain(&x[0], &x[1]).unwrap()
-        });
+        check_fused(
+            "add_linear",
+            &[&[rows, 5], shape, &[5, width]],
+            &|x| linear::add_linear(&x[0], &x[1], &x[2]).unwrap(),
+            &|x| (&x[0] + linear::plain(&x[1], &x[2]).unwrap()).unwrap(),
+        );
+        check_fused(
+            "swiglu_linear",
+            &[shape, shape, &[3, width]],
+            &|x| activation::swiglu_linear(&x[0], &x[1], &x[2]).unwrap(),
+            &|x| activation::plain(&x[0], &x[1], &x[2]).unwrap(),
+        );
         check_fused("rms_norm", &[shape, &[width]], &|x| norm::rms_norm(&x[0], &x[1], 1e-6).unwrap(), &|x| {
             norm::plain(&x[0], &x[1], 1e-6).unwrap()
         });

@@ -1,68 +1,138 @@
-//! The gate of the MLP.
+//! The second half of the gated MLP: the gate and the projection back.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
 use super::host::{all_hosted, given, values, with_values};
+use super::linear::linear;
+use super::matrix::{self, Put, multiply};
 use super::vector::{exp, widest};
 
-/// SwiGLU: silu(gate) ⊙ up (Shazeer 2020, arXiv 2002.05202, eq. 6). Both `[.., F]`.
+/// `(silu(gate) ⊙ up) · downᵀ` for `gate` and `up [.., F]`, `down [D, F]` (SwiGLU, Shazeer 2020, arXiv 2002.05202, eq. 6).
+/// Gives `[.., D]`. On a processor the gated values live for a few rows at a time and are made again for the gradient.
 ///
 /// # Errors
 /// Shapes differ, or the device fails.
-pub fn swiglu(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    if all_hosted(&[gate, up]) && gate.dims() == up.dims() {
-        gate.contiguous()?.apply_op2(&up.contiguous()?, Swiglu)
+pub fn swiglu_linear(gate: &Tensor, up: &Tensor, down: &Tensor) -> Result<Tensor> {
+    if all_hosted(&[gate, up, down]) && gate.dims() == up.dims() {
+        gate.contiguous()?.apply_op3(&up.contiguous()?, &down.contiguous()?, SwigluLinear)
     } else {
-        plain(gate, up)
+        plain(gate, up, down)
     }
 }
 
 /// The reference.
 ///
 /// # Errors
-/// Shapes do not fit, or the device fails.
-pub fn plain(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    gate.silu()? * up
+/// As for [`swiglu_linear`].
+pub fn plain(gate: &Tensor, up: &Tensor, down: &Tensor) -> Result<Tensor> {
+    linear(&(gate.silu()? * up)?, down)
 }
 
-struct Swiglu;
+/// Rows that are gated together.
+const ROWS: usize = 1024;
+
+struct SwigluLinear;
 
 #[inline(always)]
 fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-impl CustomOp2 for Swiglu {
+/// The numbers of rows `number · ROWS` and following, at most [`ROWS`] of them.
+fn block(all: &[f32], number: usize, width: usize) -> &[f32] {
+    let from = number * ROWS * width;
+    all.get(from..all.len().min(from + ROWS * width)).unwrap_or_default()
+}
+
+impl CustomOp3 for SwigluLinear {
     fn name(&self) -> &'static str {
-        "swiglu"
+        "swiglu-linear"
     }
 
-    fn cpu_fwd(&self, gate: &CpuStorage, lg: &Layout, up: &CpuStorage, lu: &Layout) -> Result<(CpuStorage, Shape)> {
-        let pairs = values((gate, lg))?.iter().zip(values((up, lu))?);
-        let gated = widest(|| pairs.map(|(gate, up)| gate * sigmoid(*gate) * up).collect());
-        Ok(given(gated, lg.shape().clone()))
+    fn cpu_fwd(
+        &self,
+        gate: &CpuStorage,
+        lg: &Layout,
+        up: &CpuStorage,
+        lu: &Layout,
+        down: &CpuStorage,
+        ld: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let (out, hidden) = ld.shape().dims2()?;
+        let (gate, up, down) = (values((gate, lg))?, values((up, lu))?, values((down, ld))?);
+        let mut shape = lg.dims().to_vec();
+        match shape.last_mut() {
+            Some(last) if *last == hidden && hidden > 0 => *last = out,
+            _ => bail!("a projection {:?} does not fit gates {:?}", ld.shape(), lg.shape()),
+        }
+        let mut projected = vec![0.0; gate.len() / hidden * out];
+        let mut gated = Vec::with_capacity(ROWS.min(gate.len() / hidden) * hidden);
+        for (number, target) in projected.chunks_mut(ROWS * out).enumerate() {
+            let rows = target.len() / out;
+            gated.clear();
+            let pairs = block(gate, number, hidden).iter().zip(block(up, number, hidden));
+            widest(|| gated.extend(pairs.map(|(gate, up)| gate * sigmoid(*gate) * up)));
+            let down = (down, matrix::Shape::rows(out, hidden).transposed());
+            multiply(
+                (target, matrix::Shape::rows(rows, out)),
+                Put::Replace,
+                1.0,
+                (&gated, matrix::Shape::rows(rows, hidden)),
+                down,
+            );
+        }
+        Ok(given(projected, shape))
     }
 
-    /// With s = sigmoid(gate): dgate = g·up·(s + gate·s·(1 − s)), dup = g·gate·s.
-    fn bwd(&self, gate: &Tensor, up: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (grad, shape, device) = (grad.contiguous()?, gate.shape(), gate.device());
-        let (dgate, dup) = with_values(gate, |gate| {
+    /// With s = sigmoid(gate), a = gate·s and h = g · down: dgate = h·up·(s + a·(1 − s)), dup = h·a,
+    /// ddown = gᵀ · (a·up).
+    fn bwd(
+        &self,
+        gate: &Tensor,
+        up: &Tensor,
+        down: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let ((out, hidden), grad) = (down.dims2()?, grad.contiguous()?);
+        let count = gate.elem_count();
+        let (mut dgate, mut dup, mut ddown) = (vec![0.0; count], vec![0.0; count], vec![0.0; out * hidden]);
+        let size = ROWS.min(count / gate.dim(D::Minus1)?) * hidden;
+        let (mut gated, mut slopes) = (vec![0.0; size], vec![0.0; size]);
+        let whole_down = matrix::Shape::rows(out, hidden);
+        let mut work = |gate: &[f32], up: &[f32], down: &[f32], grad: &[f32]| {
+            let targets = dgate.chunks_mut(ROWS * hidden).zip(dup.chunks_mut(ROWS * hidden));
+            for (number, (dgate, dup)) in targets.enumerate() {
+                let rows = dgate.len() / hidden;
+                let wide = matrix::Shape::rows(rows, hidden);
+                let upstream = (block(grad, number, out), matrix::Shape::rows(rows, out));
+                multiply((&mut slopes, wide), Put::Replace, 1.0, upstream, (down, whole_down));
+                let read = block(gate, number, hidden).iter().zip(block(up, number, hidden)).zip(&slopes);
+                let write = dgate.iter_mut().zip(dup).zip(&mut gated);
+                widest(|| {
+                    for (((gate, up), slope), ((dgate, dup), gated)) in read.zip(write) {
+                        let s = sigmoid(*gate);
+                        let a = gate * s;
+                        *dgate = slope * up * (s + a * (1.0 - s));
+                        *dup = slope * a;
+                        *gated = a * up;
+                    }
+                });
+                let (grad, shape) = upstream;
+                multiply((&mut ddown, whole_down), Put::Add, 1.0, (grad, shape.transposed()), (&gated, wide));
+            }
+        };
+        with_values(gate, |gate| {
             with_values(up, |up| {
-                with_values(&grad, |grad| {
-                    let rows = || gate.iter().zip(up).zip(grad);
-                    let dgate = widest(|| {
-                        rows()
-                            .map(|((gate, up), g)| {
-                                let s = sigmoid(*gate);
-                                g * up * (s + gate * s * (1.0 - s))
-                            })
-                            .collect::<Vec<f32>>()
-                    });
-                    let dup = widest(|| rows().map(|((gate, _), g)| g * gate * sigmoid(*gate)).collect::<Vec<f32>>());
-                    Ok((dgate, dup))
+                with_values(down, |down| {
+                    with_values(&grad, |grad| {
+                        work(gate, up, down, grad);
+                        Ok(())
+                    })
                 })
             })
         })?;
-        Ok((Some(Tensor::from_vec(dgate, shape, device)?), Some(Tensor::from_vec(dup, shape, device)?)))
+        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
+        Ok((tensor(dgate, gate)?, tensor(dup, up)?, tensor(ddown, down)?))
     }
 }

@@ -1,6 +1,6 @@
 //! Matrix products with weights stored as `[out, in]`, the way checkpoints of the field store them.
 
-use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
 use super::host::{all_hosted, given, values, with_values};
 use super::matrix::{self, Put, multiply};
@@ -10,27 +10,68 @@ use super::matrix::{self, Put, multiply};
 /// # Errors
 /// Shapes do not fit, or the device fails.
 pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let mut shape = x.dims().to_vec();
-    let input = x.dim(D::Minus1)?;
-    let rows = x.elem_count() / input;
-    let flat = x.reshape((rows, input))?;
-    let product =
-        if all_hosted(&[x, weight]) { flat.apply_op2(&weight.contiguous()?, Linear)? } else { plain(&flat, weight)? };
-    if let Some(last) = shape.last_mut() {
-        *last = weight.dim(0)?;
-    }
-    product.reshape(shape)
+    if all_hosted(&[x, weight]) { x.contiguous()?.apply_op2(&weight.contiguous()?, Linear) } else { plain(x, weight) }
 }
 
-/// The reference: `x [N, in]`.
+/// The reference.
 ///
 /// # Errors
 /// Shapes do not fit, or the device fails.
 pub fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    x.matmul(&weight.t()?)
+    let mut shape = x.dims().to_vec();
+    let input = x.dim(D::Minus1)?;
+    if let Some(last) = shape.last_mut() {
+        *last = weight.dim(0)?;
+    }
+    x.reshape((x.elem_count() / input, input))?.matmul(&weight.t()?)?.reshape(shape)
 }
 
-/// `x [N, in] · w [out, in]ᵀ`.
+/// `stream + x · wᵀ`, the way back into the residual stream, for `stream [.., out]`, `x [.., in]` and `w [out, in]`.
+///
+/// # Errors
+/// Shapes do not fit, or the device fails.
+pub fn add_linear(stream: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    if all_hosted(&[stream, x, weight]) {
+        stream.contiguous()?.apply_op3(&x.contiguous()?, &weight.contiguous()?, AddLinear)
+    } else {
+        stream + plain(x, weight)?
+    }
+}
+
+/// Rows of `x`, in and out of `x [.., in] · w [out, in]ᵀ`.
+fn sizes(x: &[usize], w: &[usize]) -> Result<(usize, usize, usize)> {
+    match (x, w) {
+        ([before @ .., input], [out, width]) if input == width => Ok((before.iter().product(), *input, *out)),
+        _ => bail!("a weight {w:?} does not fit {x:?}"),
+    }
+}
+
+/// Adds `x · wᵀ` to `target`, or replaces it.
+fn project(target: &mut [f32], how: Put, (rows, input, out): (usize, usize, usize), x: &[f32], w: &[f32]) {
+    let weight = (w, matrix::Shape::rows(out, input).transposed());
+    multiply((target, matrix::Shape::rows(rows, out)), how, 1.0, (x, matrix::Shape::rows(rows, input)), weight);
+}
+
+/// The gradients of `x` and `w` for the gradient of their product.
+fn slopes(x: &Tensor, w: &Tensor, grad: &Tensor) -> Result<(Tensor, Tensor)> {
+    let (rows, input, out) = sizes(x.dims(), w.dims())?;
+    let (tall, wide, square) =
+        (matrix::Shape::rows(rows, out), matrix::Shape::rows(rows, input), matrix::Shape::rows(out, input));
+    let (mut dx, mut dw) = (vec![0.0; rows * input], vec![0.0; out * input]);
+    with_values(&grad.contiguous()?, |g| {
+        with_values(w, |w| {
+            multiply((&mut dx, wide), Put::Replace, 1.0, (g, tall), (w, square));
+            Ok(())
+        })?;
+        with_values(x, |x| {
+            multiply((&mut dw, square), Put::Replace, 1.0, (g, tall.transposed()), (x, wide));
+            Ok(())
+        })
+    })?;
+    let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
+    Ok((tensor(dx, x)?, tensor(dw, w)?))
+}
+
 struct Linear;
 
 impl CustomOp2 for Linear {
@@ -39,31 +80,54 @@ impl CustomOp2 for Linear {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
-        let ((rows, input), (out, _)) = (lx.shape().dims2()?, lw.shape().dims2()?);
-        let (x, w) = (values((x, lx))?, values((w, lw))?);
-        let product = product((rows, out), (x, matrix::Shape::rows(rows, input)), (w, transposed(out, input)));
-        Ok(given(product, (rows, out)))
+        let sizes = sizes(lx.dims(), lw.dims())?;
+        let mut product = vec![0.0; sizes.0 * sizes.2];
+        project(&mut product, Put::Replace, sizes, values((x, lx))?, values((w, lw))?);
+        let mut shape = lx.dims().to_vec();
+        if let Some(last) = shape.last_mut() {
+            *last = sizes.2;
+        }
+        Ok(given(product, shape))
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let ((rows, input), out) = (x.dims2()?, w.dim(0)?);
-        let whole = matrix::Shape::rows;
-        with_values(&grad.contiguous()?, |g| {
-            let dx = with_values(w, |w| Ok(product((rows, input), (g, whole(rows, out)), (w, whole(out, input)))))?;
-            let dw =
-                with_values(x, |x| Ok(product((out, input), (g, transposed(rows, out)), (x, whole(rows, input)))))?;
-            let device = x.device();
-            Ok((Some(Tensor::from_vec(dx, (rows, input), device)?), Some(Tensor::from_vec(dw, (out, input), device)?)))
-        })
+        slopes(x, w, grad).map(|(dx, dw)| (Some(dx), Some(dw)))
     }
 }
 
-const fn transposed(rows: usize, columns: usize) -> matrix::Shape {
-    matrix::Shape::rows(rows, columns).transposed()
-}
+struct AddLinear;
 
-fn product((rows, columns): (usize, usize), a: matrix::Read<'_>, b: matrix::Read<'_>) -> Vec<f32> {
-    let mut target = vec![0.0; rows * columns];
-    multiply((&mut target, matrix::Shape::rows(rows, columns)), Put::Replace, 1.0, a, b);
-    target
+impl CustomOp3 for AddLinear {
+    fn name(&self) -> &'static str {
+        "add-linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        stream: &CpuStorage,
+        ls: &Layout,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let sizes = sizes(lx.dims(), lw.dims())?;
+        let mut sum = values((stream, ls))?.to_vec();
+        if sum.len() != sizes.0 * sizes.2 {
+            bail!("{:?} · {:?} does not fit the stream {:?}", lx.shape(), lw.shape(), ls.shape());
+        }
+        project(&mut sum, Put::Add, sizes, values((x, lx))?, values((w, lw))?);
+        Ok(given(sum, ls.shape().clone()))
+    }
+
+    fn bwd(
+        &self,
+        _: &Tensor,
+        x: &Tensor,
+        w: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        slopes(x, w, grad).map(|(dx, dw)| (Some(grad.clone()), Some(dx), Some(dw)))
+    }
 }

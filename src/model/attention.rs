@@ -8,7 +8,7 @@ use super::initial::Deviations;
 use super::parameters::Parameters;
 use crate::core::ModelSpec;
 use crate::kernel::attention::{attend, logits, softmax};
-use crate::kernel::linear::linear;
+use crate::kernel::linear::{add_linear, linear};
 use crate::kernel::mask::Mask;
 use crate::kernel::rope::Rotation;
 
@@ -41,15 +41,23 @@ impl Attention {
         })
     }
 
-    /// `x [B, T, D]` looks at `memory [B, S, D]` through `mask`; with a rotation for self-attention, without for cross.
+    /// `stream [B, T, D]` plus what `x [B, T, D]` sees of `memory [B, S, D]` through `mask`; with a rotation for
+    /// self-attention, without for cross.
     ///
     /// # Errors
     /// Shapes do not fit, or the device fails.
-    pub fn forward(&self, x: &Tensor, memory: &Tensor, mask: &Mask, rotation: Option<&Rotation>) -> Result<Tensor> {
+    pub fn forward(
+        &self,
+        stream: &Tensor,
+        x: &Tensor,
+        memory: &Tensor,
+        mask: &Mask,
+        rotation: Option<&Rotation>,
+    ) -> Result<Tensor> {
         let q = linear(x, &self.q_proj)?; // [B, T, H·K]
         let k = linear(memory, &self.k_proj)?; // [B, S, H·K]
         let v = linear(memory, &self.v_proj)?; // [B, S, H·K]
-        linear(&attend(&q, &k, &v, self.num_heads, mask, rotation)?, &self.o_proj) // [B, T, D]
+        add_linear(stream, &attend(&q, &k, &v, self.num_heads, mask, rotation)?, &self.o_proj) // [B, T, D]
     }
 
     /// What `forward` of the same arguments looks through: its logits before the mask and its probabilities.

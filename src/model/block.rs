@@ -7,7 +7,7 @@ use super::capture::StackCapture;
 use super::initial::Deviations;
 use super::parameters::Parameters;
 use crate::core::ModelSpec;
-use crate::kernel::activation::swiglu;
+use crate::kernel::activation::swiglu_linear;
 use crate::kernel::linear::linear;
 use crate::kernel::mask::Mask;
 use crate::kernel::norm::rms_norm;
@@ -63,7 +63,7 @@ impl Mlp {
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        linear(&swiglu(&linear(x, &self.gate)?, &linear(x, &self.up)?)?, &self.down)
+        swiglu_linear(&linear(x, &self.gate)?, &linear(x, &self.up)?, &self.down)
     }
 
     fn detach(&self) -> Self {
@@ -126,14 +126,14 @@ impl Block {
         if let Some(watch) = watch.as_deref_mut() {
             watch.attention.push(self.attention.matrices(&normed, &normed, mask, Some(rotation))?);
         }
-        let mut x = (x + self.attention.forward(&normed, &normed, mask, Some(rotation))?)?;
+        let mut x = self.attention.forward(x, &normed, &normed, mask, Some(rotation))?;
         match (&self.cross, memory) {
             (Some((norm, attention)), Some(memory)) => {
                 let normed = norm.forward(&x)?;
                 if let Some(watch) = watch {
                     watch.cross.push(attention.matrices(&normed, memory.states, memory.mask, None)?);
                 }
-                x = (&x + attention.forward(&normed, memory.states, memory.mask, None)?)?;
+                x = attention.forward(&x, &normed, memory.states, memory.mask, None)?;
             }
             (None, None) => {}
             (Some(_), None) => candle_core::bail!("a decoder block with cross-attention needs encoder states"),
