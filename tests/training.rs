@@ -274,6 +274,16 @@ fn fused_kernels_equal_their_plain_references() {
             &|x| cross_entropy::plain(&x[0], &x[1], &targets).unwrap(),
         );
     }
+    let tensor = |rows: usize| {
+        let values = (0..rows * 8).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<f32>>();
+        Tensor::from_vec(values, (rows, 8), &Device::Cpu).unwrap()
+    };
+    let asked: Vec<(u32, u32)> = (0..400).map(|i| (i * 7 % 300, i * 11 % 37)).collect();
+    let ours = cross_entropy::likelihoods(&tensor(300), &tensor(37), &asked).unwrap();
+    let theirs = cross_entropy::plain_likelihoods(&tensor(300), &tensor(37), &asked).unwrap();
+    assert!(ours.iter().zip(&theirs).all(|(a, b)| (a.nll - b.nll).abs() < 1e-5 && a.greedy == b.greedy));
+    assert!(ours.iter().any(|found| found.greedy) && ours.iter().any(|found| !found.greedy));
+    assert!(cross_entropy::likelihoods(&tensor(3), &tensor(37), &[(3, 0)]).is_err());
     // Causal, with a prefix, two packed segments with different prefixes by row, and across to fewer keys; blocks of
     // queries end inside and at the end.
     let causal: Vec<Run> = (0..150).map(|query| (0, query + 1)).collect();

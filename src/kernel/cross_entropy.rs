@@ -2,12 +2,12 @@
 
 use std::sync::Mutex;
 
-use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
 
-use super::host::{all_hosted, given, values};
+use super::host::{all_hosted, given, values, with_values};
 use super::linear::linear;
 use super::matrix::{self, Put, multiply};
-use super::vector::{exp, largest, sum, widest};
+use super::vector::{exp, largest, sum, sum_of, widest};
 
 /// Negative log-likelihoods in nats of `targets [N]` (u32) under `logits [N, V]`. Gives `[N]`.
 ///
@@ -55,6 +55,86 @@ pub fn plain(states: &Tensor, head: &Tensor, targets: &[Target]) -> Result<Tenso
     let tokens = Tensor::from_vec(tokens, targets.len(), states.device())?;
     let weights = Tensor::from_vec(weights, targets.len(), states.device())?.to_dtype(states.dtype())?;
     (negative_log_likelihood(&linear(states, head)?, &tokens)? * weights)?.sum_all()
+}
+
+/// How likely a token is after some state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Likelihood {
+    /// Negative log-likelihood, nats.
+    pub nll: f32,
+    /// Whether no token is likelier.
+    pub greedy: bool,
+}
+
+/// A row of the states, and a token.
+pub type Asked = (u32, u32);
+
+/// How likely each asked token is under the logits `states · headᵀ` of its row, for `states [N, D]` and `head [V, D]`; no
+/// gradient.
+///
+/// # Errors
+/// A row or token does not exist, shapes do not fit, or the device fails.
+pub fn likelihoods(states: &Tensor, head: &Tensor, asked: &[Asked]) -> Result<Vec<Likelihood>> {
+    if !all_hosted(&[states, head]) {
+        return plain_likelihoods(states, head, asked);
+    }
+    let ((rows, width), (vocabulary, _)) = (states.dims2()?, head.dims2()?);
+    if let Some((row, token)) = asked.iter().find(|(row, token)| *row as usize >= rows || *token as usize >= vocabulary)
+    {
+        bail!("token {token} after state {row} is asked of {rows} states and a vocabulary of {vocabulary}");
+    }
+    let mut found = vec![Likelihood { nll: 0.0, greedy: false }; asked.len()];
+    let mut order: Vec<usize> = (0..asked.len()).collect();
+    order.sort_by_key(|at| asked.get(*at).map(|(row, _)| *row));
+    let mut order =
+        order.into_iter().filter_map(|at| asked.get(at).map(|(row, token)| (at, *row as usize, *token))).peekable();
+    let whole_head = matrix::Shape::rows(vocabulary, width).transposed();
+    let mut logits = vec![0.0; rows.min(ROWS) * vocabulary];
+    with_values(&states.contiguous()?, |states| {
+        with_values(&head.contiguous()?, |head| {
+            for first in (0..rows).step_by(ROWS) {
+                let count = ROWS.min(rows - first);
+                let own = (states.get(first * width..).unwrap_or_default(), matrix::Shape::rows(count, width));
+                let shape = matrix::Shape::rows(count, vocabulary);
+                multiply((&mut logits, shape), Put::Replace, 1.0, own, (head, whole_head));
+                for (number, row) in logits.chunks_exact(vocabulary).take(count).enumerate() {
+                    let asks = |ask: &(usize, usize, u32)| ask.1 == first + number;
+                    let mut denominator = None;
+                    while let Some((at, _, token)) = order.next_if(asks) {
+                        let (peak, denominator) = *denominator.get_or_insert_with(|| widest(|| log_sum(row)));
+                        let logit = row.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+                        if let Some(found) = found.get_mut(at) {
+                            *found = Likelihood { nll: denominator - logit, greedy: logit >= peak };
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })
+    })?;
+    Ok(found)
+}
+
+/// The reference.
+///
+/// # Errors
+/// As for [`likelihoods`].
+pub fn plain_likelihoods(states: &Tensor, head: &Tensor, asked: &[Asked]) -> Result<Vec<Likelihood>> {
+    let (rows, tokens): (Vec<u32>, Vec<u32>) = asked.iter().copied().unzip();
+    let rows = Tensor::from_vec(rows, asked.len(), states.device())?;
+    let logits = linear(states, head)?.index_select(&rows, 0)?; // [asked, V]
+    let likeliest = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
+    let targets = Tensor::from_slice(&tokens, asked.len(), states.device())?;
+    let nll = negative_log_likelihood(&logits, &targets)?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+    let scores = nll.into_iter().zip(likeliest).zip(tokens);
+    Ok(scores.map(|((nll, likeliest), token)| Likelihood { nll, greedy: likeliest == token }).collect())
+}
+
+/// The largest logit, and ln Σ exp(logit).
+#[inline(always)]
+fn log_sum(logits: &[f32]) -> (f32, f32) {
+    let peak = largest(logits);
+    (peak, peak + sum_of(logits, logits, |logit, _| exp(logit - peak)).ln())
 }
 
 /// Rows whose logits exist at the same time.

@@ -9,7 +9,7 @@ use super::initial::Deviations;
 use super::input::{ModelInput, SideInput};
 use super::parameters::Parameters;
 use crate::core::{Architecture, ModelSpec};
-use crate::kernel::cross_entropy::{Target, projected_loss};
+use crate::kernel::cross_entropy::{Asked, Likelihood, Target, likelihoods, projected_loss};
 use crate::kernel::linear::linear;
 use crate::kernel::rope::RotaryTables;
 
@@ -91,6 +91,14 @@ impl LanguageModel {
     /// A target is outside the vocabulary, shapes do not fit, or the device fails.
     pub fn loss(&self, states: &Tensor, targets: Vec<Target>) -> Result<Tensor> {
         projected_loss(states, &self.head, targets)
+    }
+
+    /// How likely each asked token is after its row of `states [N, D]`; no gradient.
+    ///
+    /// # Errors
+    /// A row or token does not exist, shapes do not fit, or the device fails.
+    pub fn likelihoods(&self, states: &Tensor, asked: &[Asked]) -> Result<Vec<Likelihood>> {
+        likelihoods(states, &self.head, asked)
     }
 
     /// Logits of `states [.., D]`: `[.., V]`.

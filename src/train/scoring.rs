@@ -14,6 +14,7 @@ use crate::core::task::ScoringForm;
 use crate::core::{Architecture, Objective};
 use crate::corpus::Tokenizer;
 use crate::eval::{ScoreRequest, Scored, Scorer, ScorerError};
+use crate::kernel::threads::map;
 use crate::objective::{ScoringRow, rolling_windows, room, scoring_batch, scoring_row};
 
 /// Positions of one forward pass, padding included; a single longer row goes alone.
@@ -108,10 +109,17 @@ impl<'a> ModelScorer<'a> {
 
     fn score_rows(&self, rows: &[ScoringRow]) -> Result<Vec<Scored>, TrainError> {
         let passes = passes(rows);
-        let mut found: Vec<(usize, Scored)> = Vec::with_capacity(rows.len());
-        for portion in self.portions(&passes) {
-            self.score_portion(portion, &mut found)?;
+        let threads = self.trainer.threads();
+        // Dealt like cards: neighbours are of about the same length.
+        let mut hands: Vec<Vec<&[Pass<'_>]>> = vec![Vec::new(); threads];
+        for (portion, place) in self.portions(&passes).into_iter().zip((0..threads).cycle()) {
+            hands.get_mut(place).into_iter().for_each(|hand| hand.push(portion));
         }
+        let scored = map(hands, |hand| {
+            let mut found = Vec::new();
+            hand.into_iter().try_for_each(|portion| self.score_portion(portion, &mut found)).map(|()| found)
+        })?;
+        let mut found = scored.concat();
         found.sort_by_key(|(place, _)| *place);
         Ok(found.into_iter().map(|(_, scored)| scored).collect())
     }

@@ -1,11 +1,11 @@
 //! One optimizer step and one forward-only scoring, on batches from anywhere: studies, validation and the benchmark
 //! all go through here.
 
-use candle_core::{D, DType, Device as TensorDevice, Tensor};
+use candle_core::{DType, Device as TensorDevice, Tensor};
 
 use super::TrainError;
 use crate::core::{Device, RunSpec};
-use crate::kernel::cross_entropy::{Target, negative_log_likelihood};
+use crate::kernel::cross_entropy::{Likelihood, Target};
 use crate::kernel::threads::map;
 use crate::model::{Capture, LanguageModel, ModelInput, Parameters};
 use crate::objective::Batch;
@@ -140,7 +140,7 @@ impl Trainer {
     }
 
     /// Threads that share a batch: a GPU takes it whole.
-    const fn threads(&self) -> usize {
+    pub(super) const fn threads(&self) -> usize {
         match self.spec.execution.device {
             Device::Cpu => self.spec.execution.threads,
             Device::Cuda | Device::Metal => 1,
@@ -220,21 +220,10 @@ impl Trainer {
     /// A number is out of range, or the device fails.
     pub fn token_scores(&self, batch: &Batch, others: &[(u32, u32)]) -> Result<Vec<TokenScore>, TrainError> {
         let (states, targets) = self.predictions(&self.scorer, batch)?; // [N, D]
-        let mut logits = self.scorer.project(&states)?; // [N, V]
-        let tokens: Vec<u32> = targets.iter().map(|target| target.token).collect();
-        let mut targets = Tensor::from_vec(tokens, targets.len(), &self.device)?; // [N]
-        if !others.is_empty() {
-            let (places, tokens): (Vec<u32>, Vec<u32>) = others.iter().copied().unzip();
-            let places = Tensor::from_vec(places, others.len(), &self.device)?;
-            logits = Tensor::cat(&[&logits, &logits.index_select(&places, 0)?], 0)?; // [N + M, V]
-            targets = Tensor::cat(&[&targets, &Tensor::from_vec(tokens, others.len(), &self.device)?], 0)?;
-        }
-        let likeliest = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
-        let nll = negative_log_likelihood(&logits, &targets)?.to_vec1::<f32>()?;
-        let scores = nll.into_iter().zip(likeliest).zip(targets.to_vec1::<u32>()?);
-        let score =
-            |((nll, likeliest), target)| TokenScore { log_likelihood: -f64::from(nll), greedy: likeliest == target };
-        Ok(scores.map(score).collect())
+        let own = (0..).zip(targets.iter().map(|target| target.token));
+        let asked: Vec<_> = own.chain(others.iter().copied()).collect();
+        let score = |found: &Likelihood| TokenScore { log_likelihood: -f64::from(found.nll), greedy: found.greedy };
+        Ok(self.scorer.likelihoods(&states, &asked)?.iter().map(score).collect())
     }
 
     /// Logits at the last decoder position of the first row, `[V]`.
