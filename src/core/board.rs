@@ -141,7 +141,7 @@ pub struct BoardCell {
     /// (mean − chance) / (1 − chance), where there is a chance level.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub above_chance: Option<f64>,
-    /// One more than the number of rows of its contest that are clearly better.
+    /// One more than the number of rows of its contest that are clearly better; never above a row with a better mean.
     pub place: usize,
     /// How sure that is.
     pub footing: Footing,

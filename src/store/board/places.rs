@@ -1,4 +1,5 @@
-//! Places with ties: in each contest, one more than the number of rows that a paired test finds clearly better.
+//! Places with ties: in each contest, one more than the number of rows that a paired test finds clearly better, and never
+//! above a row with a better mean.
 //! Must not know: what was measured.
 
 use std::cmp::Ordering;
@@ -46,9 +47,9 @@ fn better(a: f64, b: f64, direction: Direction) -> Ordering {
     }
 }
 
-/// A row's place is one more than the number of rows that are clearly better: a tie is not handed on from neighbour to
-/// neighbour, and whoever cannot be told from the best shares its place. Beyond so many in a row that are clearly better,
-/// those above them are taken to be.
+/// A row's place is one more than the number of rows that are clearly better, so a tie is not handed on from neighbour to
+/// neighbour; but a row whose seeds are so far apart that nothing can be told of it does not rise above one with a better
+/// mean. Beyond so many in a row that are clearly better, those above them are taken to be.
 const ENOUGH: usize = 8;
 
 /// Places of a contest that is in order.
@@ -70,7 +71,8 @@ fn within(group: &[(usize, &Value)]) -> Vec<(usize, (usize, Footing))> {
                 break;
             }
         }
-        places.push((better + 1, tested));
+        let above = places.last().map_or(1, |(place, _)| *place);
+        places.push(((better + 1).max(above), tested));
     }
     let footing = |order: usize, (place, tested): (usize, bool)| {
         let shared = places.iter().enumerate().any(|(other, (theirs, _))| other != order && *theirs == place);
@@ -129,13 +131,11 @@ mod tests {
 
     #[test]
     fn pairs_decide_and_not_overlaps() {
-        // The second is worse on every seed by nearly the same, though the seeds differ far more; the third is not.
+        // The second is worse on every seed by nearly the same, though the seeds differ far more; the third cannot be told from
+        // either, and its mean is worse than the second's.
         let values = [value(&[1.0, 2.0, 3.0]), value(&[1.1, 2.11, 3.1]), value(&[1.3, 1.9, 3.2]), None];
         let one = ["a"; 4];
-        assert_eq!(
-            texts(&values, &one, Direction::Lower),
-            ["1=", "2", "1=", "-"].map(String::from).map(|s| s).to_vec()
-        );
+        assert_eq!(texts(&values, &one, Direction::Lower), ["1", "2=", "2=", "-"]);
     }
 
     #[test]
