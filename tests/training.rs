@@ -235,7 +235,7 @@ fn check_fused(
     for (place, (ours, theirs)) in run(fused).iter().zip(run(plain)).enumerate() {
         let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
         let apart = norm(&(ours - &theirs).unwrap()) / norm(&theirs);
-        assert!(apart < 2e-6, "{name} {shapes:?}: output 0 or gradient {place} is {apart} apart");
+        assert!(apart < 5e-6, "{name} {shapes:?}: output 0 or gradient {place} is {apart} apart");
     }
 }
 
