@@ -198,7 +198,8 @@ fn kernels_have_the_gradients_of_their_values() {
     check_kernel("softmax", &[&[3, 5]], &|x| attention::softmax(&x[0]).unwrap());
     let mask = Mask::new(vec![(0, 1), (0, 2), (1, 3)], 3, 3, &Device::Cpu).unwrap();
     let shape: &[usize] = &[2, 3, 8];
-    let attend = |x: &[Tensor]| attention::attend(&x[0], &x[1], &x[2], 2, &mask, None).unwrap();
+    let sight = attention::Sight { num_heads: 2, mask: &mask, rotation: None };
+    let attend = |x: &[Tensor]| attention::attend(&x[0], &x[1], &x[2], sight).unwrap();
     check_kernel("attend", &[shape, shape, shape], &attend);
     let all = [(2, 1.0), (0, 0.5), (4, 2.0)].map(|(token, weight)| cross_entropy::Target { token, weight });
     let loss = |x: &[Tensor]| cross_entropy::projected_loss(&x[0], &x[1], all.to_vec()).unwrap();
@@ -297,13 +298,11 @@ fn fused_kernels_equal_their_plain_references() {
         let positions: Vec<u32> = (0..2).flat_map(|row| (0..queries as u32).map(move |p| p / (row + 1))).collect();
         let rotation = tables.at(&Tensor::from_vec(positions, (2, queries), &Device::Cpu).unwrap()).unwrap();
         let rotation = (queries == keys).then_some(&rotation);
+        let sight = attention::Sight { num_heads: 3, mask: &mask, rotation };
         let shapes: [&[usize]; 3] = [&[2, queries, 18], &[2, keys, 18], &[2, keys, 18]];
-        check_fused(
-            "attend",
-            &shapes,
-            &|x| attention::attend(&x[0], &x[1], &x[2], 3, &mask, rotation).unwrap(),
-            &|x| attention::plain(&x[0], &x[1], &x[2], 3, &mask, rotation).unwrap(),
-        );
+        check_fused("attend", &shapes, &|x| attention::attend(&x[0], &x[1], &x[2], sight).unwrap(), &|x| {
+            attention::plain(&x[0], &x[1], &x[2], sight).unwrap()
+        });
     }
 }
 
@@ -538,6 +537,32 @@ fn accumulated_gradients_are_those_of_the_whole_batch() {
             // ED:PLM pairs the examples of a micro-batch, and pairs share a split: other pairs would be other data.
             assert!((a - b).abs() < 2e-4 * a.abs(), "{architecture}:{objective}: {a} against {b}");
         }
+    }
+}
+
+#[test]
+fn threads_share_a_batch_and_change_nothing_but_rounding() {
+    let vocabulary = Vocabulary::new(40);
+    for (architecture, objective) in legal_cells() {
+        let reports = |threads: usize| {
+            let mut spec = run_spec(architecture, objective, vocabulary.size(), Path::new("none"));
+            spec.execution.threads = threads;
+            let batch = made_up_batch(&spec, &vocabulary);
+            assert!(batch.rows >= 2, "there is something to share");
+            let mut trainer = Trainer::new(&spec).unwrap();
+            let steps: Vec<_> = (0..3)
+                .map(|_| trainer.step(std::slice::from_ref(&batch)).unwrap())
+                .map(|r| (r.loss, r.grad_norm))
+                .collect();
+            (steps, trainer.score(&batch).unwrap(), trainer.token_scores(&batch, &[(0, 3)]).unwrap())
+        };
+        let (alone, together) = (reports(1), reports(2));
+        assert_eq!(together, reports(2), "{architecture}:{objective}: two threads differ from themselves");
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-5 * a.abs();
+        for ((loss, norm), (other_loss, other_norm)) in alone.0.iter().zip(&together.0) {
+            assert!(close(*loss, *other_loss) && close(*norm, *other_norm), "{architecture}:{objective}");
+        }
+        assert!(close(alone.1, together.1), "{architecture}:{objective}: {} and {}", alone.1, together.1);
     }
 }
 

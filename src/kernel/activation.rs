@@ -2,9 +2,9 @@
 
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
-use super::host::{all_hosted, given, values, with_values};
+use super::host::{all_hosted, ending_in, given, gradient_of, values, with_values};
 use super::linear::linear;
-use super::matrix::{self, Put, multiply};
+use super::matrix::{Projection, Put};
 use super::vector::{exp, widest};
 
 /// `(silu(gate) ⊙ up) · downᵀ` for `gate` and `up [.., F]`, `down [D, F]` (SwiGLU, Shazeer 2020, arXiv 2002.05202, eq. 6).
@@ -60,28 +60,19 @@ impl CustomOp3 for SwigluLinear {
     ) -> Result<(CpuStorage, Shape)> {
         let (out, hidden) = ld.shape().dims2()?;
         let (gate, up, down) = (values((gate, lg))?, values((up, lu))?, values((down, ld))?);
-        let mut shape = lg.dims().to_vec();
-        match shape.last_mut() {
-            Some(last) if *last == hidden && hidden > 0 => *last = out,
-            _ => bail!("a projection {:?} does not fit gates {:?}", ld.shape(), lg.shape()),
+        if hidden == 0 || lg.dims().last() != Some(&hidden) {
+            bail!("a projection {:?} does not fit gates {:?}", ld.shape(), lg.shape());
         }
         let mut projected = vec![0.0; gate.len() / hidden * out];
         let mut gated = Vec::with_capacity(ROWS.min(gate.len() / hidden) * hidden);
         for (number, target) in projected.chunks_mut(ROWS * out).enumerate() {
-            let rows = target.len() / out;
             gated.clear();
             let pairs = block(gate, number, hidden).iter().zip(block(up, number, hidden));
             widest(|| gated.extend(pairs.map(|(gate, up)| gate * sigmoid(*gate) * up)));
-            let down = (down, matrix::Shape::rows(out, hidden).transposed());
-            multiply(
-                (target, matrix::Shape::rows(rows, out)),
-                Put::Replace,
-                1.0,
-                (&gated, matrix::Shape::rows(rows, hidden)),
-                down,
-            );
+            let projection = Projection { rows: target.len() / out, input: hidden, out };
+            projection.product(target, Put::Replace, &gated, down);
         }
-        Ok(given(projected, shape))
+        Ok(given(projected, ending_in(lg.dims(), out)))
     }
 
     /// With s = sigmoid(gate), a = gate·s and h = g · down: dgate = h·up·(s + a·(1 − s)), dup = h·a,
@@ -99,14 +90,12 @@ impl CustomOp3 for SwigluLinear {
         let (mut dgate, mut dup, mut ddown) = (vec![0.0; count], vec![0.0; count], vec![0.0; out * hidden]);
         let size = ROWS.min(count / gate.dim(D::Minus1)?) * hidden;
         let (mut gated, mut slopes) = (vec![0.0; size], vec![0.0; size]);
-        let whole_down = matrix::Shape::rows(out, hidden);
-        let mut work = |gate: &[f32], up: &[f32], down: &[f32], grad: &[f32]| {
+        with_values([gate, up, down, &grad], |[gate, up, down, grad]| {
             let targets = dgate.chunks_mut(ROWS * hidden).zip(dup.chunks_mut(ROWS * hidden));
             for (number, (dgate, dup)) in targets.enumerate() {
-                let rows = dgate.len() / hidden;
-                let wide = matrix::Shape::rows(rows, hidden);
-                let upstream = (block(grad, number, out), matrix::Shape::rows(rows, out));
-                multiply((&mut slopes, wide), Put::Replace, 1.0, upstream, (down, whole_down));
+                let projection = Projection { rows: dgate.len() / hidden, input: hidden, out };
+                let grad = block(grad, number, out);
+                projection.to_input(&mut slopes, grad, down);
                 let read = block(gate, number, hidden).iter().zip(block(up, number, hidden)).zip(&slopes);
                 let write = dgate.iter_mut().zip(dup).zip(&mut gated);
                 widest(|| {
@@ -118,21 +107,10 @@ impl CustomOp3 for SwigluLinear {
                         *gated = a * up;
                     }
                 });
-                let (grad, shape) = upstream;
-                multiply((&mut ddown, whole_down), Put::Add, 1.0, (grad, shape.transposed()), (&gated, wide));
+                projection.to_weight(&mut ddown, grad, &gated);
             }
-        };
-        with_values(gate, |gate| {
-            with_values(up, |up| {
-                with_values(down, |down| {
-                    with_values(&grad, |grad| {
-                        work(gate, up, down, grad);
-                        Ok(())
-                    })
-                })
-            })
+            Ok(())
         })?;
-        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
-        Ok((tensor(dgate, gate)?, tensor(dup, up)?, tensor(ddown, down)?))
+        Ok((gradient_of(gate, dgate)?, gradient_of(up, dup)?, gradient_of(down, ddown)?))
     }
 }

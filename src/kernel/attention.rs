@@ -6,11 +6,11 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
-use super::host::{all_hosted, given, values, with_values};
+use super::host::{all_hosted, given, gradient_of, values, with_values};
 use super::mask::{Mask, Run};
 use super::matrix::{self, Put, multiply};
 use super::rope::{AllAngles, Angles, Rotation};
-use super::vector::{dot, exp, largest, sum, widest};
+use super::vector::{self, dot, exp, widest};
 
 /// Softmax over the last dimension. The maximum is a constant to the gradient: it cancels, and candle would otherwise
 /// differentiate it.
@@ -45,25 +45,29 @@ pub fn logits(q: &Tensor, k: &Tensor, num_heads: usize, rotation: Option<&Rotati
     (q * scale)?.matmul(&k.transpose(2, 3)?)
 }
 
+/// How queries look at keys.
+#[derive(Clone, Copy, Debug)]
+pub struct Sight<'a> {
+    /// Heads that share the width.
+    pub num_heads: usize,
+    /// Who sees whom.
+    pub mask: &'a Mask,
+    /// Turns queries and keys, in self-attention.
+    pub rotation: Option<&'a Rotation>,
+}
+
 /// Attention: softmax(q kᵀ / √K + mask) v for `q [B, T, H·K]`, `k` and `v [B, S, H·K]` (Vaswani et al. 2017, arXiv
 /// 1706.03762, eq. 1), queries and keys turned if there is a rotation. Gives `[B, T, H·K]`.
 ///
 /// # Errors
 /// Shapes do not fit, or the device fails.
-pub fn attend(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    num_heads: usize,
-    mask: &Mask,
-    rotation: Option<&Rotation>,
-) -> Result<Tensor> {
+pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight<'_>) -> Result<Tensor> {
     if all_hosted(&[q, k, v]) {
-        let operation =
-            Attend { num_heads, mask: mask.clone(), rotation: rotation.cloned(), denominators: OnceLock::new() };
+        let (mask, rotation) = (sight.mask.clone(), sight.rotation.cloned());
+        let operation = Attend { num_heads: sight.num_heads, mask, rotation, denominators: OnceLock::new() };
         q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, operation)
     } else {
-        plain(q, k, v, num_heads, mask, rotation)
+        plain(q, k, v, sight)
     }
 }
 
@@ -71,14 +75,8 @@ pub fn attend(
 ///
 /// # Errors
 /// As for [`attend`].
-pub fn plain(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    num_heads: usize,
-    mask: &Mask,
-    rotation: Option<&Rotation>,
-) -> Result<Tensor> {
+pub fn plain(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight<'_>) -> Result<Tensor> {
+    let Sight { num_heads, mask, rotation } = sight;
     let logits = logits(q, k, num_heads, rotation)?;
     let mask = mask.additive()?.to_dtype(logits.dtype())?;
     let mixed = softmax(&logits.broadcast_add(&mask)?)?.matmul(&by_head(v, num_heads)?)?; // [B, H, T, K]
@@ -235,7 +233,7 @@ impl Attend {
                     let keys =
                         (from(&turned_k, block.from * sizes.head), matrix::Shape::rows(block.width(), sizes.head));
                     let scores = scores.get_mut(..count * block.width()).unwrap_or_default();
-                    multiply((scores, shape), Put::Replace, 1.0, queries, (keys.0, keys.1.transposed()));
+                    multiply((scores, shape), Put::Replace, queries, (keys.0, keys.1.transposed()));
                     widest(|| {
                         for (scores, first, last) in block.rows(scores) {
                             denominators.push(normalize(scores, first, last));
@@ -247,7 +245,7 @@ impl Attend {
                     );
                     let target = from_mut(&mut mixed, of_q.0 + block.first * sizes.inner);
                     let into = matrix::Shape::apart(count, sizes.head, sizes.inner);
-                    multiply((target, into), Put::Replace, 1.0, (scores, shape), values);
+                    multiply((target, into), Put::Replace, (scores, shape), values);
                 }
             }
             Ok((mixed, denominators))
@@ -291,12 +289,12 @@ impl Attend {
                     let keys = (from(&turned_k, block.from * sizes.head), wide);
                     let scores = scores.get_mut(..count * block.width()).unwrap_or_default();
                     let slopes = slopes.get_mut(..count * block.width()).unwrap_or_default();
-                    multiply((scores, shape), Put::Replace, 1.0, queries, (keys.0, keys.1.transposed()));
+                    multiply((scores, shape), Put::Replace, queries, (keys.0, keys.1.transposed()));
                     let at_q = of_q.0 + block.first * sizes.inner;
                     let at_k = of_k.0 + block.from * sizes.inner;
                     let upstream = (from(grad, at_q), matrix::Shape::apart(count, sizes.head, sizes.inner));
                     let values = (from(v, at_k), matrix::Shape::apart(block.width(), sizes.head, sizes.inner));
-                    multiply((slopes, shape), Put::Replace, 1.0, upstream, (values.0, values.1.transposed()));
+                    multiply((slopes, shape), Put::Replace, upstream, (values.0, values.1.transposed()));
                     widest(|| {
                         for (number, ((scores, first, last), slopes)) in
                             block.rows(scores).zip(slopes.chunks_exact_mut(block.width())).enumerate()
@@ -308,11 +306,11 @@ impl Attend {
                         }
                     });
                     let into_v = matrix::Shape::apart(block.width(), sizes.head, sizes.inner);
-                    multiply((from_mut(&mut dv, at_k), into_v), Put::Add, 1.0, (scores, shape.transposed()), upstream);
+                    multiply((from_mut(&mut dv, at_k), into_v), Put::Add, (scores, shape.transposed()), upstream);
                     let turned = from_mut(&mut turned_dq, block.first * sizes.head);
-                    multiply((turned, narrow), Put::Replace, 1.0, (slopes, shape), keys);
+                    multiply((turned, narrow), Put::Replace, (slopes, shape), keys);
                     let turned = from_mut(&mut turned_dk, block.from * sizes.head);
-                    multiply((turned, wide), Put::Add, 1.0, (slopes, shape.transposed()), queries);
+                    multiply((turned, wide), Put::Add, (slopes, shape.transposed()), queries);
                 }
                 widest(|| {
                     scatter(&mut dq, of_q, &mut turned_dq, turn, sizes.scale());
@@ -332,12 +330,7 @@ fn normalize(scores: &mut [f32], first: usize, last: usize) -> f32 {
     let (seen, after) = rest.split_at_mut(last - first);
     before.fill(0.0);
     after.fill(0.0);
-    let peak = largest(seen);
-    seen.iter_mut().for_each(|score| *score = exp(*score - peak));
-    let sum = sum(seen);
-    let share = 1.0 / sum;
-    seen.iter_mut().for_each(|score| *score *= share);
-    peak + sum.ln()
+    vector::softmax(seen, 1.0)
 }
 
 /// Makes probabilities of one row of scores again, and of the slopes dO vᵀ the gradient of the scores.
@@ -383,15 +376,9 @@ impl CustomOp3 for Attend {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let sizes = self.sizes(q.dims(), k.dims(), v.dims())?;
-        let grad = grad.contiguous()?;
-        let [dq, dk, dv] = with_values(q, |q| {
-            with_values(k, |k| {
-                with_values(v, |v| {
-                    with_values(mixed, |mixed| with_values(&grad, |grad| self.backward(sizes, q, k, v, mixed, grad)))
-                })
-            })
+        let [dq, dk, dv] = with_values([q, k, v, mixed, &grad.contiguous()?], |[q, k, v, mixed, grad]| {
+            self.backward(sizes, q, k, v, mixed, grad)
         })?;
-        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
-        Ok((tensor(dq, q)?, tensor(dk, k)?, tensor(dv, v)?))
+        Ok((gradient_of(q, dq)?, gradient_of(k, dk)?, gradient_of(v, dv)?))
     }
 }

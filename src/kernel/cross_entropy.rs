@@ -1,13 +1,13 @@
 //! Cross-entropy of chosen targets, of logits or straight from the states that are projected to them.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
 
-use super::host::{all_hosted, given, values, with_values};
+use super::host::{all_hosted, given, gradient_of, values, with_values};
 use super::linear::linear;
-use super::matrix::{self, Put, multiply};
-use super::vector::{exp, largest, sum, sum_of, widest};
+use super::matrix::{Projection, Put};
+use super::vector::{exp, largest, softmax, sum_of, widest};
 
 /// Negative log-likelihoods in nats of `targets [N]` (u32) under `logits [N, V]`. Gives `[N]`.
 ///
@@ -36,12 +36,18 @@ pub struct Target {
 /// # Errors
 /// Shapes do not fit, a target is outside the vocabulary, or the device fails.
 pub fn projected_loss(states: &Tensor, head: &Tensor, targets: Vec<Target>) -> Result<Tensor> {
-    if all_hosted(&[states, head]) {
-        let wanted = states.track_op() || head.track_op();
-        let operation = ProjectedLoss { targets, gradients: wanted.then(Mutex::default) };
+    if !all_hosted(&[states, head]) {
+        plain(states, head, &targets)
+    } else if states.track_op() || head.track_op() {
+        let operation = ProjectedLoss { targets, gradients: Mutex::default() };
         states.contiguous()?.apply_op2(&head.contiguous()?, operation)
     } else {
-        plain(states, head, &targets)
+        let asked: Vec<Asked> = (0..).zip(targets.iter().map(|target| target.token)).collect();
+        let found = likelihoods(states, head, &asked)?;
+        let weighted =
+            found.iter().zip(&targets).map(|(found, target)| f64::from(found.nll) * f64::from(target.weight));
+        #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
+        Tensor::new(weighted.sum::<f64>() as f32, states.device())
     }
 }
 
@@ -88,29 +94,26 @@ pub fn likelihoods(states: &Tensor, head: &Tensor, asked: &[Asked]) -> Result<Ve
     order.sort_by_key(|at| asked.get(*at).map(|(row, _)| *row));
     let mut order =
         order.into_iter().filter_map(|at| asked.get(at).map(|(row, token)| (at, *row as usize, *token))).peekable();
-    let whole_head = matrix::Shape::rows(vocabulary, width).transposed();
     let mut logits = vec![0.0; rows.min(ROWS) * vocabulary];
-    with_values(&states.contiguous()?, |states| {
-        with_values(&head.contiguous()?, |head| {
-            for first in (0..rows).step_by(ROWS) {
-                let count = ROWS.min(rows - first);
-                let own = (states.get(first * width..).unwrap_or_default(), matrix::Shape::rows(count, width));
-                let shape = matrix::Shape::rows(count, vocabulary);
-                multiply((&mut logits, shape), Put::Replace, 1.0, own, (head, whole_head));
-                for (number, row) in logits.chunks_exact(vocabulary).take(count).enumerate() {
-                    let asks = |ask: &(usize, usize, u32)| ask.1 == first + number;
-                    let mut denominator = None;
-                    while let Some((at, _, token)) = order.next_if(asks) {
-                        let (peak, denominator) = *denominator.get_or_insert_with(|| widest(|| log_sum(row)));
-                        let logit = row.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
-                        if let Some(found) = found.get_mut(at) {
-                            *found = Likelihood { nll: denominator - logit, greedy: logit >= peak };
-                        }
+    with_values([&states.contiguous()?, &head.contiguous()?], |[states, head]| {
+        for first in (0..rows).step_by(ROWS) {
+            let count = ROWS.min(rows - first);
+            let own = states.get(first * width..).unwrap_or_default();
+            let projection = Projection { rows: count, input: width, out: vocabulary };
+            projection.product(&mut logits, Put::Replace, own, head);
+            for (number, row) in logits.chunks_exact(vocabulary).take(count).enumerate() {
+                let asks = |ask: &(usize, usize, u32)| ask.1 == first + number;
+                let mut denominator = None;
+                while let Some((at, _, token)) = order.next_if(asks) {
+                    let (peak, denominator) = *denominator.get_or_insert_with(|| widest(|| log_sum(row)));
+                    let logit = row.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+                    if let Some(found) = found.get_mut(at) {
+                        *found = Likelihood { nll: denominator - logit, greedy: logit >= peak };
                     }
                 }
             }
-            Ok(())
-        })
+        }
+        Ok(())
     })?;
     Ok(found)
 }
@@ -142,20 +145,14 @@ const ROWS: usize = 128;
 
 struct ProjectedLoss {
     targets: Vec<Target>,
-    /// Gradients by states and head of the loss, made with it: the logits would have to be made again later. Absent if
-    /// nobody will ask.
-    gradients: Option<Mutex<(Vec<f32>, Vec<f32>)>>,
+    /// Gradients by states and head of the loss, made with it: the logits would have to be made again later.
+    gradients: Mutex<(Vec<f32>, Vec<f32>)>,
 }
 
-/// Makes probabilities of one row of logits. Gives the logarithm of their denominator.
-#[inline(always)]
-fn normalize(logits: &mut [f32], factor: f32) -> f32 {
-    let peak = largest(logits);
-    logits.iter_mut().for_each(|logit| *logit = exp(*logit - peak));
-    let total = sum(logits);
-    let share = factor / total;
-    logits.iter_mut().for_each(|logit| *logit *= share);
-    peak + total.ln()
+impl ProjectedLoss {
+    fn gradients(&self) -> MutexGuard<'_, (Vec<f32>, Vec<f32>)> {
+        self.gradients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl CustomOp2 for ProjectedLoss {
@@ -170,38 +167,27 @@ impl CustomOp2 for ProjectedLoss {
         if rows != self.targets.len() || head.len() != vocabulary * width {
             bail!("{} targets and a head {:?} do not fit {rows} states of {width}", self.targets.len(), lh.shape());
         }
-        let whole_head = matrix::Shape::rows(vocabulary, width);
         let mut logits = vec![0.0; rows.min(ROWS) * vocabulary];
-        let (mut of_states, mut of_head) = match &self.gradients {
-            Some(_) => (vec![0.0; states.len()], vec![0.0; head.len()]),
-            None => Default::default(),
-        };
+        let (mut of_states, mut of_head) = (vec![0.0; states.len()], vec![0.0; head.len()]);
         let mut loss = 0.0_f64;
-        for (number, targets) in self.targets.chunks(ROWS).enumerate() {
-            let (at, count) = (number * ROWS * width, targets.len());
-            let own = (states.get(at..).unwrap_or_default(), matrix::Shape::rows(count, width));
-            let shape = matrix::Shape::rows(count, vocabulary);
-            multiply((&mut logits, shape), Put::Replace, 1.0, own, (head, whole_head.transposed()));
+        let parts = self.targets.chunks(ROWS).zip(states.chunks(ROWS * width)).zip(of_states.chunks_mut(ROWS * width));
+        for ((targets, own), of_own) in parts {
+            let projection = Projection { rows: targets.len(), input: width, out: vocabulary };
+            projection.product(&mut logits, Put::Replace, own, head);
             for (row, target) in logits.chunks_exact_mut(vocabulary).zip(targets) {
                 let Some(chosen) = row.get(target.token as usize).copied() else {
                     bail!("token {} is outside a vocabulary of {vocabulary}", target.token)
                 };
-                let denominator = widest(|| normalize(row, target.weight));
+                let denominator = widest(|| softmax(row, target.weight));
                 loss += f64::from(target.weight) * f64::from(denominator - chosen);
                 if let Some(chosen) = row.get_mut(target.token as usize) {
                     *chosen -= target.weight;
                 }
             }
-            if self.gradients.is_some() {
-                let into = of_states.get_mut(at..).unwrap_or_default();
-                let slopes = (logits.as_slice(), shape);
-                multiply((into, own.1), Put::Replace, 1.0, slopes, (head, whole_head));
-                multiply((&mut of_head, whole_head), Put::Add, 1.0, (slopes.0, shape.transposed()), own);
-            }
+            projection.to_input(of_own, &logits, head);
+            projection.to_weight(&mut of_head, &logits, own);
         }
-        if let Some(Ok(mut kept)) = self.gradients.as_ref().map(Mutex::lock) {
-            *kept = (of_states, of_head);
-        }
+        *self.gradients() = (of_states, of_head);
         Ok(given(vec![loss as f32], ()))
     }
 
@@ -212,11 +198,9 @@ impl CustomOp2 for ProjectedLoss {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let Some(Ok(mut kept)) = self.gradients.as_ref().map(Mutex::lock) else { bail!("no gradient was asked for") };
-        let (mut of_states, mut of_head) = std::mem::take(&mut *kept);
+        let (mut of_states, mut of_head) = std::mem::take(&mut *self.gradients());
         let factor = grad.to_scalar::<f32>()?;
         widest(|| of_states.iter_mut().chain(&mut of_head).for_each(|slope| *slope *= factor));
-        let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device()).map(Some);
-        Ok((tensor(of_states, states)?, tensor(of_head, head)?))
+        Ok((gradient_of(states, of_states)?, gradient_of(head, of_head)?))
     }
 }

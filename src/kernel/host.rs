@@ -22,13 +22,42 @@ pub(super) fn values<'s>((storage, layout): Stored<'s>) -> Result<&'s [f32]> {
     }
 }
 
-/// The values of a contiguous f32 tensor, for `read`.
-pub(super) fn with_values<R>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match storage.deref() {
-        Storage::Cpu(storage) => read(values((storage, layout))?),
-        Storage::Cuda(_) | Storage::Metal(_) => bail!("a tensor is not in the processor's memory"),
+/// The values of contiguous f32 tensors, for `read`.
+pub(super) fn with_values<const N: usize, R>(
+    tensors: [&Tensor; N],
+    read: impl FnOnce([&[f32]; N]) -> Result<R>,
+) -> Result<R> {
+    let held = tensors.map(Tensor::storage_and_layout);
+    let mut found = [&[][..]; N];
+    for (found, (storage, layout)) in found.iter_mut().zip(&held) {
+        *found = match storage.deref() {
+            Storage::Cpu(storage) => values((storage, layout))?,
+            Storage::Cuda(_) | Storage::Metal(_) => bail!("a tensor is not in the processor's memory"),
+        };
     }
+    read(found)
+}
+
+/// The values of an f32 argument that is changed in place.
+pub(super) fn values_mut<'s>(storage: &'s mut CpuStorage, layout: &Layout) -> Result<&'s mut [f32]> {
+    let Some((from, to)) = layout.contiguous_offsets() else { bail!("an operation got a strided tensor") };
+    match storage {
+        CpuStorage::F32(all) => match all.get_mut(from..to) {
+            Some(values) => Ok(values),
+            None => bail!("a layout reaches beyond its storage"),
+        },
+        _ => bail!("an operation got another number format than f32"),
+    }
+}
+
+/// A gradient: `values` in the shape of the argument they belong to.
+pub(super) fn gradient_of(argument: &Tensor, values: Vec<f32>) -> Result<Option<Tensor>> {
+    Tensor::from_vec(values, argument.shape(), argument.device()).map(Some)
+}
+
+/// `dims` with another last dimension.
+pub(super) fn ending_in(dims: &[usize], last: usize) -> Vec<usize> {
+    dims.iter().copied().take(dims.len().saturating_sub(1)).chain([last]).collect()
 }
 
 /// What an operation gives back.

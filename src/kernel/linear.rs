@@ -2,8 +2,8 @@
 
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 
-use super::host::{all_hosted, given, values, with_values};
-use super::matrix::{self, Put, multiply};
+use super::host::{all_hosted, ending_in, given, gradient_of, values, with_values};
+use super::matrix::{Projection, Put};
 
 /// `x · wᵀ` for `x [.., in]` and `w [out, in]`; gives `[.., out]`. The leading dimensions are flattened into one product.
 ///
@@ -18,12 +18,9 @@ pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
 /// # Errors
 /// Shapes do not fit, or the device fails.
 pub fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let mut shape = x.dims().to_vec();
     let input = x.dim(D::Minus1)?;
-    if let Some(last) = shape.last_mut() {
-        *last = weight.dim(0)?;
-    }
-    x.reshape((x.elem_count() / input, input))?.matmul(&weight.t()?)?.reshape(shape)
+    let product = x.reshape((x.elem_count() / input, input))?.matmul(&weight.t()?)?;
+    product.reshape(ending_in(x.dims(), weight.dim(0)?))
 }
 
 /// `stream + x · wᵀ`, the way back into the residual stream, for `stream [.., out]`, `x [.., in]` and `w [out, in]`.
@@ -38,38 +35,25 @@ pub fn add_linear(stream: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Tensor
     }
 }
 
-/// Rows of `x`, in and out of `x [.., in] · w [out, in]ᵀ`.
-fn sizes(x: &[usize], w: &[usize]) -> Result<(usize, usize, usize)> {
+fn projection(x: &[usize], w: &[usize]) -> Result<Projection> {
     match (x, w) {
-        ([before @ .., input], [out, width]) if input == width => Ok((before.iter().product(), *input, *out)),
+        ([before @ .., input], [out, width]) if input == width => {
+            Ok(Projection { rows: before.iter().product(), input: *input, out: *out })
+        }
         _ => bail!("a weight {w:?} does not fit {x:?}"),
     }
 }
 
-/// Adds `x · wᵀ` to `target`, or replaces it.
-fn project(target: &mut [f32], how: Put, (rows, input, out): (usize, usize, usize), x: &[f32], w: &[f32]) {
-    let weight = (w, matrix::Shape::rows(out, input).transposed());
-    multiply((target, matrix::Shape::rows(rows, out)), how, 1.0, (x, matrix::Shape::rows(rows, input)), weight);
-}
-
 /// The gradients of `x` and `w` for the gradient of their product.
-fn slopes(x: &Tensor, w: &Tensor, grad: &Tensor) -> Result<(Tensor, Tensor)> {
-    let (rows, input, out) = sizes(x.dims(), w.dims())?;
-    let (tall, wide, square) =
-        (matrix::Shape::rows(rows, out), matrix::Shape::rows(rows, input), matrix::Shape::rows(out, input));
-    let (mut dx, mut dw) = (vec![0.0; rows * input], vec![0.0; out * input]);
-    with_values(&grad.contiguous()?, |g| {
-        with_values(w, |w| {
-            multiply((&mut dx, wide), Put::Replace, 1.0, (g, tall), (w, square));
-            Ok(())
-        })?;
-        with_values(x, |x| {
-            multiply((&mut dw, square), Put::Replace, 1.0, (g, tall.transposed()), (x, wide));
-            Ok(())
-        })
+fn gradients(x: &Tensor, w: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    let projection = projection(x.dims(), w.dims())?;
+    let (mut dx, mut dw) = (vec![0.0; x.elem_count()], vec![0.0; w.elem_count()]);
+    with_values([x, w, &grad.contiguous()?], |[x, w, grad]| {
+        projection.to_input(&mut dx, grad, w);
+        projection.to_weight(&mut dw, grad, x);
+        Ok(())
     })?;
-    let tensor = |values, like: &Tensor| Tensor::from_vec(values, like.shape(), like.device());
-    Ok((tensor(dx, x)?, tensor(dw, w)?))
+    Ok((gradient_of(x, dx)?, gradient_of(w, dw)?))
 }
 
 struct Linear;
@@ -80,18 +64,14 @@ impl CustomOp2 for Linear {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
-        let sizes = sizes(lx.dims(), lw.dims())?;
-        let mut product = vec![0.0; sizes.0 * sizes.2];
-        project(&mut product, Put::Replace, sizes, values((x, lx))?, values((w, lw))?);
-        let mut shape = lx.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = sizes.2;
-        }
-        Ok(given(product, shape))
+        let projection = projection(lx.dims(), lw.dims())?;
+        let mut product = vec![0.0; projection.rows * projection.out];
+        projection.product(&mut product, Put::Replace, values((x, lx))?, values((w, lw))?);
+        Ok(given(product, ending_in(lx.dims(), projection.out)))
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        slopes(x, w, grad).map(|(dx, dw)| (Some(dx), Some(dw)))
+        gradients(x, w, grad)
     }
 }
 
@@ -111,12 +91,12 @@ impl CustomOp3 for AddLinear {
         w: &CpuStorage,
         lw: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let sizes = sizes(lx.dims(), lw.dims())?;
+        let projection = projection(lx.dims(), lw.dims())?;
         let mut sum = values((stream, ls))?.to_vec();
-        if sum.len() != sizes.0 * sizes.2 {
+        if sum.len() != projection.rows * projection.out {
             bail!("{:?} · {:?} does not fit the stream {:?}", lx.shape(), lw.shape(), ls.shape());
         }
-        project(&mut sum, Put::Add, sizes, values((x, lx))?, values((w, lw))?);
+        projection.product(&mut sum, Put::Add, values((x, lx))?, values((w, lw))?);
         Ok(given(sum, ls.shape().clone()))
     }
 
@@ -128,6 +108,6 @@ impl CustomOp3 for AddLinear {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        slopes(x, w, grad).map(|(dx, dw)| (Some(grad.clone()), Some(dx), Some(dw)))
+        gradients(x, w, grad).map(|(dx, dw)| (Some(grad.clone()), dx, dw))
     }
 }

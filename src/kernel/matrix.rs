@@ -52,11 +52,11 @@ pub(super) enum Put {
     Add,
 }
 
-/// `target = factor · a · b`, or added to it.
+/// `target = a · b`, or added to it.
 ///
 /// # Panics
 /// The shapes do not fit each other or their slices: a mistake in this crate.
-pub(super) fn multiply((target, into): (&mut [f32], Shape), how: Put, factor: f32, a: Read<'_>, b: Read<'_>) {
+pub(super) fn multiply((target, into): (&mut [f32], Shape), how: Put, a: Read<'_>, b: Read<'_>) {
     assert!(a.1.columns == b.1.rows && into.rows == a.1.rows && into.columns == b.1.columns, "shapes of a product");
     assert!(
         target.len() >= into.reach() && a.0.len() >= a.1.reach() && b.0.len() >= b.1.reach(),
@@ -86,11 +86,48 @@ pub(super) fn multiply((target, into): (&mut [f32], Shape), how: Put, factor: f3
             b.1.column_stride as isize,
             b.1.row_stride as isize,
             1.0,
-            factor,
+            1.0,
             false,
             false,
             false,
             Parallelism::None,
         );
+    }
+}
+
+/// `x [rows, input] · w [out, input]ᵀ`, and its gradients; everything lies row after row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Projection {
+    pub(super) rows: usize,
+    pub(super) input: usize,
+    pub(super) out: usize,
+}
+
+impl Projection {
+    const fn of_input(self) -> Shape {
+        Shape::rows(self.rows, self.input)
+    }
+
+    const fn of_output(self) -> Shape {
+        Shape::rows(self.rows, self.out)
+    }
+
+    const fn of_weight(self) -> Shape {
+        Shape::rows(self.out, self.input)
+    }
+
+    /// The product, `[rows, out]`.
+    pub(super) fn product(self, target: &mut [f32], how: Put, x: &[f32], w: &[f32]) {
+        multiply((target, self.of_output()), how, (x, self.of_input()), (w, self.of_weight().transposed()));
+    }
+
+    /// The gradient of `x` for `grad [rows, out]`.
+    pub(super) fn to_input(self, target: &mut [f32], grad: &[f32], w: &[f32]) {
+        multiply((target, self.of_input()), Put::Replace, (grad, self.of_output()), (w, self.of_weight()));
+    }
+
+    /// Adds the gradient of `w` for `grad [rows, out]`.
+    pub(super) fn to_weight(self, target: &mut [f32], grad: &[f32], x: &[f32]) {
+        multiply((target, self.of_weight()), Put::Add, (grad, self.of_output().transposed()), (x, self.of_input()));
     }
 }

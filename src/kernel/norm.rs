@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
 
-use super::host::{all_hosted, given, values, with_values};
-use super::vector::{dot, sum_of, widest};
+use super::host::{all_hosted, given, gradient_of, values, with_values};
+use super::vector::{dot, widest};
 
 /// RMSNorm (Zhang & Sennrich 2019, arXiv 1910.07467, eq. 4): `x / √(mean(x²) + ε) ⊙ gain`, for `x [.., D]`, `gain [D]`.
 ///
@@ -65,27 +65,21 @@ impl CustomOp2 for RmsNorm {
         let Some(scales) = self.scales.get() else { bail!("the backward pass came before the forward pass") };
         let width = gain.elem_count();
         let (mut dx, mut dgain) = (Vec::with_capacity(x.elem_count()), vec![0.0_f32; width]);
-        let (grad, shape, device) = (grad.contiguous()?, x.shape(), x.device());
-        with_values(x, |x| {
-            with_values(&grad, |grad| {
-                with_values(gain, |gain| {
-                    widest(|| {
-                        for ((x, grad), s) in x.chunks_exact(width).zip(grad.chunks_exact(width)).zip(scales) {
-                            let mut lean = vec![0.0_f32; width];
-                            for (((lean, sum), (x, grad)), gain) in
-                                lean.iter_mut().zip(&mut dgain).zip(x.iter().zip(grad)).zip(gain)
-                            {
-                                *lean = grad * gain;
-                                *sum += grad * x * s;
-                            }
-                            let pull = sum_of(&lean, x, |h, x| h * x) * s * s * s / width as f32;
-                            dx.extend(lean.iter().zip(x).map(|(h, x)| s * h - x * pull));
-                        }
-                    });
-                    Ok(())
-                })
-            })
+        let mut lean = vec![0.0_f32; width];
+        with_values([x, gain, &grad.contiguous()?], |[x, gain, grad]| {
+            widest(|| {
+                for ((x, grad), s) in x.chunks_exact(width).zip(grad.chunks_exact(width)).zip(scales) {
+                    let targets = lean.iter_mut().zip(&mut dgain);
+                    for (((lean, sum), (x, grad)), gain) in targets.zip(x.iter().zip(grad)).zip(gain) {
+                        *lean = grad * gain;
+                        *sum += grad * x * s;
+                    }
+                    let pull = dot(&lean, x) * s * s * s / width as f32;
+                    dx.extend(lean.iter().zip(x).map(|(h, x)| s * h - x * pull));
+                }
+            });
+            Ok(())
         })?;
-        Ok((Some(Tensor::from_vec(dx, shape, device)?), Some(Tensor::from_vec(dgain, width, device)?)))
+        Ok((gradient_of(x, dx)?, gradient_of(gain, dgain)?))
     }
 }

@@ -67,7 +67,7 @@ impl Rotation {
     pub(super) fn with_angles<R>(&self, work: impl FnOnce(AllAngles<'_>) -> Result<R>) -> Result<R> {
         let (batch, _, length, half) = self.cos.dims4()?;
         let stride = if batch == 1 { 0 } else { length * half };
-        with_values(&self.cos, |cos| with_values(&self.sin, |sin| work(AllAngles { cos, sin, stride, half })))
+        with_values([&self.cos, &self.sin], |[cos, sin]| work(AllAngles { cos, sin, stride, half }))
     }
 }
 
@@ -113,9 +113,7 @@ impl Angles<'_> {
     #[inline(always)]
     fn turn(&self, vector: &mut [f32], position: usize, by: impl Fn(f32, f32, f32, f32) -> (f32, f32)) {
         let at = position * self.half;
-        let from = |all: &'_ [f32]| at.min(all.len())..(at + self.half).min(all.len());
-        let (cos, sin) =
-            (self.cos.get(from(self.cos)).unwrap_or_default(), self.sin.get(from(self.sin)).unwrap_or_default());
+        let [cos, sin] = [self.cos, self.sin].map(|all| all.get(at..at + self.half).unwrap_or_default());
         let (first, second) = vector.split_at_mut(self.half.min(vector.len()));
         for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
             (*a, *b) = by(*a, *b, *cos, *sin);

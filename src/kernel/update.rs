@@ -3,7 +3,7 @@
 
 use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, InplaceOp3, Layout, Result, Tensor, Var, bail};
 
-use super::host::{all_hosted, values, with_values};
+use super::host::{all_hosted, values, values_mut, with_values};
 use super::vector::{dot, widest};
 
 /// Numbers whose squares are summed in f32 before they are added up in f64.
@@ -16,7 +16,7 @@ const RUN: usize = 4096;
 pub fn sum_of_squares(x: &Tensor) -> Result<f64> {
     if all_hosted(&[x]) {
         let runs = |x: &[f32]| widest(|| x.chunks(RUN).map(|run| f64::from(dot(run, run))).sum());
-        with_values(&x.contiguous()?, |x| Ok(runs(x)))
+        with_values([&x.contiguous()?], |[x]| Ok(runs(x)))
     } else {
         x.sqr()?.sum_all()?.to_dtype(candle_core::DType::F64)?.to_scalar()
     }
@@ -89,17 +89,6 @@ pub fn adamw(
     let root = ((&*second * step.second_correction)?.sqrt()? + step.epsilon)?;
     let change = ((&*first * step.rate)? / root)?;
     variable.set(&((variable.as_tensor().detach() * step.keep)? - change)?)
-}
-
-fn values_mut<'s>(storage: &'s mut CpuStorage, layout: &Layout) -> Result<&'s mut [f32]> {
-    let Some((from, to)) = layout.contiguous_offsets() else { bail!("an update got a strided tensor") };
-    match storage {
-        CpuStorage::F32(all) => match all.get_mut(from..to) {
-            Some(values) => Ok(values),
-            None => bail!("a layout reaches beyond its storage"),
-        },
-        _ => bail!("an update got another number format than f32"),
-    }
 }
 
 struct Scale(f64);

@@ -70,6 +70,17 @@ pub(super) fn exp(x: f32) -> f32 {
     f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }
 
+/// Makes `factor` · softmax of `row`. Gives the logarithm of the denominator.
+#[inline(always)]
+pub(super) fn softmax(row: &mut [f32], factor: f32) -> f32 {
+    let peak = largest(row);
+    row.iter_mut().for_each(|x| *x = exp(*x - peak));
+    let total = sum(row);
+    let share = factor / total;
+    row.iter_mut().for_each(|x| *x *= share);
+    peak + total.ln()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use super::capture::Matrices;
 use super::initial::Deviations;
 use super::parameters::Parameters;
 use crate::core::ModelSpec;
-use crate::kernel::attention::{attend, logits, softmax};
+use crate::kernel::attention::{Sight, attend, logits, softmax};
 use crate::kernel::linear::{add_linear, linear};
 use crate::kernel::mask::Mask;
 use crate::kernel::rope::Rotation;
@@ -57,7 +57,8 @@ impl Attention {
         let q = linear(x, &self.q_proj)?; // [B, T, H·K]
         let k = linear(memory, &self.k_proj)?; // [B, S, H·K]
         let v = linear(memory, &self.v_proj)?; // [B, S, H·K]
-        add_linear(stream, &attend(&q, &k, &v, self.num_heads, mask, rotation)?, &self.o_proj) // [B, T, D]
+        let sight = Sight { num_heads: self.num_heads, mask, rotation };
+        add_linear(stream, &attend(&q, &k, &v, sight)?, &self.o_proj) // [B, T, D]
     }
 
     /// What `forward` of the same arguments looks through: its logits before the mask and its probabilities.

@@ -107,11 +107,17 @@ impl AdamW {
 mod tests {
     use super::*;
     use crate::core::LearningRateSchedule;
-    use candle_core::Device;
+    use candle_core::{DType, Device};
 
     /// Three steps on f(w) = ½·(w − c)², followed by hand in f64.
     #[test]
     fn three_steps_equal_the_algorithm() {
+        // In place, and by the plain reference.
+        three_steps(DType::F32);
+        three_steps(DType::F64);
+    }
+
+    fn three_steps(format: DType) {
         let spec = OptimizerSpec {
             learning_rate: 0.1,
             schedule: LearningRateSchedule::Constant,
@@ -123,8 +129,9 @@ mod tests {
             weight_decay: 0.1,
             grad_clip_norm: 0.0,
         };
-        let variable = Var::from_tensor(&Tensor::new(&[[0.5_f32, -1.5]], &Device::Cpu).unwrap()).unwrap();
-        let goal = Tensor::new(&[[1.0_f32, 1.0]], &Device::Cpu).unwrap();
+        let tensor = |pair: [f64; 2]| Tensor::new(&[pair], &Device::Cpu).unwrap().to_dtype(format).unwrap();
+        let variable = Var::from_tensor(&tensor([0.5, -1.5])).unwrap();
+        let goal = tensor([1.0, 1.0]);
         let named = [("w".to_owned(), variable.clone())];
         let parameters = || named.iter().map(|(name, variable)| (name.as_str(), variable));
         let mut optimizer = AdamW::new(spec, parameters()).unwrap();
@@ -141,7 +148,7 @@ mod tests {
                 let (mh, vh) = (m[i] / (1.0 - 0.9_f64.powi(step)), v[i] / (1.0 - 0.95_f64.powi(step)));
                 w[i] -= 0.1 * (mh / (vh.sqrt() + 1e-8) + 0.1 * w[i]);
             }
-            let ours = variable.to_vec2::<f32>().unwrap();
+            let ours = variable.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
             for i in 0..2 {
                 assert!((f64::from(ours[0][i]) - w[i]).abs() < 1e-6, "step {step}: {ours:?} against {w:?}");
             }

@@ -110,14 +110,15 @@ impl<'a> ModelScorer<'a> {
     fn score_rows(&self, rows: &[ScoringRow]) -> Result<Vec<Scored>, TrainError> {
         let passes = passes(rows);
         let threads = self.trainer.threads();
+        let portions = self.portions(&passes);
         // Dealt like cards: neighbours are of about the same length.
-        let mut hands: Vec<Vec<&[Pass<'_>]>> = vec![Vec::new(); threads];
-        for (portion, place) in self.portions(&passes).into_iter().zip((0..threads).cycle()) {
-            hands.get_mut(place).into_iter().for_each(|hand| hand.push(portion));
-        }
+        let hands = (0..threads).map(|hand| portions.iter().skip(hand).step_by(threads)).collect();
         let scored = map(hands, |hand| {
             let mut found = Vec::new();
-            hand.into_iter().try_for_each(|portion| self.score_portion(portion, &mut found)).map(|()| found)
+            for portion in hand {
+                self.score_portion(portion, &mut found)?;
+            }
+            Ok::<_, TrainError>(found)
         })?;
         let mut found = scored.concat();
         found.sort_by_key(|(place, _)| *place);

@@ -17,11 +17,11 @@ pub enum Family {
     Copying,
     /// What is listed is counted.
     Counting,
-    /// Of two things one is wanted or not wanted.
+    /// Of two things one is wanted, the other is not.
     Negation,
     /// A pronoun names one of two people.
     Coreference,
-    /// Comparisons make an order; its ends are asked.
+    /// Comparisons make an order; its end is asked.
     Order,
     /// A verb agrees with its subject across other nouns.
     Agreement,

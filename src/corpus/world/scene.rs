@@ -179,7 +179,9 @@ impl<'w, R: Rng> Stage<'w, R> {
         let (mut story, mut asks) = (Vec::new(), Vec::new());
         for place in 0..size {
             let asked = place == turn % size;
-            let person = self.cast.draw(&lexicon.people, &people, &[])?;
+            // Whoever comes next stands behind the things of those before, as near as to their own.
+            let before: Vec<usize> = things.iter().map(|thing| group(*thing)).collect();
+            let person = self.cast.draw(&lexicon.people, &people, &before)?;
             let first = self.cast.draw(&lexicon.things, &things, &[group(person)])?;
             things.push(first);
             let second = self.cast.draw(&lexicon.things, &things, &[group(person)])?;
