@@ -214,7 +214,7 @@ mod models {
     use trilab::core::study::{CorpusSettings, TokenizerSpec};
     use trilab::core::{
         Architecture, Device, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective, ObjectiveSpec,
-        OptimizerSpec, ProbeSpec, RunSpec, TrainingSpec, legal,
+        OptimizerSpec, Precision, ProbeSpec, RunSpec, TrainingSpec, legal,
     };
     use trilab::corpus::{Corpus, Vocabulary, prepare};
     use trilab::objective::{Batch, Side};
@@ -278,6 +278,8 @@ mod models {
                 seq_len: SEQ_LEN,
                 steps: 1,
                 divergence_factor: 3.0,
+                z_loss: 0.0,
+                precision: Precision::F32,
             },
             data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: PathBuf::new() },
             parent: None,
@@ -413,14 +415,14 @@ mod models {
 
     /// The weights of `tests/reference/forward.py`.
     fn by_formula(trainer: &Trainer) {
-        for (name, variable) in trainer.parameters().iter() {
+        for (name, weight) in trainer.parameters().iter() {
             let shift: f64 = name.bytes().map(f64::from).sum();
             let wave = |k: f64| (0.7 * k + 0.013 * k * k + shift).sin();
-            let gain = variable.rank() == 1;
+            let gain = weight.tensor().rank() == 1;
             let value = |k: u32| (if gain { 1.0 + 0.2 * wave(k.into()) } else { 0.5 * wave(k.into()) }) as f32;
-            let count = u32::try_from(variable.elem_count()).unwrap();
+            let count = u32::try_from(weight.tensor().elem_count()).unwrap();
             let values: Vec<f32> = (0..count).map(value).collect();
-            variable.set(&Tensor::from_vec(values, variable.shape(), variable.device()).unwrap()).unwrap();
+            weight.set(&Tensor::from_vec(values, weight.tensor().shape(), weight.tensor().device()).unwrap()).unwrap();
         }
     }
 

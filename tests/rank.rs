@@ -10,7 +10,7 @@ use trilab::core::spec::{DataSpec, SPEC_FORMAT};
 use trilab::core::study::{CorpusSettings, TokenizerSpec};
 use trilab::core::{
     Architecture, Control, ControlSource, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective,
-    ObjectiveSpec, OptimizerSpec, ProbeSpec, RunEvent, RunSpec, TrainingSpec,
+    ObjectiveSpec, OptimizerSpec, Precision, ProbeSpec, RunEvent, RunSpec, TrainingSpec,
 };
 use trilab::corpus::Corpus;
 use trilab::model::{LanguageModel, Matrices, ModelInput};
@@ -48,7 +48,15 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: usize,
             weight_decay: 0.1,
             grad_clip_norm: 1.0,
         },
-        training: TrainingSpec { batch_size: 4, micro_batch_size: 2, seq_len, steps: 7, divergence_factor: 3.0 },
+        training: TrainingSpec {
+            batch_size: 4,
+            micro_batch_size: 2,
+            seq_len,
+            steps: 7,
+            divergence_factor: 3.0,
+            z_loss: 0.0,
+            precision: Precision::F32,
+        },
         data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: "none".into() },
         parent: None,
         probes: ProbeSpec {
@@ -107,7 +115,8 @@ fn a_watched_pass_is_the_pass_itself() {
         (Architecture::EncoderDecoder, Some(side(20..31))),
     ] {
         let spec = run_spec(architecture, Objective::PrefixLm, 60, 16);
-        let (model, _) = LanguageModel::new(&spec.model, 16, 7, &Device::Cpu).unwrap();
+        let (model, parameters) = LanguageModel::new(&spec.model, 16, Precision::F32, &Device::Cpu).unwrap();
+        parameters.draw(7, 1).unwrap();
         let prefix = if architecture == Architecture::NonCausalDecoder { 4 } else { 0 };
         let batch = Batch {
             rows: 1,
@@ -118,9 +127,9 @@ fn a_watched_pass_is_the_pass_itself() {
             prefix_lengths: vec![prefix],
         };
         let input = ModelInput::new(&batch, &Device::Cpu).unwrap();
-        let (states, capture) = model.detach().observe(&input).unwrap();
+        let (states, capture) = model.observe(&input).unwrap();
         assert_eq!(
-            values(&model.project(&states).unwrap()),
+            values(model.project(&states).unwrap().tensor()),
             values(&model.logits(&input).unwrap()),
             "{architecture}: watching changes nothing"
         );
@@ -183,8 +192,8 @@ fn uniform_attention_has_the_rank_that_algebra_says() {
     for (architecture, objective) in CELLS {
         let spec = run_spec(architecture, objective, corpus.vocabulary().size() as usize, n);
         let trainer = Trainer::new(&spec).unwrap();
-        for (_, variable) in trainer.parameters().iter().filter(|(name, _)| name.ends_with("q_proj.weight")) {
-            variable.set(&variable.as_tensor().zeros_like().unwrap()).unwrap();
+        for (_, weight) in trainer.parameters().iter().filter(|(name, _)| name.ends_with("q_proj.weight")) {
+            weight.set(&weight.tensor().zeros_like().unwrap()).unwrap();
         }
         let report = probed(&trainer, &spec, &corpus);
         let prefix = if architecture == Architecture::NonCausalDecoder { n / 2 } else { 0 };
@@ -328,8 +337,8 @@ fn a_model_that_overflows_has_no_rank() {
     let corpus = corpus_in(folder.path());
     let spec = run_spec(Architecture::CausalDecoder, Objective::FullLm, corpus.vocabulary().size() as usize, 24);
     let trainer = Trainer::new(&spec).unwrap();
-    for (_, variable) in trainer.parameters().iter().filter(|(name, _)| name.ends_with("q_proj.weight")) {
-        variable.set(&(variable.as_tensor().ones_like().unwrap() * f64::from(f32::MAX)).unwrap()).unwrap();
+    for (_, weight) in trainer.parameters().iter().filter(|(name, _)| name.ends_with("q_proj.weight")) {
+        weight.set(&(weight.tensor().ones_like().unwrap() * f64::from(f32::MAX)).unwrap()).unwrap();
     }
     let error = RankProbe::new(&spec, &corpus).unwrap().measure(&trainer, &mut || Ok(())).unwrap_err();
     assert!(error.to_string().contains("not finite"), "{error}");

@@ -13,7 +13,7 @@ use trilab::core::study::{
     Axis, Budget, CorpusSettings, ExecutionSettings, GridSettings, ModelSettings, ObjectiveSettings, StudySpec,
     TokenizerSpec, TrainingSettings,
 };
-use trilab::core::{Architecture, Control, Device, LearningRateSchedule, Objective, RunId, RunStatus};
+use trilab::core::{Architecture, Control, Device, LearningRateSchedule, Objective, Precision, RunId, RunStatus};
 use trilab::runlog::Home;
 use trilab::schedule::{
     Action, CorpusFacts, Found, Launcher, LocalLauncher, Plan, Queue, Workload, launches, plan, report, standing,
@@ -61,6 +61,8 @@ fn study() -> StudySpec {
             weight_decay: 0.1,
             grad_clip_norm: 1.0,
             divergence_factor: 3.0,
+            z_loss: 0.0,
+            precision: Precision::F32,
         },
         budget: Budget::Steps(100),
         probes: ProbeSpec {

@@ -10,14 +10,16 @@ use trilab::core::spec::{DataSpec, SPEC_FORMAT};
 use trilab::core::study::{CorpusSettings, TokenizerSpec};
 use trilab::core::{
     Architecture, Control, ControlSource, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective,
-    ObjectiveSpec, OptimizerSpec, ProbeSpec, RunEvent, RunSpec, TrainingSpec, cost, legal,
+    ObjectiveSpec, OptimizerSpec, Precision, ProbeSpec, RunEvent, RunSpec, TrainingSpec, cost, legal,
 };
 use trilab::corpus::{Corpus, Vocabulary};
+use trilab::kernel::activation::{self, Activation};
 use trilab::kernel::mask::{Mask, Run};
-use trilab::kernel::{activation, attention, cross_entropy, linear, norm, rope};
-use trilab::model::{LanguageModel, ModelInput};
+use trilab::kernel::norm::{Kind, Norm};
+use trilab::kernel::rows::{embed, pick};
+use trilab::kernel::{Tape, Value, Weight, attention, cross_entropy, linear, rope};
+use trilab::model::{LanguageModel, ModelInput, Parameters};
 use trilab::objective::{Batch, Side, batch};
-use trilab::optim::Gradients;
 use trilab::train::{Outcome, Surroundings, Trainer, train};
 
 const SEQ_LEN: usize = 24;
@@ -62,6 +64,8 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: u32, d
             seq_len: SEQ_LEN,
             steps: 12,
             divergence_factor: 3.0,
+            z_loss: 0.0,
+            precision: Precision::F32,
         },
         data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: directory.to_owned() },
         parent: None,
@@ -95,14 +99,33 @@ fn made_up_batch(spec: &RunSpec, vocabulary: &Vocabulary) -> Batch {
     batch(&spec.objective, spec.model.architecture, vocabulary, &windows, &mut draw).unwrap()
 }
 
-fn summed_loss(model: &LanguageModel, batch: &Batch) -> Tensor {
-    let logits = model.logits(&ModelInput::new(batch, &Device::Cpu).unwrap()).unwrap();
-    let (rows, length, vocab) = logits.dims3().unwrap();
-    let count = rows * length;
-    let targets = Tensor::from_vec(batch.targets.clone(), count, &Device::Cpu).unwrap();
-    let weights = Tensor::from_vec(batch.loss_weights.clone(), count, &Device::Cpu).unwrap();
-    let nll = cross_entropy::negative_log_likelihood(&logits.reshape((count, vocab)).unwrap(), &targets).unwrap();
-    (nll * weights).unwrap().sum_all().unwrap()
+/// Σ weight · negative log-likelihood of a batch, recorded on `tape`, if there is one.
+fn summed_loss(model: &LanguageModel, batch: &Batch, tape: Option<&Tape>) -> Value {
+    let states = model.states(&ModelInput::new(batch, &Device::Cpu).unwrap(), tape).unwrap();
+    let flat = states.reshape(&[batch.targets.len(), *states.dims().last().unwrap()]).unwrap();
+    let pairs = batch.targets.iter().zip(&batch.loss_weights);
+    let targets: Vec<_> =
+        pairs.map(|(token, weight)| cross_entropy::Target { token: *token, weight: *weight }).collect();
+    model.loss(&flat, &targets, 0.0).unwrap()
+}
+
+fn drawn(spec: &RunSpec) -> (LanguageModel, Parameters) {
+    let (model, parameters) = LanguageModel::new(&spec.model, SEQ_LEN, Precision::F32, &Device::Cpu).unwrap();
+    parameters.draw(7, 2).unwrap();
+    (model, parameters)
+}
+
+/// The gradients of a batch, in the parameters' order.
+fn gradients(model: &LanguageModel, parameters: &Parameters, batch: &Batch) -> Vec<Tensor> {
+    let tape = Tape::alone();
+    parameters.weights().for_each(Weight::forget_gradient);
+    let loss = summed_loss(model, batch, Some(&tape));
+    tape.backward(&loss, parameters.weights()).unwrap();
+    parameters.weights().map(|weight| weight.gradient_tensor().unwrap().unwrap()).collect()
+}
+
+fn number(scalar: &Value) -> f64 {
+    f64::from(scalar.tensor().to_scalar::<f32>().unwrap())
 }
 
 #[test]
@@ -110,15 +133,14 @@ fn every_parameter_of_every_cell_has_a_finite_gradient_that_is_not_zero() {
     let vocabulary = Vocabulary::new(40);
     for (architecture, objective) in legal_cells() {
         let spec = run_spec(architecture, objective, vocabulary.size(), Path::new("none"));
-        let (model, parameters) = LanguageModel::new(&spec.model, SEQ_LEN, 7, &Device::Cpu).unwrap();
+        let (model, parameters) = drawn(&spec);
         assert_eq!(
             parameters.count(),
             cost::parameters(&spec.model),
             "{architecture}:{objective}: counted and computed"
         );
-        let loss = summed_loss(&model, &made_up_batch(&spec, &vocabulary));
-        let gradients = Gradients::collect(&mut loss.backward().unwrap(), parameters.iter()).unwrap();
-        for ((name, _), gradient) in parameters.iter().zip(gradients.tensors()) {
+        let gradients = gradients(&model, &parameters, &made_up_batch(&spec, &vocabulary));
+        for ((name, _), gradient) in parameters.iter().zip(gradients) {
             let values = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert!(values.iter().all(|v| v.is_finite()), "{architecture}:{objective} {name}");
             assert!(values.iter().any(|v| *v != 0.0), "{architecture}:{objective} {name}: the gradient is zero");
@@ -127,58 +149,101 @@ fn every_parameter_of_every_cell_has_a_finite_gradient_that_is_not_zero() {
 }
 
 #[test]
+fn a_weight_that_the_loss_does_not_reach_is_named() {
+    let vocabulary = Vocabulary::new(40);
+    let spec = run_spec(Architecture::CausalDecoder, Objective::FullLm, vocabulary.size(), Path::new("none"));
+    let (model, parameters) = drawn(&spec);
+    gradients(&model, &parameters, &made_up_batch(&spec, &vocabulary));
+    let norm = trilab::optim::norm(parameters.iter(), 2).unwrap();
+    assert_eq!(norm, trilab::optim::norm(parameters.iter(), 1).unwrap());
+    let (name, weight) = parameters.iter().nth(4).unwrap();
+    weight.forget_gradient();
+    let error = trilab::optim::norm(parameters.iter(), 2).unwrap_err().to_string();
+    assert!(error.contains(name), "{error}");
+}
+
+#[test]
 fn gradients_of_a_whole_model_equal_finite_differences() {
     let vocabulary = Vocabulary::new(40);
     for (architecture, objective) in legal_cells() {
         let spec = run_spec(architecture, objective, vocabulary.size(), Path::new("none"));
-        let (model, parameters) = LanguageModel::new(&spec.model, SEQ_LEN, 7, &Device::Cpu).unwrap();
+        let (model, parameters) = drawn(&spec);
         let batch = made_up_batch(&spec, &vocabulary);
-        let gradients =
-            Gradients::collect(&mut summed_loss(&model, &batch).backward().unwrap(), parameters.iter()).unwrap();
-        for ((name, variable), gradient) in parameters.iter().zip(gradients.tensors()) {
+        let gradients = gradients(&model, &parameters, &batch);
+        for ((name, weight), gradient) in parameters.iter().zip(gradients) {
             // Along the gradient itself the slope is its norm. The losses differ by 0.1 nats: small enough to be
             // straight, large enough for f32, which resolves the sum of a few hundred nats to 3e-5.
             let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
-            let start = variable.as_tensor().detach().copy().unwrap();
+            let start = weight.tensor().detach().copy().unwrap();
             let reach = 0.05 / f64::from(norm);
-            let direction = (gradient.detach() * f64::from(1.0 / norm)).unwrap();
+            let direction = (gradient * f64::from(1.0 / norm)).unwrap();
             let at = |distance: f64| {
-                variable.set(&(&start + (&direction * distance).unwrap()).unwrap()).unwrap();
-                f64::from(summed_loss(&model.detach(), &batch).to_scalar::<f32>().unwrap())
+                weight.set(&(&start + (&direction * distance).unwrap()).unwrap()).unwrap();
+                number(&summed_loss(&model, &batch, None))
             };
             let slope = (at(reach) - at(-reach)) / (2.0 * reach);
-            variable.set(&start).unwrap();
+            weight.set(&start).unwrap();
             let error = (slope / f64::from(norm) - 1.0).abs();
             assert!(error < 0.03, "{architecture}:{objective} {name}: slope {slope}, gradient norm {norm}");
         }
     }
 }
 
+/// Shapes of what an operation reads and of the weights it has.
+type Shapes<'a> = (&'a [&'a [usize]], &'a [&'a [usize]]);
+
+/// An operation on values and weights.
+type Operation<'a> = &'a dyn Fn(&[Value], &[Weight]) -> Value;
+
+/// Inputs of some shapes in `format`, and weights of others: numbers between -1 and 1, one of them shifted.
+fn inputs(shapes: Shapes<'_>, format: DType, shift: Option<(usize, usize, f64)>) -> Vec<Tensor> {
+    let all = shapes.0.iter().chain(shapes.1).enumerate();
+    let tensor = |(k, shape): (usize, &&[usize])| {
+        let by = |i: usize| shift.filter(|at| (at.0, at.1) == (k, i)).map_or(0.0, |at| at.2);
+        let value = |i: usize| ((i * 37 + k * 101 + 1) as f64 * 0.7311).sin() + by(i);
+        let values: Vec<f64> = (0..shape.iter().product()).map(value).collect();
+        Tensor::from_vec(values, *shape, &Device::Cpu).unwrap().to_dtype(format).unwrap()
+    };
+    all.map(tensor).collect()
+}
+
+/// A weighted sum of all elements.
+fn weighted(y: &Value) -> Value {
+    let count = y.tensor().elem_count();
+    let factors: Vec<f64> = (0..count).map(|i| ((i as f64) * 1.37).cos()).collect();
+    let factors = Tensor::from_vec(factors, (1, count), &Device::Cpu).unwrap().to_dtype(y.tensor().dtype()).unwrap();
+    let factors = Weight::new(Var::from_tensor(&factors).unwrap(), Precision::F32).unwrap();
+    linear::linear(&y.reshape(&[1, count]).unwrap(), &factors).unwrap()
+}
+
+/// What `f` gives, and the gradient of its weighted sum by every input and weight.
+fn derived(shapes: Shapes<'_>, format: DType, precision: Precision, f: Operation<'_>) -> (Tensor, Vec<Tensor>) {
+    let tape = Tape::alone();
+    let all = inputs(shapes, format, None);
+    let (read, learnt) = all.split_at(shapes.0.len());
+    let values: Vec<Value> = read.iter().map(|x| tape.value(&Var::from_tensor(x).unwrap())).collect();
+    let weights: Vec<Weight> =
+        learnt.iter().map(|x| Weight::new(Var::from_tensor(x).unwrap(), precision).unwrap()).collect();
+    let y = f(&values, &weights);
+    let slopes = tape.backward(&weighted(&y), weights.iter()).unwrap();
+    let of_values = values.iter().map(|value| slopes.of(value).unwrap().unwrap());
+    let gradients = of_values.chain(weights.iter().map(|weight| weight.gradient_tensor().unwrap().unwrap())).collect();
+    (y.tensor().clone(), gradients)
+}
+
 /// Compares the gradient of a weighted sum of `f`'s output with central differences in f64, for every element.
-fn check_kernel(name: &str, shapes: &[&[usize]], f: &dyn Fn(&[Tensor]) -> Tensor) {
-    let value = |k: usize, i: usize| ((i * 37 + k * 101) as f64 * 0.7311).sin();
-    let tensor = |k: usize, shift: Option<(usize, f64)>| {
-        let count: usize = shapes[k].iter().product();
-        let values: Vec<f64> =
-            (0..count).map(|i| value(k, i) + shift.filter(|s| s.0 == i).map_or(0.0, |s| s.1)).collect();
-        Tensor::from_vec(values, shapes[k], &Device::Cpu).unwrap()
-    };
-    let weighted = |inputs: &[Tensor]| {
-        let y = f(inputs).flatten_all().unwrap();
-        let count = y.elem_count();
-        let weights: Vec<f64> = (0..count).map(|i| ((i as f64) * 1.37).cos()).collect();
-        (y * Tensor::from_vec(weights, count, &Device::Cpu).unwrap()).unwrap().sum_all().unwrap()
-    };
-    let variables: Vec<Var> = (0..shapes.len()).map(|k| Var::from_tensor(&tensor(k, None)).unwrap()).collect();
-    let inputs: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
-    let store = weighted(&inputs).backward().unwrap();
-    for (k, variable) in variables.iter().enumerate() {
-        let gradient = store.get(variable).unwrap_or_else(|| unreachable!("{name}: input {k} has no gradient"));
+fn check_kernel(name: &str, shapes: Shapes<'_>, f: Operation<'_>) {
+    let (_, gradients) = derived(shapes, DType::F64, Precision::F32, f);
+    for (k, gradient) in gradients.iter().enumerate() {
         let gradient = gradient.flatten_all().unwrap().to_vec1::<f64>().unwrap();
         for (i, ours) in gradient.iter().enumerate() {
             let at = |shift: f64| {
-                let moved: Vec<Tensor> = (0..shapes.len()).map(|j| tensor(j, (j == k).then_some((i, shift)))).collect();
-                weighted(&moved).to_scalar::<f64>().unwrap()
+                let all = inputs(shapes, DType::F64, Some((k, i, shift)));
+                let (read, learnt) = all.split_at(shapes.0.len());
+                let values: Vec<Value> = read.iter().map(Value::constant).collect();
+                let weight = |x: &Tensor| Weight::new(Var::from_tensor(x).unwrap(), Precision::F32).unwrap();
+                let y = f(&values, &learnt.iter().map(weight).collect::<Vec<_>>());
+                weighted(&y).tensor().flatten_all().unwrap().to_vec1::<f64>().unwrap()[0]
             };
             let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
             assert!(
@@ -189,102 +254,89 @@ fn check_kernel(name: &str, shapes: &[&[usize]], f: &dyn Fn(&[Tensor]) -> Tensor
     }
 }
 
+/// Compares what an operation gives, and its gradients, fused in f32 with its plain reference in f64, where both are given the
+/// numbers of f32. The reference was compared with finite differences. In bf16 it rounds the same factors forward, but not the
+/// slopes on the way back.
+fn check_fused(name: &str, shapes: Shapes<'_>, f: Operation<'_>) {
+    for (precision, [forward, back]) in [(Precision::F32, [2e-5; 2]), (Precision::Bf16, [2e-3, 3e-2])] {
+        let (ours, of_ours) = derived(shapes, DType::F32, precision, f);
+        let (theirs, of_theirs) = derived(shapes, DType::F64, precision, f);
+        let pairs = std::iter::once((&ours, &theirs)).chain(of_ours.iter().zip(&of_theirs));
+        for (place, (ours, theirs)) in pairs.enumerate() {
+            let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f64>().unwrap().sqrt();
+            let apart = norm(&(ours.to_dtype(DType::F64).unwrap() - theirs).unwrap()) / norm(theirs);
+            let most = if place == 0 { forward } else { back };
+            assert!(apart < most, "{name} {shapes:?} {precision:?}: output 0 or gradient {place} is {apart} apart");
+        }
+    }
+}
+
+/// Every operation with weights, on `rows` rows of `width`.
+fn with_weights(rows: usize, width: usize, check: &dyn Fn(&str, Shapes<'_>, Operation<'_>)) {
+    let x: &[usize] = &[rows, width];
+    check("linear", (&[x], &[&[5, width]]), &|x, w| linear::linear(&x[0], &w[0]).unwrap());
+    check("add_linear", (&[&[rows, 5], x], &[&[5, width]]), &|x, w| linear::add_linear(&x[0], &x[1], &w[0]).unwrap());
+    // Three projections of one normed input, used by one another.
+    let square: &[usize] = &[width, width];
+    for centred in [false, true] {
+        let weights: [&[usize]; 5] = [&[width], &[width], square, square, square];
+        check("project", (&[x], if centred { &weights } else { &weights[1..] }), &|x, w| {
+            let (kind, w) = if centred { (Kind::Layer(Some(&w[0])), &w[1..]) } else { (Kind::RootMeanSquare, w) };
+            let norm = Norm { kind, gain: &w[0], epsilon: 1e-6 };
+            let [a, b, c] = linear::project(&x[0], Some(norm), [&w[1], &w[2], &w[3]]).unwrap();
+            linear::add_linear(&linear::add_linear(&a, &b, &w[1]).unwrap(), &c, &w[1]).unwrap()
+        });
+    }
+    for activation in [Activation::Silu, Activation::Gelu, Activation::Relu] {
+        check("gated", (&[&[rows, 3], x, x], &[&[3, width]]), &|x, w| {
+            activation::add_activated(&x[0], activation, &x[1], Some(&x[2]), &w[0]).unwrap()
+        });
+        check("activated", (&[&[rows, 3], x], &[&[3, width]]), &|x, w| {
+            activation::add_activated(&x[0], activation, &x[1], None, &w[0]).unwrap()
+        });
+    }
+    for kind in [Kind::RootMeanSquare, Kind::Layer(None)] {
+        check("norm", (&[x], &[&[width]]), &|x, w| Norm { kind, gain: &w[0], epsilon: 1e-6 }.apply(&x[0]).unwrap());
+    }
+    let targets: Vec<_> = (0..rows)
+        .map(|row| cross_entropy::Target { token: (row * 7 % 37) as u32, weight: 0.5 + (row % 3) as f32 })
+        .collect();
+    for z_loss in [0.0, 0.1] {
+        check("projected loss", (&[x], &[&[37, width]]), &|x, w| {
+            cross_entropy::projected_loss(&x[0], &w[0], &targets, z_loss).unwrap()
+        });
+    }
+    let places: Vec<u32> = (0..rows as u32).rev().step_by(2).collect();
+    check("pick", (&[x], &[]), &|x, _| pick(&x[0], places.clone()).unwrap());
+}
+
 #[test]
 fn kernels_have_the_gradients_of_their_values() {
-    check_kernel("linear", &[&[2, 3, 4], &[5, 4]], &|x| linear::linear(&x[0], &x[1]).unwrap());
-    check_kernel("swiglu", &[&[3, 4], &[3, 4], &[2, 4]], &|x| activation::plain(&x[0], &x[1], &x[2]).unwrap());
-    check_kernel("add_linear", &[&[2, 5], &[2, 4], &[5, 4]], &|x| linear::add_linear(&x[0], &x[1], &x[2]).unwrap());
-    check_kernel("rms_norm", &[&[2, 3, 4], &[4]], &|x| norm::rms_norm(&x[0], &x[1], 1e-6).unwrap());
-    check_kernel("softmax", &[&[3, 5]], &|x| attention::softmax(&x[0]).unwrap());
+    with_weights(3, 4, &check_kernel);
     let mask = Mask::new(vec![(0, 1), (0, 2), (1, 3)], 3, 3, &Device::Cpu).unwrap();
     let shape: &[usize] = &[2, 3, 8];
     let sight = attention::Sight { num_heads: 2, mask: &mask, rotation: None };
-    let attend = |x: &[Tensor]| attention::attend(&x[0], &x[1], &x[2], sight).unwrap();
-    check_kernel("attend", &[shape, shape, shape], &attend);
-    let all = [(2, 1.0), (0, 0.5), (4, 2.0)].map(|(token, weight)| cross_entropy::Target { token, weight });
-    let loss = |x: &[Tensor]| cross_entropy::projected_loss(&x[0], &x[1], all.to_vec()).unwrap();
-    check_kernel("projected loss", &[&[3, 4], &[5, 4]], &loss);
-    let targets = Tensor::new(&[2_u32, 0, 4], &Device::Cpu).unwrap();
-    check_kernel("cross-entropy", &[&[3, 5]], &|x| cross_entropy::negative_log_likelihood(&x[0], &targets).unwrap());
-}
-
-/// Compares the values and gradients of two functions of the same f32 inputs.
-fn check_fused(
-    name: &str,
-    shapes: &[&[usize]],
-    fused: &dyn Fn(&[Tensor]) -> Tensor,
-    plain: &dyn Fn(&[Tensor]) -> Tensor,
-) {
-    let value = |k: usize, i: usize| ((i * 37 + k * 101 + 1) as f32 * 0.7311).sin();
-    let variables: Vec<Var> = shapes
-        .iter()
-        .enumerate()
-        .map(|(k, shape)| {
-            let values = (0..shape.iter().product()).map(|i| value(k, i)).collect::<Vec<f32>>();
-            Var::from_tensor(&Tensor::from_vec(values, *shape, &Device::Cpu).unwrap()).unwrap()
-        })
-        .collect();
-    let inputs: Vec<Tensor> = variables.iter().map(|v| v.as_tensor().clone()).collect();
-    let run = |f: &dyn Fn(&[Tensor]) -> Tensor| {
-        let y = f(&inputs).flatten_all().unwrap();
-        let weights = (0..y.elem_count()).map(|i| (i as f32 * 1.37).cos()).collect::<Vec<f32>>();
-        let weights = Tensor::from_vec(weights, y.elem_count(), &Device::Cpu).unwrap();
-        let store = (&y * weights).unwrap().sum_all().unwrap().backward().unwrap();
-        let gradients = variables.iter().map(|v| store.get(v).unwrap().clone());
-        std::iter::once(y.clone()).chain(gradients).collect::<Vec<Tensor>>()
-    };
-    for (place, (ours, theirs)) in run(fused).iter().zip(run(plain)).enumerate() {
-        let norm = |t: &Tensor| t.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
-        let apart = norm(&(ours - &theirs).unwrap()) / norm(&theirs);
-        assert!(apart < 5e-6, "{name} {shapes:?}: output 0 or gradient {place} is {apart} apart");
-    }
+    check_kernel("attend", (&[shape, shape, shape], &[]), &|x, _| {
+        attention::attend(&x[0], &x[1], &x[2], sight).unwrap()
+    });
 }
 
 #[test]
 fn fused_kernels_equal_their_plain_references() {
-    for (rows, width) in [(1, 2), (3, 33), (300, 64)] {
-        let shape: &[usize] = &[rows, width];
-        check_fused("linear", &[shape, &[5, width]], &|x| linear::linear(&x[0], &x[1]).unwrap(), &|x| {
-            linear::plain(&x[0], &x[1]).unwrap()
-        });
-        check_fused(
-            "add_linear",
-            &[&[rows, 5], shape, &[5, width]],
-            &|x| linear::add_linear(&x[0], &x[1], &x[2]).unwrap(),
-            &|x| (&x[0] + linear::plain(&x[1], &x[2]).unwrap()).unwrap(),
-        );
-        check_fused(
-            "swiglu_linear",
-            &[shape, shape, &[3, width]],
-            &|x| activation::swiglu_linear(&x[0], &x[1], &x[2]).unwrap(),
-            &|x| activation::plain(&x[0], &x[1], &x[2]).unwrap(),
-        );
-        check_fused("rms_norm", &[shape, &[width]], &|x| norm::rms_norm(&x[0], &x[1], 1e-6).unwrap(), &|x| {
-            norm::plain(&x[0], &x[1], 1e-6).unwrap()
-        });
-    }
-    for (rows, vocabulary) in [(1, 2), (300, 37)] {
-        let target =
-            |row: usize| cross_entropy::Target { token: (row * 7 % vocabulary) as u32, weight: 0.5 + (row % 3) as f32 };
-        let targets: Vec<_> = (0..rows).map(target).collect();
-        let shapes: [&[usize]; 2] = [&[rows, 8], &[vocabulary, 8]];
-        check_fused(
-            "projected loss",
-            &shapes,
-            &|x| cross_entropy::projected_loss(&x[0], &x[1], targets.clone()).unwrap(),
-            &|x| cross_entropy::plain(&x[0], &x[1], &targets).unwrap(),
-        );
+    for (rows, width) in [(1, 3), (3, 33), (300, 64)] {
+        with_weights(rows, width, &check_fused);
     }
     let tensor = |rows: usize| {
         let values = (0..rows * 8).map(|i| (i as f32 * 0.37).sin()).collect::<Vec<f32>>();
         Tensor::from_vec(values, (rows, 8), &Device::Cpu).unwrap()
     };
+    let head = Weight::new(Var::from_tensor(&tensor(37)).unwrap(), Precision::F32).unwrap();
     let asked: Vec<(u32, u32)> = (0..400).map(|i| (i * 7 % 300, i * 11 % 37)).collect();
-    let ours = cross_entropy::likelihoods(&tensor(300), &tensor(37), &asked).unwrap();
-    let theirs = cross_entropy::plain_likelihoods(&tensor(300), &tensor(37), &asked).unwrap();
+    let ours = cross_entropy::likelihoods(&tensor(300), &head, &asked).unwrap();
+    let theirs = cross_entropy::plain_likelihoods(&tensor(300), &tensor(37), Precision::F32, &asked).unwrap();
     assert!(ours.iter().zip(&theirs).all(|(a, b)| (a.nll - b.nll).abs() < 1e-5 && a.greedy == b.greedy));
     assert!(ours.iter().any(|found| found.greedy) && ours.iter().any(|found| !found.greedy));
-    assert!(cross_entropy::likelihoods(&tensor(3), &tensor(37), &[(3, 0)]).is_err());
+    assert!(cross_entropy::likelihoods(&tensor(3), &head, &[(3, 0)]).is_err());
     // Causal, with a prefix, two packed segments with different prefixes by row, and across to fewer keys; blocks of
     // queries end inside and at the end.
     let causal: Vec<Run> = (0..150).map(|query| (0, query + 1)).collect();
@@ -300,9 +352,41 @@ fn fused_kernels_equal_their_plain_references() {
         let rotation = (queries == keys).then_some(&rotation);
         let sight = attention::Sight { num_heads: 3, mask: &mask, rotation };
         let shapes: [&[usize]; 3] = [&[2, queries, 18], &[2, keys, 18], &[2, keys, 18]];
-        check_fused("attend", &shapes, &|x| attention::attend(&x[0], &x[1], &x[2], sight).unwrap(), &|x| {
-            attention::plain(&x[0], &x[1], &x[2], sight).unwrap()
-        });
+        check_fused("attend", (&shapes, &[]), &|x, _| attention::attend(&x[0], &x[1], &x[2], sight).unwrap());
+    }
+}
+
+#[test]
+fn rows_of_a_table_take_the_gradients_of_all_who_read_them() {
+    let ids = Tensor::new(&[2_u32, 0, 2], &Device::Cpu).unwrap();
+    for format in [DType::F32, DType::F64] {
+        let table = Tensor::arange(0_f64, 8.0, &Device::Cpu).unwrap().reshape((4, 2)).unwrap();
+        let table = Weight::new(Var::from_tensor(&table.to_dtype(format).unwrap()).unwrap(), Precision::F32).unwrap();
+        for twice in [false, true] {
+            let tape = Tape::alone();
+            table.forget_gradient();
+            let rows = embed(Some(&tape), &table, &ids).unwrap();
+            assert_eq!(rows.tensor().to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap()[0], [4.0, 5.0]);
+            let rows = if twice {
+                let square = Tensor::new(&[[1.0, 0.0], [0.0, 1.0]], &Device::Cpu).unwrap().to_dtype(format).unwrap();
+                let square = Weight::new(Var::from_tensor(&square).unwrap(), Precision::F32).unwrap();
+                linear::add_linear(&rows, &embed(Some(&tape), &table, &ids).unwrap(), &square).unwrap()
+            } else {
+                rows
+            };
+            tape.backward(&weighted(&rows), std::iter::once(&table)).unwrap();
+            let gradient = table.gradient_tensor().unwrap().unwrap().to_dtype(DType::F64).unwrap();
+            let factor = |i: f64| (i * 1.37).cos() * if twice { 2.0 } else { 1.0 };
+            let expected = [
+                [factor(2.0), factor(3.0)],
+                [0.0; 2],
+                [factor(0.0) + factor(4.0), factor(1.0) + factor(5.0)],
+                [0.0; 2],
+            ];
+            for (ours, expected) in gradient.to_vec2::<f64>().unwrap().iter().zip(expected) {
+                assert!(ours.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{ours:?} and {expected:?}");
+            }
+        }
     }
 }
 
@@ -345,7 +429,7 @@ fn one_row(decoder: &[u32], encoder: Option<&[u32]>, prefix: u32) -> Batch {
 
 fn row_logits(architecture: Architecture, batch: &Batch) -> Vec<Vec<f32>> {
     let spec = run_spec(architecture, Objective::PrefixLm, 60, Path::new("none"));
-    let (model, _) = LanguageModel::new(&spec.model, SEQ_LEN, 7, &Device::Cpu).unwrap();
+    let (model, _) = drawn(&spec);
     model.logits(&ModelInput::new(batch, &Device::Cpu).unwrap()).unwrap().get(0).unwrap().to_vec2::<f32>().unwrap()
 }
 

@@ -310,6 +310,11 @@ pub(super) enum BenchCommand {
         /// Size
         #[arg(long, value_enum, default_value = "tiny")]
         preset: PresetName,
+        #[command(flatten)]
+        sizes: SizeOptions,
+        /// Number format of products with weights
+        #[arg(long, value_enum, default_value = "f32")]
+        precision: PrecisionName,
         /// Threads
         #[arg(long, default_value_t = 1)]
         threads: usize,
@@ -323,6 +328,44 @@ pub(super) enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Sizes other than the preset's.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct SizeOptions {
+    /// Blocks instead of the preset's
+    #[arg(long, value_name = "N")]
+    pub(super) num_layers: Option<usize>,
+    /// Width of the stream instead of the preset's
+    #[arg(long, value_name = "N")]
+    pub(super) d_model: Option<usize>,
+    /// Attention heads instead of the preset's
+    #[arg(long, value_name = "N")]
+    pub(super) num_heads: Option<usize>,
+    /// Size of a head; if absent, d_model / num_heads
+    #[arg(long, value_name = "N")]
+    pub(super) head_dim: Option<usize>,
+    /// Hidden width of the MLP instead of the preset's
+    #[arg(long, value_name = "N")]
+    pub(super) d_ff: Option<usize>,
+    /// Vocabulary instead of the preset's
+    #[arg(long, value_name = "N")]
+    pub(super) vocab_size: Option<usize>,
+    /// Positions of a row instead of the preset's
+    #[arg(long, value_name = "N")]
+    pub(super) seq_len: Option<usize>,
+    /// Rows of a batch instead of the preset's
+    #[arg(long, value_name = "N")]
+    pub(super) batch_size: Option<usize>,
+}
+
+/// Names of number formats.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum PrecisionName {
+    /// 24 bits of precision
+    F32,
+    /// 8 bits, summed in f32
+    Bf16,
 }
 
 /// Verbs of the server.

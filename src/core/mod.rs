@@ -27,6 +27,6 @@ pub use metric::{Direction, Metric, Metrics};
 pub use rank::{RankHistory, RankReport};
 pub use spec::{
     Architecture, Device, ExecutionSpec, LearningRateSchedule, ModelSpec, Objective, ObjectiveSpec, OptimizerSpec,
-    ProbeSpec, RunSpec, TrainingSpec,
+    Precision, ProbeSpec, RunSpec, TrainingSpec,
 };
 pub use status::RunStatus;

@@ -189,6 +189,45 @@ pub struct TrainingSpec {
     pub steps: u64,
     /// A training loss above this multiple of ln(vocab_size) is a divergence.
     pub divergence_factor: f64,
+    /// Weight of the z-loss (`kernel::cross_entropy`); 0 for none. Left out of the id then, as of runs before there was one.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub z_loss: f64,
+    /// Number format of the factors of products with weights. Left out of the id if it is f32, as of runs before there was
+    /// another.
+    #[serde(default, skip_serializing_if = "Precision::is_f32")]
+    pub precision: Precision,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &f64) -> bool {
+    *number == 0.0
+}
+
+/// Number format of the factors of products with weights. Weights, sums, gradients and everything else are f32 in either.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// 24 bits of precision.
+    #[default]
+    F32,
+    /// 8 bits of precision: about twice as fast where the processor multiplies them (AVX-512 BF16) and on GPUs.
+    Bf16,
+}
+
+impl Precision {
+    /// Its name in settings.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_f32(&self) -> bool {
+        *self == Self::F32
+    }
 }
 
 /// What is measured on the way. Recorded, not hashed: it does not change the weights.

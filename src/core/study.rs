@@ -9,7 +9,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::id::StudyId;
-use super::spec::{Architecture, Device, LearningRateSchedule, Objective};
+use super::spec::{Architecture, Device, LearningRateSchedule, Objective, Precision};
 
 /// One value or a list; never empty.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -238,6 +238,10 @@ pub struct TrainingSettings {
     pub grad_clip_norm: f64,
     /// A loss above this multiple of ln(vocab_size) is a divergence.
     pub divergence_factor: f64,
+    /// Weight of the z-loss; 0 for none.
+    pub z_loss: f64,
+    /// Number format of the factors of products with weights.
+    pub precision: Precision,
 }
 
 /// Length of a run; exactly one of the three.

@@ -2,14 +2,15 @@
 //! more than a block of queries times their keys: the forward pass keeps the logarithm of each softmax denominator, the
 //! backward pass computes the probabilities again from it (Dao et al. 2022, arXiv 2205.14135, algorithms 1 and 4).
 
-use std::sync::OnceLock;
+use candle_core::{D, Result, Tensor, bail};
 
-use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
-
-use super::host::{all_hosted, given, gradient_of, values, with_values};
+use super::crew::Part;
+use super::host::with_values;
+use super::linear::single;
 use super::mask::{Mask, Run};
 use super::matrix::{self, Put, multiply};
 use super::rope::{AllAngles, Angles, Rotation};
+use super::tape::{Numbers, Value};
 use super::vector::{self, dot, exp, widest};
 
 /// Softmax over the last dimension. The maximum is a constant to the gradient: it cancels, and candle would otherwise
@@ -57,18 +58,29 @@ pub struct Sight<'a> {
 }
 
 /// Attention: softmax(q kᵀ / √K + mask) v for `q [B, T, H·K]`, `k` and `v [B, S, H·K]` (Vaswani et al. 2017, arXiv
-/// 1706.03762, eq. 1), queries and keys turned if there is a rotation. Gives `[B, T, H·K]`.
+/// 1706.03762, eq. 1), queries and keys turned if there is a rotation. Gives `[B, T, H·K]`. Its products are in f32 in every
+/// precision of a run: they are small, and rounding would cost as much as it saves.
 ///
 /// # Errors
 /// Shapes do not fit, or the device fails.
-pub fn attend(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight<'_>) -> Result<Tensor> {
-    if all_hosted(&[q, k, v]) {
-        let (mask, rotation) = (sight.mask.clone(), sight.rotation.cloned());
-        let operation = Attend { num_heads: sight.num_heads, mask, rotation, denominators: OnceLock::new() };
-        q.contiguous()?.apply_op3(&k.contiguous()?, &v.contiguous()?, operation)
-    } else {
-        plain(q, k, v, sight)
+pub fn attend(q: &Value, k: &Value, v: &Value, sight: Sight<'_>) -> Result<Value> {
+    let inputs = [q, k, v];
+    if !q.is_hosted() {
+        let mixed = plain(q.tensor(), k.tensor(), v.tensor(), sight)?;
+        return Ok(single(Value::elsewhere(&inputs, [mixed])));
     }
+    let attend = Attend::new(inputs.map(Value::tensor), sight)?;
+    let (mixed, denominators) = with_values(inputs.map(Value::tensor), |[q, k, v]| attend.forward(q, k, v))?;
+    let mixed = Tensor::from_vec(mixed, q.tensor().shape(), q.tensor().device())?;
+    let ([q, k, v], places, kept) = (inputs.map(|x| x.tensor().clone()), inputs.map(Value::place), mixed.clone());
+    let back = move |numbers: &mut Numbers, [slope]: [Vec<f32>; 1], _: &Part| {
+        let slopes = with_values([&q, &k, &v, &kept], |[q, k, v, mixed]| {
+            attend.backward([q, k, v], mixed, &denominators, &slope)
+        })?;
+        places.into_iter().zip(slopes).for_each(|(place, slope)| numbers.give(place, slope));
+        Ok(())
+    };
+    Ok(single(Value::record(&inputs, [mixed], back)))
 }
 
 /// The reference.
@@ -87,11 +99,10 @@ pub fn plain(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight<'_>) -> Result<Ten
 const BLOCK: usize = 64;
 
 struct Attend {
+    sizes: Sizes,
     num_heads: usize,
     mask: Mask,
     rotation: Option<Rotation>,
-    /// ln Σ exp(logit) of every row, head and query, kept for the gradient: `[B, H, T]`.
-    denominators: OnceLock<Vec<f32>>,
 }
 
 /// Sizes of one call.
@@ -196,14 +207,18 @@ fn scatter(
 }
 
 impl Attend {
-    fn sizes(&self, q: &[usize], k: &[usize], v: &[usize]) -> Result<Sizes> {
-        let ([batch, queries, inner], [_, keys, _]) = (q, k) else { bail!("queries and keys have three dimensions") };
-        let (rows, masked_queries, masked_keys) = self.mask.dims();
+    fn new([q, k, v]: [&Tensor; 3], Sight { num_heads, mask, rotation }: Sight<'_>) -> Result<Self> {
+        let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims()) else {
+            bail!("queries and keys have three dimensions")
+        };
+        let (rows, masked_queries, masked_keys) = mask.dims();
         let fits = (masked_queries, masked_keys) == (*queries, *keys) && (rows == 1 || rows == *batch);
-        if k != [*batch, *keys, *inner] || v != k || !fits || self.num_heads == 0 || inner % self.num_heads != 0 {
-            bail!("queries {q:?}, keys {k:?}, values {v:?} and a mask of {:?} do not fit", self.mask.dims());
+        let same = k.dims() == [*batch, *keys, *inner] && v.dims() == k.dims();
+        if !same || !fits || num_heads == 0 || inner % num_heads != 0 {
+            bail!("queries {:?}, keys {:?}, values {:?} and a mask of {:?} do not fit", q, k, v, mask.dims());
         }
-        Ok(Sizes { batch: *batch, queries: *queries, keys: *keys, inner: *inner, head: inner / self.num_heads })
+        let sizes = Sizes { batch: *batch, queries: *queries, keys: *keys, inner: *inner, head: inner / num_heads };
+        Ok(Self { sizes, num_heads, mask: mask.clone(), rotation: rotation.cloned() })
     }
 
     fn with_angles<R>(&self, work: impl FnOnce(Option<AllAngles<'_>>) -> Result<R>) -> Result<R> {
@@ -213,7 +228,9 @@ impl Attend {
         }
     }
 
-    fn forward(&self, sizes: Sizes, q: &[f32], k: &[f32], v: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+    /// What each query mixes, and ln Σ exp(logit) of every row, head and query, `[B, H, T]`.
+    fn forward(&self, q: &[f32], k: &[f32], v: &[f32]) -> Result<(Vec<f32>, Vec<f32>)> {
+        let sizes = self.sizes;
         let mut mixed = vec![0.0; q.len()];
         let mut denominators = Vec::with_capacity(sizes.batch * self.num_heads * sizes.queries);
         let (mut turned_q, mut turned_k) = (vec![0.0; sizes.queries * sizes.head], vec![0.0; sizes.keys * sizes.head]);
@@ -256,16 +273,12 @@ impl Attend {
     /// dq = dS k / √K, dk = dSᵀ q / √K.
     fn backward(
         &self,
-        sizes: Sizes,
-        q: &[f32],
-        k: &[f32],
-        v: &[f32],
+        [q, k, v]: [&[f32]; 3],
         mixed: &[f32],
+        denominators: &[f32],
         grad: &[f32],
     ) -> Result<[Vec<f32>; 3]> {
-        let Some(denominators) = self.denominators.get() else {
-            bail!("the backward pass came before the forward pass")
-        };
+        let sizes = self.sizes;
         let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
         let (mut turned_q, mut turned_k) = (vec![0.0; sizes.queries * sizes.head], vec![0.0; sizes.keys * sizes.head]);
         let (mut turned_dq, mut turned_dk) = (turned_q.clone(), turned_k.clone());
@@ -345,40 +358,4 @@ fn lean(scores: &mut [f32], slopes: &mut [f32], first: usize, last: usize, denom
         *score = exp(*score - denominator);
         *slope = *score * (*slope - own);
     });
-}
-
-impl CustomOp3 for Attend {
-    fn name(&self) -> &'static str {
-        "attend"
-    }
-
-    fn cpu_fwd(
-        &self,
-        q: &CpuStorage,
-        lq: &Layout,
-        k: &CpuStorage,
-        lk: &Layout,
-        v: &CpuStorage,
-        lv: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let sizes = self.sizes(lq.dims(), lk.dims(), lv.dims())?;
-        let (mixed, denominators) = self.forward(sizes, values((q, lq))?, values((k, lk))?, values((v, lv))?)?;
-        drop(self.denominators.set(denominators));
-        Ok(given(mixed, lq.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        q: &Tensor,
-        k: &Tensor,
-        v: &Tensor,
-        mixed: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let sizes = self.sizes(q.dims(), k.dims(), v.dims())?;
-        let [dq, dk, dv] = with_values([q, k, v, mixed, &grad.contiguous()?], |[q, k, v, mixed, grad]| {
-            self.backward(sizes, q, k, v, mixed, grad)
-        })?;
-        Ok((gradient_of(q, dq)?, gradient_of(k, dk)?, gradient_of(v, dv)?))
-    }
 }

@@ -1,13 +1,15 @@
 //! Cross-entropy of chosen targets, of logits or straight from the states that are projected to them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use candle_core::{D, DType, Result, Tensor, bail};
 
-use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
-
-use super::host::{all_hosted, given, gradient_of, values, with_values};
-use super::linear::linear;
-use super::matrix::{Projection, Put};
-use super::vector::{exp, largest, softmax, sum_of, widest};
+use super::crew::Part;
+use super::host::{all_hosted, with_values};
+use super::linear::{self, projection, single};
+use super::matrix::{Factor, Projection, Put};
+use super::tape::{Numbers, Value};
+use super::vector::{exp, largest, sum_of, widest};
+use super::weight::Weight;
+use crate::core::Precision;
 
 /// Negative log-likelihoods in nats of `targets [N]` (u32) under `logits [N, V]`. Gives `[N]`.
 ///
@@ -30,37 +32,57 @@ pub struct Target {
     pub weight: f32,
 }
 
-/// Σ weight · negative log-likelihood in nats of `targets`, one per row of `states [N, D]`, under the logits `states · headᵀ`
-/// with `head [V, D]`. Gives a scalar. On a processor the logits are made, used and forgotten a few rows at a time.
+/// Σ weight · (negative log-likelihood in nats + `z_loss` · ln²Z) of `targets`, one per row of `states [N, D]`, under the logits
+/// `states · headᵀ` with `head [V, D]` and Z the sum of their exponentials (z-loss: Chowdhery et al. 2022, arXiv 2204.02311,
+/// §5). Gives a scalar. On a processor the logits are made, used and forgotten a few rows at a time.
 ///
 /// # Errors
 /// Shapes do not fit, a target is outside the vocabulary, or the device fails.
-pub fn projected_loss(states: &Tensor, head: &Tensor, targets: Vec<Target>) -> Result<Tensor> {
-    if !all_hosted(&[states, head]) {
-        plain(states, head, &targets)
-    } else if states.track_op() || head.track_op() {
-        let operation = ProjectedLoss { targets, gradients: Mutex::default() };
-        states.contiguous()?.apply_op2(&head.contiguous()?, operation)
-    } else {
-        let asked: Vec<Asked> = (0..).zip(targets.iter().map(|target| target.token)).collect();
-        let found = likelihoods(states, head, &asked)?;
-        let weighted =
-            found.iter().zip(&targets).map(|(found, target)| f64::from(found.nll) * f64::from(target.weight));
-        #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
-        Tensor::new(weighted.sum::<f64>() as f32, states.device())
+pub fn projected_loss(states: &Value, head: &Weight, targets: &[Target], z_loss: f64) -> Result<Value> {
+    if !states.is_hosted() {
+        let loss = plain(states.tensor(), &states.seen(head), head.precision(), targets, z_loss)?;
+        return Ok(single(Value::elsewhere(&[states], [loss])));
     }
+    let loss = Loss::new(states, head, targets, z_loss)?;
+    let Slopes { sum, of_states, of_head } = with_values([states.tensor()], |[states]| loss.forward(states))?;
+    #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
+    let sum = Tensor::new(sum as f32, states.tensor().device())?;
+    let (place, head) = (states.place(), head.clone());
+    let back = move |numbers: &mut Numbers, [slope]: [Vec<f32>; 1], part: &Part| {
+        let factor = slope.first().copied().unwrap_or(0.0);
+        head.add(part, |target, how| {
+            let pairs = target.iter_mut().zip(&of_head);
+            widest(|| match how {
+                Put::Replace => pairs.for_each(|(target, slope)| *target = slope * factor),
+                Put::Add => pairs.for_each(|(target, slope)| *target += slope * factor),
+            });
+            Ok(())
+        })?;
+        let mut of_states = of_states;
+        widest(|| of_states.iter_mut().for_each(|slope| *slope *= factor));
+        numbers.give(place, of_states);
+        Ok(())
+    };
+    Ok(single(Value::record(&[states], [sum], back)))
 }
 
 /// The reference.
 ///
 /// # Errors
 /// As for [`projected_loss`].
-pub fn plain(states: &Tensor, head: &Tensor, targets: &[Target]) -> Result<Tensor> {
+pub fn plain(states: &Tensor, head: &Tensor, precision: Precision, targets: &[Target], z_loss: f64) -> Result<Tensor> {
     let tokens: Vec<u32> = targets.iter().map(|target| target.token).collect();
     let weights: Vec<f32> = targets.iter().map(|target| target.weight).collect();
     let tokens = Tensor::from_vec(tokens, targets.len(), states.device())?;
     let weights = Tensor::from_vec(weights, targets.len(), states.device())?.to_dtype(states.dtype())?;
-    (negative_log_likelihood(&linear(states, head)?, &tokens)? * weights)?.sum_all()
+    let logits = linear::plain(states, head, precision)?;
+    let mut nll = negative_log_likelihood(&logits, &tokens)?;
+    if z_loss > 0.0 {
+        let peak = logits.max_keepdim(D::Minus1)?.detach();
+        let log_sum = (logits.broadcast_sub(&peak)?.exp()?.sum_keepdim(D::Minus1)?.log()? + peak)?.squeeze(1)?;
+        nll = (nll + (log_sum.sqr()? * z_loss)?)?;
+    }
+    (nll * weights)?.sum_all()
 }
 
 /// How likely a token is after some state.
@@ -80,11 +102,11 @@ pub type Asked = (u32, u32);
 ///
 /// # Errors
 /// A row or token does not exist, shapes do not fit, or the device fails.
-pub fn likelihoods(states: &Tensor, head: &Tensor, asked: &[Asked]) -> Result<Vec<Likelihood>> {
-    if !all_hosted(&[states, head]) {
-        return plain_likelihoods(states, head, asked);
+pub fn likelihoods(states: &Tensor, head: &Weight, asked: &[Asked]) -> Result<Vec<Likelihood>> {
+    if !all_hosted(&[states]) {
+        return plain_likelihoods(states, &head.tensor().detach(), head.precision(), asked);
     }
-    let ((rows, width), (vocabulary, _)) = (states.dims2()?, head.dims2()?);
+    let ((rows, width), (vocabulary, _)) = (states.dims2()?, head.tensor().dims2()?);
     if let Some((row, token)) = asked.iter().find(|(row, token)| *row as usize >= rows || *token as usize >= vocabulary)
     {
         bail!("token {token} after state {row} is asked of {rows} states and a vocabulary of {vocabulary}");
@@ -94,13 +116,13 @@ pub fn likelihoods(states: &Tensor, head: &Tensor, asked: &[Asked]) -> Result<Ve
     order.sort_by_key(|at| asked.get(*at).map(|(row, _)| *row));
     let mut order =
         order.into_iter().filter_map(|at| asked.get(at).map(|(row, token)| (at, *row as usize, *token))).peekable();
-    let mut logits = vec![0.0; rows.min(ROWS) * vocabulary];
-    with_values([&states.contiguous()?, &head.contiguous()?], |[states, head]| {
+    let (mut logits, precision) = (vec![0.0; rows.min(ROWS) * vocabulary], head.precision());
+    let mut read = |states: &[f32], head: &Factor<'_>| {
         for first in (0..rows).step_by(ROWS) {
             let count = ROWS.min(rows - first);
-            let own = states.get(first * width..).unwrap_or_default();
+            let own = states.get(first * width..(first + count) * width).unwrap_or_default();
             let projection = Projection { rows: count, input: width, out: vocabulary };
-            projection.product(&mut logits, Put::Replace, own, head);
+            projection.product(&mut logits, Put::Replace, &Factor::of(own, precision), head);
             for (number, row) in logits.chunks_exact(vocabulary).take(count).enumerate() {
                 let asks = |ask: &(usize, usize, u32)| ask.1 == first + number;
                 let mut denominator = None;
@@ -114,7 +136,8 @@ pub fn likelihoods(states: &Tensor, head: &Tensor, asked: &[Asked]) -> Result<Ve
             }
         }
         Ok(())
-    })?;
+    };
+    with_values([&states.contiguous()?], |[states]| head.with_factor(|head| read(states, head)))?;
     Ok(found)
 }
 
@@ -122,10 +145,15 @@ pub fn likelihoods(states: &Tensor, head: &Tensor, asked: &[Asked]) -> Result<Ve
 ///
 /// # Errors
 /// As for [`likelihoods`].
-pub fn plain_likelihoods(states: &Tensor, head: &Tensor, asked: &[Asked]) -> Result<Vec<Likelihood>> {
+pub fn plain_likelihoods(
+    states: &Tensor,
+    head: &Tensor,
+    precision: Precision,
+    asked: &[Asked],
+) -> Result<Vec<Likelihood>> {
     let (rows, tokens): (Vec<u32>, Vec<u32>) = asked.iter().copied().unzip();
     let rows = Tensor::from_vec(rows, asked.len(), states.device())?;
-    let logits = linear(states, head)?.index_select(&rows, 0)?; // [asked, V]
+    let logits = linear::plain(states, head, precision)?.index_select(&rows, 0)?; // [asked, V]
     let likeliest = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
     let targets = Tensor::from_slice(&tokens, asked.len(), states.device())?;
     let nll = negative_log_likelihood(&logits, &targets)?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
@@ -143,64 +171,85 @@ fn log_sum(logits: &[f32]) -> (f32, f32) {
 /// Rows whose logits exist at the same time.
 const ROWS: usize = 128;
 
-struct ProjectedLoss {
-    targets: Vec<Target>,
-    /// Gradients by states and head of the loss, made with it: the logits would have to be made again later.
-    gradients: Mutex<(Vec<f32>, Vec<f32>)>,
+/// The loss of some targets, and its slopes.
+struct Loss<'a> {
+    projection: Projection,
+    head: &'a Weight,
+    targets: &'a [Target],
+    z_loss: f32,
+    recorded: bool,
 }
 
-impl ProjectedLoss {
-    fn gradients(&self) -> MutexGuard<'_, (Vec<f32>, Vec<f32>)> {
-        self.gradients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A loss with its slopes by states and head, made with it: the logits would have to be made again later. They are empty if
+/// nobody will ask.
+#[derive(Default)]
+struct Slopes {
+    sum: f64,
+    of_states: Vec<f32>,
+    of_head: Vec<f32>,
 }
 
-impl CustomOp2 for ProjectedLoss {
-    fn name(&self) -> &'static str {
-        "projected-loss"
-    }
-
+impl<'a> Loss<'a> {
     #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
-    fn cpu_fwd(&self, states: &CpuStorage, ls: &Layout, head: &CpuStorage, lh: &Layout) -> Result<(CpuStorage, Shape)> {
-        let ((rows, width), (vocabulary, _)) = (ls.shape().dims2()?, lh.shape().dims2()?);
-        let (states, head) = (values((states, ls))?, values((head, lh))?);
-        if rows != self.targets.len() || head.len() != vocabulary * width {
-            bail!("{} targets and a head {:?} do not fit {rows} states of {width}", self.targets.len(), lh.shape());
+    fn new(states: &Value, head: &'a Weight, targets: &'a [Target], z_loss: f64) -> Result<Self> {
+        let projection = projection(states.dims(), head)?;
+        if projection.rows != targets.len() {
+            bail!("{} targets do not fit {} states", targets.len(), projection.rows);
         }
-        let mut logits = vec![0.0; rows.min(ROWS) * vocabulary];
-        let (mut of_states, mut of_head) = (vec![0.0; states.len()], vec![0.0; head.len()]);
-        let mut loss = 0.0_f64;
-        let parts = self.targets.chunks(ROWS).zip(states.chunks(ROWS * width)).zip(of_states.chunks_mut(ROWS * width));
-        for ((targets, own), of_own) in parts {
-            let projection = Projection { rows: targets.len(), input: width, out: vocabulary };
-            projection.product(&mut logits, Put::Replace, own, head);
-            for (row, target) in logits.chunks_exact_mut(vocabulary).zip(targets) {
-                let Some(chosen) = row.get(target.token as usize).copied() else {
-                    bail!("token {} is outside a vocabulary of {vocabulary}", target.token)
-                };
-                let denominator = widest(|| softmax(row, target.weight));
-                loss += f64::from(target.weight) * f64::from(denominator - chosen);
-                if let Some(chosen) = row.get_mut(target.token as usize) {
-                    *chosen -= target.weight;
+        Ok(Self { projection, head, targets, z_loss: z_loss as f32, recorded: states.is_recorded() })
+    }
+
+    fn forward(&self, states: &[f32]) -> Result<Slopes> {
+        let (precision, Projection { rows, input, out }) = (self.head.precision(), self.projection);
+        let mut logits = vec![0.0; rows.min(ROWS) * out];
+        let mut slopes = Slopes::default();
+        if self.recorded {
+            slopes.of_states = vec![0.0; rows * input];
+            slopes.of_head = vec![0.0; out * input];
+        }
+        self.head.with_factor(|head| {
+            let parts = self.targets.chunks(ROWS).zip(states.chunks(ROWS * input));
+            for (number, (targets, own)) in parts.enumerate() {
+                let (own, own_projection) =
+                    (Factor::of(own, precision), Projection { rows: targets.len(), ..self.projection });
+                let logits = logits.get_mut(..targets.len() * out).unwrap_or_default();
+                own_projection.product(logits, Put::Replace, &own, head);
+                for (row, target) in logits.chunks_exact_mut(out).zip(targets) {
+                    slopes.sum += self.bend(row, *target)?;
+                }
+                if self.recorded {
+                    let (logits, from) = (Factor::of(logits, precision), number * ROWS * input);
+                    let of_own = slopes.of_states.get_mut(from..from + targets.len() * input).unwrap_or_default();
+                    own_projection.to_input(of_own, Put::Replace, &logits, head);
+                    let how = if number == 0 { Put::Replace } else { Put::Add };
+                    own_projection.to_weight(&mut slopes.of_head, how, &logits, &own);
                 }
             }
-            projection.to_input(of_own, &logits, head);
-            projection.to_weight(&mut of_head, &logits, own);
-        }
-        *self.gradients() = (of_states, of_head);
-        Ok(given(vec![loss as f32], ()))
+            Ok(())
+        })?;
+        Ok(slopes)
     }
 
-    fn bwd(
-        &self,
-        states: &Tensor,
-        head: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (mut of_states, mut of_head) = std::mem::take(&mut *self.gradients());
-        let factor = grad.to_scalar::<f32>()?;
-        widest(|| of_states.iter_mut().chain(&mut of_head).for_each(|slope| *slope *= factor));
-        Ok((gradient_of(states, of_states)?, gradient_of(head, of_head)?))
+    /// The loss of one target under the logits of its row, which become the loss's slopes: weight · (p·(1 + 2 z ln Z) − 1 at the
+    /// target).
+    fn bend(&self, logits: &mut [f32], target: Target) -> Result<f64> {
+        let Some(chosen) = logits.get(target.token as usize).copied() else {
+            bail!("token {} is outside a vocabulary of {}", target.token, logits.len())
+        };
+        let Target { token, weight } = target;
+        let log_sum = widest(|| {
+            let (peak, log_sum) = log_sum(logits);
+            if self.recorded {
+                let factor = weight * (1.0 + 2.0 * self.z_loss * log_sum);
+                let rest = log_sum - peak;
+                logits.iter_mut().for_each(|logit| *logit = factor * exp(*logit - peak - rest));
+            }
+            log_sum
+        });
+        if let Some(chosen) = logits.get_mut(token as usize) {
+            *chosen -= weight;
+        }
+        let squared = f64::from(self.z_loss) * f64::from(log_sum) * f64::from(log_sum);
+        Ok(f64::from(weight) * (f64::from(log_sum - chosen) + squared))
     }
 }

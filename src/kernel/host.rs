@@ -1,24 +1,31 @@
 //! Tensors in the processor's memory as plain slices. The fused operations work on these; elsewhere, and in other number
 //! formats, their plain references do.
 
+use std::cell::Cell;
 use std::ops::Deref;
 
-use candle_core::{CpuStorage, DType, Device, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, Layout, Result, Storage, Tensor, WithDType, bail};
 
 /// Whether the fused operations can work on `tensors`: f32 in the processor's memory.
 pub(super) fn all_hosted(tensors: &[&Tensor]) -> bool {
-    tensors.iter().all(|tensor| matches!(tensor.device(), Device::Cpu) && tensor.dtype() == DType::F32)
+    let hosted = |tensor: &&Tensor| matches!(tensor.device(), Device::Cpu) && tensor.dtype() == DType::F32;
+    tensors.iter().all(hosted)
 }
 
-/// What an operation is given: a storage and how it is laid out.
-pub(super) type Stored<'s> = (&'s CpuStorage, &'s Layout);
+/// The storage of a tensor in the processor's memory, for `read`.
+pub(super) fn with_storage<R>(tensor: &Tensor, read: impl FnOnce(&CpuStorage) -> Result<R>) -> Result<R> {
+    let (storage, _) = tensor.storage_and_layout();
+    match storage.deref() {
+        Storage::Cpu(storage) => read(storage),
+        Storage::Cuda(_) | Storage::Metal(_) => bail!("a tensor is not in the processor's memory"),
+    }
+}
 
-/// The values of a contiguous f32 argument.
-pub(super) fn values<'s>((storage, layout): Stored<'s>) -> Result<&'s [f32]> {
-    let Some((from, to)) = layout.contiguous_offsets() else { bail!("an operation got a strided tensor") };
-    match storage.as_slice::<f32>()?.get(from..to) {
-        Some(values) => Ok(values),
-        None => bail!("a layout reaches beyond its storage"),
+/// The place of a contiguous tensor in its storage.
+fn range(layout: &Layout) -> Result<std::ops::Range<usize>> {
+    match layout.contiguous_offsets() {
+        Some((from, to)) => Ok(from..to),
+        None => bail!("an operation got a strided tensor"),
     }
 }
 
@@ -30,37 +37,56 @@ pub(super) fn with_values<const N: usize, R>(
     let held = tensors.map(Tensor::storage_and_layout);
     let mut found = [&[][..]; N];
     for (found, (storage, layout)) in found.iter_mut().zip(&held) {
-        *found = match storage.deref() {
-            Storage::Cpu(storage) => values((storage, layout))?,
-            Storage::Cuda(_) | Storage::Metal(_) => bail!("a tensor is not in the processor's memory"),
+        let Storage::Cpu(storage) = storage.deref() else { bail!("a tensor is not in the processor's memory") };
+        let Some(values) = storage.as_slice::<f32>()?.get(range(layout)?) else {
+            bail!("a layout reaches beyond its storage")
         };
+        *found = values;
     }
     read(found)
 }
 
-/// The values of an f32 argument that is changed in place.
-pub(super) fn values_mut<'s>(storage: &'s mut CpuStorage, layout: &Layout) -> Result<&'s mut [f32]> {
-    let Some((from, to)) = layout.contiguous_offsets() else { bail!("an operation got a strided tensor") };
-    match storage {
-        CpuStorage::F32(all) => match all.get_mut(from..to) {
-            Some(values) => Ok(values),
-            None => bail!("a layout reaches beyond its storage"),
-        },
-        _ => bail!("an operation got another number format than f32"),
+/// The values of a contiguous tensor, for `change`.
+pub(super) fn with_values_mut<T: Plain>(tensor: &Tensor, change: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+    tensor.inplace_op1(&Change(Cell::new(Some(change)), std::marker::PhantomData))
+}
+
+/// Numbers that tensors hold.
+pub(super) trait Plain: WithDType {
+    fn of(storage: &mut CpuStorage) -> Option<&mut Vec<Self>>;
+}
+
+impl Plain for f32 {
+    fn of(storage: &mut CpuStorage) -> Option<&mut Vec<Self>> {
+        if let CpuStorage::F32(values) = storage { Some(values) } else { None }
     }
 }
 
-/// A gradient: `values` in the shape of the argument they belong to.
-pub(super) fn gradient_of(argument: &Tensor, values: Vec<f32>) -> Result<Option<Tensor>> {
-    Tensor::from_vec(values, argument.shape(), argument.device()).map(Some)
+impl Plain for half::bf16 {
+    fn of(storage: &mut CpuStorage) -> Option<&mut Vec<Self>> {
+        if let CpuStorage::BF16(values) = storage { Some(values) } else { None }
+    }
 }
 
-/// `dims` with another last dimension.
-pub(super) fn ending_in(dims: &[usize], last: usize) -> Vec<usize> {
-    dims.iter().copied().take(dims.len().saturating_sub(1)).chain([last]).collect()
+struct Change<T, F>(Cell<Option<F>>, std::marker::PhantomData<T>);
+
+impl<T: Plain, F: FnOnce(&mut [T]) -> Result<()>> InplaceOp1 for Change<T, F> {
+    fn name(&self) -> &'static str {
+        "change"
+    }
+
+    fn cpu_fwd(&self, storage: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let range = range(layout)?;
+        match (self.0.take(), T::of(storage).and_then(|all| all.get_mut(range))) {
+            (Some(change), Some(values)) => change(values),
+            (_, None) => bail!("an operation got another number format, or a layout beyond its storage"),
+            (None, _) => bail!("a change was asked for twice"),
+        }
+    }
 }
 
-/// What an operation gives back.
-pub(super) fn given(values: Vec<f32>, shape: impl Into<Shape>) -> (CpuStorage, Shape) {
-    (CpuStorage::F32(values), shape.into())
+/// A tensor of `values` with the dimensions of `like` but for the last.
+pub(super) fn ending_in(values: Vec<f32>, like: &Tensor, last: usize) -> Result<Tensor> {
+    let dims: Vec<usize> = like.dims().iter().copied().take(like.rank().saturating_sub(1)).chain([last]).collect();
+    Tensor::from_vec(values, dims, like.device())
 }

@@ -1,113 +1,175 @@
-//! Matrix products with weights stored as `[out, in]`, the way checkpoints of the field store them.
+//! Matrix products with weights stored as `[out, in]`, the way checkpoints of the field store them, alone, behind a norm, and
+//! back into the residual stream.
 
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
+use candle_core::{D, DType, Device, Result, Tensor, bail};
 
-use super::host::{all_hosted, ending_in, given, gradient_of, values, with_values};
-use super::matrix::{Projection, Put};
+use super::crew::Part;
+use super::host::{ending_in, with_values};
+use super::matrix::{Factor, Projection, Put};
+use super::norm::{Norm, Normed};
+use super::tape::{Numbers, Value};
+use super::weight::Weight;
+use crate::core::Precision;
 
 /// `x · wᵀ` for `x [.., in]` and `w [out, in]`; gives `[.., out]`. The leading dimensions are flattened into one product.
 ///
 /// # Errors
 /// Shapes do not fit, or the device fails.
-pub fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    if all_hosted(&[x, weight]) { x.contiguous()?.apply_op2(&weight.contiguous()?, Linear) } else { plain(x, weight) }
+pub fn linear(x: &Value, weight: &Weight) -> Result<Value> {
+    project(x, None, [weight]).map(|[y]| y)
 }
 
-/// The reference.
+/// `norm(x) · wᵀ`, or `x · wᵀ` without a norm, for each of `weights [out, in]`, for `x [.., in]`. On a processor the normed
+/// values live only as long as the products are made, and are made again for the gradient.
 ///
 /// # Errors
 /// Shapes do not fit, or the device fails.
-pub fn plain(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    let input = x.dim(D::Minus1)?;
-    let product = x.reshape((x.elem_count() / input, input))?.matmul(&weight.t()?)?;
-    product.reshape(ending_in(x.dims(), weight.dim(0)?))
+pub fn project<const N: usize>(x: &Value, norm: Option<Norm<'_>>, weights: [&Weight; N]) -> Result<[Value; N]> {
+    if !x.is_hosted() {
+        let normed = norm.map_or_else(|| Ok(x.clone()), |norm| norm.apply(x))?;
+        let products = weights.map(|weight| plain(normed.tensor(), &normed.seen(weight), weight.precision()));
+        return Ok(Value::elsewhere(&[x], each(products)?));
+    }
+    let projections = each(weights.map(|weight| projection(x.dims(), weight)))?;
+    let (normed, precision) = (norm.map(Normed::new), precision(&weights));
+    let outputs = with_values([x.tensor()], |[own]| {
+        let made = normed.as_ref().map(|norm| norm.forward(own)).transpose()?;
+        let factor = Factor::of(made.as_deref().unwrap_or(own), precision);
+        let pairs = std::array::from_fn(|at| Some((projections.get(at)?, weights.get(at)?)));
+        each(pairs.map(|pair| {
+            let Some((projection, weight)) = pair else { bail!("a weight without a projection") };
+            let mut product = vec![0.0; projection.rows * projection.out];
+            weight.with_factor(|w| {
+                projection.product(&mut product, Put::Replace, &factor, w);
+                Ok(())
+            })?;
+            ending_in(product, x.tensor(), projection.out)
+        }))
+    })?;
+    let (kept, place, weights) = (x.tensor().clone(), x.place(), weights.map(Weight::clone));
+    let back = move |numbers: &mut Numbers, slopes: [Vec<f32>; N], part: &Part| {
+        with_values([&kept], |[x]| {
+            let made = normed.as_ref().map(|norm| norm.again(x)).transpose()?;
+            let factor = Factor::of(made.as_deref().unwrap_or(x), precision);
+            let products = projections.iter().zip(&weights).zip(slopes);
+            match &normed {
+                None => products.into_iter().try_for_each(|((projection, weight), slope)| {
+                    let slope = Factor::of(&slope, precision);
+                    weight.add(part, |target, how| {
+                        projection.to_weight(target, how, &slope, &factor);
+                        Ok(())
+                    })?;
+                    weight.with_factor(|w| {
+                        numbers.put(place, x.len(), |target, how| projection.to_input(target, how, &slope, w));
+                        Ok(())
+                    })
+                }),
+                Some(norm) => {
+                    let mut lean = vec![0.0; x.len()];
+                    for (number, ((projection, weight), slope)) in products.enumerate() {
+                        let slope = Factor::of(&slope, precision);
+                        weight.add(part, |target, how| {
+                            projection.to_weight(target, how, &slope, &factor);
+                            Ok(())
+                        })?;
+                        let how = if number == 0 { Put::Replace } else { Put::Add };
+                        weight.with_factor(|w| {
+                            projection.to_input(&mut lean, how, &slope, w);
+                            Ok(())
+                        })?;
+                    }
+                    norm.backward(x, lean, numbers, place, part)
+                }
+            }
+        })
+    };
+    Ok(Value::record(&[x], outputs, back))
 }
 
 /// `stream + x · wᵀ`, the way back into the residual stream, for `stream [.., out]`, `x [.., in]` and `w [out, in]`.
 ///
 /// # Errors
 /// Shapes do not fit, or the device fails.
-pub fn add_linear(stream: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    if all_hosted(&[stream, x, weight]) {
-        stream.contiguous()?.apply_op3(&x.contiguous()?, &weight.contiguous()?, AddLinear)
-    } else {
-        stream + plain(x, weight)?
+pub fn add_linear(stream: &Value, x: &Value, weight: &Weight) -> Result<Value> {
+    if !x.is_hosted() {
+        let sum = (stream.tensor() + plain(x.tensor(), &x.seen(weight), weight.precision())?)?;
+        return Ok(single(Value::elsewhere(&[stream, x], [sum])));
     }
+    let (projection, precision) = (projection(x.dims(), weight)?, weight.precision());
+    let sum = with_values([stream.tensor(), x.tensor()], |[stream, x]| {
+        if stream.len() != projection.rows * projection.out {
+            bail!("a projection to {} rows of {} does not fit the stream", projection.rows, projection.out);
+        }
+        let mut sum = stream.to_vec();
+        weight.with_factor(|w| {
+            projection.product(&mut sum, Put::Add, &Factor::of(x, precision), w);
+            Ok(())
+        })?;
+        Ok(sum)
+    })?;
+    let sum = Tensor::from_vec(sum, stream.tensor().shape(), stream.tensor().device())?;
+    let (kept, to_stream, to_x, weight) = (x.tensor().clone(), stream.place(), x.place(), weight.clone());
+    let back = move |numbers: &mut Numbers, [slope]: [Vec<f32>; 1], part: &Part| {
+        with_values([&kept], |[x]| {
+            let factor = Factor::of(&slope, precision);
+            weight.add(part, |target, how| {
+                projection.to_weight(target, how, &factor, &Factor::of(x, precision));
+                Ok(())
+            })?;
+            weight.with_factor(|w| {
+                numbers.put(to_x, x.len(), |target, how| projection.to_input(target, how, &factor, w));
+                Ok(())
+            })
+        })?;
+        numbers.give(to_stream, slope);
+        Ok(())
+    };
+    Ok(single(Value::record(&[stream, x], [sum], back)))
 }
 
-fn projection(x: &[usize], w: &[usize]) -> Result<Projection> {
-    match (x, w) {
+/// The reference: `x · wᵀ`. In bf16 both factors are rounded; where the device has no such product, they are widened again.
+///
+/// # Errors
+/// Shapes do not fit, or the device fails.
+pub fn plain(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tensor> {
+    let input = x.dim(D::Minus1)?;
+    let rows = x.reshape((x.elem_count() / input.max(1), input))?;
+    let product = match (precision, x.device()) {
+        (Precision::F32, _) => rows.matmul(&weight.t()?)?,
+        (Precision::Bf16, Device::Cpu) => {
+            let rounded = |tensor: &Tensor| tensor.to_dtype(DType::BF16)?.to_dtype(tensor.dtype());
+            rounded(&rows)?.matmul(&rounded(weight)?.t()?)?
+        }
+        (Precision::Bf16, Device::Cuda(_) | Device::Metal(_)) => {
+            let rounded = |tensor: &Tensor| tensor.to_dtype(DType::BF16);
+            rounded(&rows)?.matmul(&rounded(weight)?.t()?)?.to_dtype(x.dtype())?
+        }
+    };
+    let dims: Vec<usize> = x.dims().iter().copied().take(x.rank().saturating_sub(1)).chain([weight.dim(0)?]).collect();
+    product.reshape(dims)
+}
+
+/// The sizes of `x [.., in]` times `weight [out, in]`.
+pub(super) fn projection(x: &[usize], weight: &Weight) -> Result<Projection> {
+    match (x, weight.tensor().dims()) {
         ([before @ .., input], [out, width]) if input == width => {
             Ok(Projection { rows: before.iter().product(), input: *input, out: *out })
         }
-        _ => bail!("a weight {w:?} does not fit {x:?}"),
+        (x, w) => bail!("a weight {w:?} does not fit {x:?}"),
     }
 }
 
-/// The gradients of `x` and `w` for the gradient of their product.
-fn gradients(x: &Tensor, w: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-    let projection = projection(x.dims(), w.dims())?;
-    let (mut dx, mut dw) = (vec![0.0; x.elem_count()], vec![0.0; w.elem_count()]);
-    with_values([x, w, &grad.contiguous()?], |[x, w, grad]| {
-        projection.to_input(&mut dx, grad, w);
-        projection.to_weight(&mut dw, grad, x);
-        Ok(())
-    })?;
-    Ok((gradient_of(x, dx)?, gradient_of(w, dw)?))
+fn precision(weights: &[&Weight]) -> Precision {
+    weights.first().map_or(Precision::F32, |weight| weight.precision())
 }
 
-struct Linear;
-
-impl CustomOp2 for Linear {
-    fn name(&self) -> &'static str {
-        "linear"
-    }
-
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
-        let projection = projection(lx.dims(), lw.dims())?;
-        let mut product = vec![0.0; projection.rows * projection.out];
-        projection.product(&mut product, Put::Replace, values((x, lx))?, values((w, lw))?);
-        Ok(given(product, ending_in(lx.dims(), projection.out)))
-    }
-
-    fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        gradients(x, w, grad)
-    }
+/// All or the first error.
+fn each<T, const N: usize>(results: [Result<T>; N]) -> Result<[T; N]> {
+    let found = results.into_iter().collect::<Result<Vec<T>>>()?;
+    found.try_into().map_err(|_| candle_core::Error::Msg("an operation lost an output".to_owned()))
 }
 
-struct AddLinear;
-
-impl CustomOp3 for AddLinear {
-    fn name(&self) -> &'static str {
-        "add-linear"
-    }
-
-    fn cpu_fwd(
-        &self,
-        stream: &CpuStorage,
-        ls: &Layout,
-        x: &CpuStorage,
-        lx: &Layout,
-        w: &CpuStorage,
-        lw: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let projection = projection(lx.dims(), lw.dims())?;
-        let mut sum = values((stream, ls))?.to_vec();
-        if sum.len() != projection.rows * projection.out {
-            bail!("{:?} · {:?} does not fit the stream {:?}", lx.shape(), lw.shape(), ls.shape());
-        }
-        projection.product(&mut sum, Put::Add, values((x, lx))?, values((w, lw))?);
-        Ok(given(sum, ls.shape().clone()))
-    }
-
-    fn bwd(
-        &self,
-        _: &Tensor,
-        x: &Tensor,
-        w: &Tensor,
-        _: &Tensor,
-        grad: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        gradients(x, w, grad).map(|(dx, dw)| (Some(grad.clone()), dx, dw))
-    }
+/// The only one.
+pub(super) fn single([value]: [Value; 1]) -> Value {
+    value
 }

@@ -1,7 +1,14 @@
-//! Products of strided matrices through the gemm crate, on the calling thread alone: runs split their batch over threads,
-//! not their products. Its kernels are chosen for the processor at run time.
+//! Products of strided matrices on the calling thread alone: runs split their batch over threads, not their products.
+//! The kernels are chosen for the processor at run time. Factors in bf16 are summed in f32.
+
+use std::borrow::Cow;
 
 use gemm::Parallelism;
+use half::bf16;
+
+use super::half_product;
+use super::vector::{round, widest};
+use crate::core::Precision;
 
 /// `rows × columns` numbers inside a slice.
 #[derive(Clone, Copy, Debug)]
@@ -52,16 +59,23 @@ pub(super) enum Put {
     Add,
 }
 
+/// Asserts that a product makes sense and stays inside its slices, given by their lengths.
+pub(super) fn check(target: (usize, Shape), a: (usize, Shape), b: (usize, Shape)) {
+    let (into, left, right) = (target.1, a.1, b.1);
+    assert!(
+        left.columns == right.rows && into.rows == left.rows && into.columns == right.columns,
+        "shapes of a product"
+    );
+    let inside = |(length, shape): (usize, Shape)| length >= shape.reach();
+    assert!(inside(target) && inside(a) && inside(b), "a matrix reaches beyond its slice");
+}
+
 /// `target = a · b`, or added to it.
 ///
 /// # Panics
 /// The shapes do not fit each other or their slices: a mistake in this crate.
 pub(super) fn multiply((target, into): (&mut [f32], Shape), how: Put, a: Read<'_>, b: Read<'_>) {
-    assert!(a.1.columns == b.1.rows && into.rows == a.1.rows && into.columns == b.1.columns, "shapes of a product");
-    assert!(
-        target.len() >= into.reach() && a.0.len() >= a.1.reach() && b.0.len() >= b.1.reach(),
-        "a matrix reaches beyond its slice"
-    );
+    check((target.len(), into), (a.0.len(), a.1), (b.0.len(), b.1));
     if into.rows == 0 || into.columns == 0 {
         return;
     }
@@ -95,6 +109,27 @@ pub(super) fn multiply((target, into): (&mut [f32], Shape), how: Put, a: Read<'_
     }
 }
 
+/// Numbers that go into a product, in the precision of the run.
+#[derive(Clone, Debug)]
+pub(super) enum Factor<'a> {
+    Single(&'a [f32]),
+    Half(Cow<'a, [bf16]>),
+}
+
+impl<'a> Factor<'a> {
+    /// `values`, rounded if need be.
+    pub(super) fn of(values: &'a [f32], precision: Precision) -> Self {
+        match precision {
+            Precision::F32 => Self::Single(values),
+            Precision::Bf16 => {
+                let mut halves = Vec::with_capacity(values.len());
+                widest(|| halves.extend(values.iter().map(|value| round(*value))));
+                Self::Half(Cow::Owned(halves))
+            }
+        }
+    }
+}
+
 /// `x [rows, input] · w [out, input]ᵀ`, and its gradients; everything lies row after row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Projection {
@@ -117,17 +152,31 @@ impl Projection {
     }
 
     /// The product, `[rows, out]`.
-    pub(super) fn product(self, target: &mut [f32], how: Put, x: &[f32], w: &[f32]) {
-        multiply((target, self.of_output()), how, (x, self.of_input()), (w, self.of_weight().transposed()));
+    pub(super) fn product(self, target: &mut [f32], how: Put, x: &Factor<'_>, w: &Factor<'_>) {
+        either((target, self.of_output()), how, (x, self.of_input()), (w, self.of_weight().transposed()));
     }
 
     /// The gradient of `x` for `grad [rows, out]`.
-    pub(super) fn to_input(self, target: &mut [f32], grad: &[f32], w: &[f32]) {
-        multiply((target, self.of_input()), Put::Replace, (grad, self.of_output()), (w, self.of_weight()));
+    pub(super) fn to_input(self, target: &mut [f32], how: Put, grad: &Factor<'_>, w: &Factor<'_>) {
+        either((target, self.of_input()), how, (grad, self.of_output()), (w, self.of_weight()));
     }
 
-    /// Adds the gradient of `w` for `grad [rows, out]`.
-    pub(super) fn to_weight(self, target: &mut [f32], grad: &[f32], x: &[f32]) {
-        multiply((target, self.of_weight()), Put::Add, (grad, self.of_output().transposed()), (x, self.of_input()));
+    /// The gradient of `w` for `grad [rows, out]`.
+    pub(super) fn to_weight(self, target: &mut [f32], how: Put, grad: &Factor<'_>, x: &Factor<'_>) {
+        either((target, self.of_weight()), how, (grad, self.of_output().transposed()), (x, self.of_input()));
+    }
+}
+
+/// The product of two factors of the same precision.
+///
+/// # Panics
+/// They are not, or as [`multiply`].
+fn either(target: (&mut [f32], Shape), how: Put, a: (&Factor<'_>, Shape), b: (&Factor<'_>, Shape)) {
+    match (a.0, b.0) {
+        (Factor::Single(x), Factor::Single(y)) => multiply(target, how, (x, a.1), (y, b.1)),
+        (Factor::Half(x), Factor::Half(y)) => half_product::multiply(target, how, (x, a.1), (y, b.1)),
+        (Factor::Single(_), Factor::Half(_)) | (Factor::Half(_), Factor::Single(_)) => {
+            unreachable!("factors of one product have one precision")
+        }
     }
 }

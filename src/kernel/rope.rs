@@ -58,8 +58,9 @@ impl Rotation {
     pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
         let half = x.dim(D::Minus1)? / 2;
         let (a, b) = (x.narrow(D::Minus1, 0, half)?, x.narrow(D::Minus1, half, half)?); // [B, H, T, K/2] each
-        let first = (a.broadcast_mul(&self.cos)? - b.broadcast_mul(&self.sin)?)?;
-        let second = (b.broadcast_mul(&self.cos)? + a.broadcast_mul(&self.sin)?)?;
+        let (cos, sin) = (self.cos.to_dtype(x.dtype())?, self.sin.to_dtype(x.dtype())?);
+        let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
+        let second = (b.broadcast_mul(&cos)? + a.broadcast_mul(&sin)?)?;
         Tensor::cat(&[first, second], D::Minus1)
     }
 

@@ -1,6 +1,7 @@
 //! Loops over rows of numbers, written so that the compiler makes vector instructions of them: no calls, no branches, sums
 //! in independent lanes. `widest` runs them with the widest instructions the processor has.
 
+use half::bf16;
 use pulp::Arch;
 
 /// Sums run in this many lanes: two AVX-512 registers.
@@ -9,6 +10,14 @@ const LANES: usize = 32;
 /// Runs `work`, compiled for the widest vector instructions that this processor has.
 pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(work)
+}
+
+/// `x` to the nearest bf16, ties to even; NaN stays NaN.
+#[inline(always)]
+pub(super) fn round(x: f32) -> bf16 {
+    let bits = x.to_bits();
+    let nearest = (bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16) as u16;
+    bf16::from_bits(if x.is_nan() { 0x7fc0 } else { nearest })
 }
 
 /// Σ f(aᵢ, bᵢ), in an order that depends on the length alone.

@@ -1,25 +1,27 @@
 //! Multi-head attention without biases. Heads have `head_dim` dimensions whatever the width of the stream
 //! (Bhojanapalli et al. 2020, arXiv 2002.07028, §3: fixed multi-head attention).
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 use super::capture::Matrices;
 use super::initial::Deviations;
 use super::parameters::Parameters;
 use crate::core::ModelSpec;
 use crate::kernel::attention::{Sight, attend, logits, softmax};
-use crate::kernel::linear::{add_linear, linear};
+use crate::kernel::linear::{add_linear, project};
 use crate::kernel::mask::Mask;
+use crate::kernel::norm::Norm;
 use crate::kernel::rope::Rotation;
+use crate::kernel::{Value, Weight};
 
 /// One attention module.
 #[derive(Clone, Debug)]
 pub struct Attention {
     num_heads: usize,
-    q_proj: Tensor, // [H·K, D]
-    k_proj: Tensor, // [H·K, D]
-    v_proj: Tensor, // [H·K, D]
-    o_proj: Tensor, // [D, H·K]
+    q_proj: Weight, // [H·K, D]
+    k_proj: Weight, // [H·K, D]
+    v_proj: Weight, // [H·K, D]
+    o_proj: Weight, // [D, H·K]
 }
 
 impl Attention {
@@ -41,46 +43,47 @@ impl Attention {
         })
     }
 
-    /// `stream [B, T, D]` plus what `x [B, T, D]` sees of `memory [B, S, D]` through `mask`; with a rotation for
-    /// self-attention, without for cross.
+    /// `x [B, T, D]` plus what its positions see of each other through `mask`, behind `norm`.
     ///
     /// # Errors
     /// Shapes do not fit, or the device fails.
-    pub fn forward(
-        &self,
-        stream: &Tensor,
-        x: &Tensor,
-        memory: &Tensor,
-        mask: &Mask,
-        rotation: Option<&Rotation>,
-    ) -> Result<Tensor> {
-        let q = linear(x, &self.q_proj)?; // [B, T, H·K]
-        let k = linear(memory, &self.k_proj)?; // [B, S, H·K]
-        let v = linear(memory, &self.v_proj)?; // [B, S, H·K]
-        let sight = Sight { num_heads: self.num_heads, mask, rotation };
-        add_linear(stream, &attend(&q, &k, &v, sight)?, &self.o_proj) // [B, T, D]
+    pub fn to_self(&self, x: &Value, norm: Norm<'_>, mask: &Mask, rotation: &Rotation) -> Result<Value> {
+        let [q, k, v] = project(x, Some(norm), [&self.q_proj, &self.k_proj, &self.v_proj])?; // [B, T, H·K]
+        let sight = Sight { num_heads: self.num_heads, mask, rotation: Some(rotation) };
+        add_linear(x, &attend(&q, &k, &v, sight)?, &self.o_proj) // [B, T, D]
     }
 
-    /// What `forward` of the same arguments looks through: its logits before the mask and its probabilities.
+    /// `x [B, T, D]` plus what its positions, behind `norm`, see of `memory [B, S, D]` through `mask`.
     ///
     /// # Errors
-    /// As [`Attention::forward`].
-    pub fn matrices(&self, x: &Tensor, memory: &Tensor, mask: &Mask, rotation: Option<&Rotation>) -> Result<Matrices> {
-        let (q, k) = (linear(x, &self.q_proj)?, linear(memory, &self.k_proj)?);
-        let logits = logits(&q, &k, self.num_heads, rotation)?;
-        let probabilities = softmax(&logits.broadcast_add(&mask.additive()?)?)?;
-        Ok(Matrices { logits, probabilities })
+    /// Shapes do not fit, or the device fails.
+    pub fn to_memory(&self, x: &Value, norm: Norm<'_>, memory: &Value, mask: &Mask) -> Result<Value> {
+        let [q] = project(x, Some(norm), [&self.q_proj])?; // [B, T, H·K]
+        let [k, v] = project(memory, None, [&self.k_proj, &self.v_proj])?; // [B, S, H·K]
+        let sight = Sight { num_heads: self.num_heads, mask, rotation: None };
+        add_linear(x, &attend(&q, &k, &v, sight)?, &self.o_proj) // [B, T, D]
     }
 
-    /// The same weights as constants: a forward pass through it keeps no graph.
-    #[must_use]
-    pub fn detach(&self) -> Self {
-        Self {
-            num_heads: self.num_heads,
-            q_proj: self.q_proj.detach(),
-            k_proj: self.k_proj.detach(),
-            v_proj: self.v_proj.detach(),
-            o_proj: self.o_proj.detach(),
-        }
+    /// What is looked through on the way from `x [B, T, D]`, behind `norm`, to `memory [B, S, D]`, or to itself without one:
+    /// logits before the mask, and probabilities.
+    ///
+    /// # Errors
+    /// As [`Attention::to_self`].
+    pub fn matrices(
+        &self,
+        x: &Value,
+        norm: Norm<'_>,
+        memory: Option<&Value>,
+        mask: &Mask,
+        rotation: Option<&Rotation>,
+    ) -> Result<Matrices> {
+        let [q] = project(x, Some(norm), [&self.q_proj])?;
+        let [k] = match memory {
+            None => project(x, Some(norm), [&self.k_proj])?,
+            Some(memory) => project(memory, None, [&self.k_proj])?,
+        };
+        let logits = logits(q.tensor(), k.tensor(), self.num_heads, rotation)?;
+        let probabilities = softmax(&logits.broadcast_add(&mask.additive()?)?)?;
+        Ok(Matrices { logits, probabilities })
     }
 }

@@ -1,53 +1,43 @@
 //! The block all layouts are made of: x + attention(norm(x)), optionally + cross-attention, + MLP(norm(x)).
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 
 use super::attention::Attention;
 use super::capture::StackCapture;
 use super::initial::Deviations;
 use super::parameters::Parameters;
 use crate::core::ModelSpec;
-use crate::kernel::activation::swiglu_linear;
-use crate::kernel::linear::linear;
+use crate::kernel::activation::{Activation, add_activated};
+use crate::kernel::linear::project;
 use crate::kernel::mask::Mask;
-use crate::kernel::norm::rms_norm;
+use crate::kernel::norm::{Kind, Norm};
 use crate::kernel::rope::Rotation;
+use crate::kernel::{Value, Weight};
 
 /// RMSNorm with its gain.
 #[derive(Clone, Debug)]
-pub struct Norm {
-    gain: Tensor, // [D]
+struct RmsNorm {
+    gain: Weight, // [D]
     epsilon: f64,
 }
 
-impl Norm {
+impl RmsNorm {
     /// Gains of one under `name`.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str) -> Result<Self> {
+    fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str) -> Result<Self> {
         let gain = parameters.ones(&format!("{name}.weight"), &[spec.d_model])?;
         Ok(Self { gain, epsilon: spec.norm_epsilon })
     }
 
-    /// `x [B, T, D]` to the same shape.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        rms_norm(x, &self.gain, self.epsilon)
-    }
-
-    fn detach(&self) -> Self {
-        Self { gain: self.gain.detach(), epsilon: self.epsilon }
+    const fn as_norm(&self) -> Norm<'_> {
+        Norm { kind: Kind::RootMeanSquare, gain: &self.gain, epsilon: self.epsilon }
     }
 }
 
 #[derive(Clone, Debug)]
 struct Mlp {
-    gate: Tensor, // [F, D]
-    up: Tensor,   // [F, D]
-    down: Tensor, // [D, F]
+    gate: Weight, // [F, D]
+    up: Weight,   // [F, D]
+    down: Weight, // [D, F]
 }
 
 impl Mlp {
@@ -62,20 +52,18 @@ impl Mlp {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        swiglu_linear(&linear(x, &self.gate)?, &linear(x, &self.up)?, &self.down)
-    }
-
-    fn detach(&self) -> Self {
-        Self { gate: self.gate.detach(), up: self.up.detach(), down: self.down.detach() }
+    /// `x [B, T, D]` plus the gated MLP of it behind `norm`.
+    fn forward(&self, x: &Value, norm: Norm<'_>) -> Result<Value> {
+        let [gate, up] = project(x, Some(norm), [&self.gate, &self.up])?; // [B, T, F]
+        add_activated(x, Activation::Silu, &gate, Some(&up), &self.down)
     }
 }
 
 /// Where a decoder block looks besides itself.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Memory<'a> {
     /// Encoder output `[B, S, D]`.
-    pub states: &'a Tensor,
+    pub states: &'a Value,
     /// Who sees it.
     pub mask: &'a Mask,
 }
@@ -83,10 +71,10 @@ pub struct Memory<'a> {
 /// One block.
 #[derive(Clone, Debug)]
 pub struct Block {
-    attention_norm: Norm,
+    attention_norm: RmsNorm,
     attention: Attention,
-    cross: Option<(Norm, Attention)>,
-    mlp_norm: Norm,
+    cross: Option<(RmsNorm, Attention)>,
+    mlp_norm: RmsNorm,
     mlp: Mlp,
 }
 
@@ -97,15 +85,15 @@ impl Block {
     /// The device fails.
     pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, cross: bool) -> Result<Self> {
         let deviations = Deviations::of_size(spec.num_layers, spec.d_model);
-        let attention_norm = Norm::new(spec, parameters, &format!("{name}.attention_norm"))?;
+        let attention_norm = RmsNorm::new(spec, parameters, &format!("{name}.attention_norm"))?;
         let attention = Attention::new(spec, parameters, &format!("{name}.attention"), deviations)?;
         let cross = if cross {
-            let norm = Norm::new(spec, parameters, &format!("{name}.cross_attention_norm"))?;
+            let norm = RmsNorm::new(spec, parameters, &format!("{name}.cross_attention_norm"))?;
             Some((norm, Attention::new(spec, parameters, &format!("{name}.cross_attention"), deviations)?))
         } else {
             None
         };
-        let mlp_norm = Norm::new(spec, parameters, &format!("{name}.mlp_norm"))?;
+        let mlp_norm = RmsNorm::new(spec, parameters, &format!("{name}.mlp_norm"))?;
         let mlp = Mlp::new(spec, parameters, &format!("{name}.mlp"), deviations)?;
         Ok(Self { attention_norm, attention, cross, mlp_norm, mlp })
     }
@@ -116,42 +104,30 @@ impl Block {
     /// Shapes do not fit, a block with cross-attention has no memory, or the device fails.
     pub fn forward(
         &self,
-        x: &Tensor,
+        x: &Value,
         mask: &Mask,
         rotation: &Rotation,
         memory: Option<Memory<'_>>,
         mut watch: Option<&mut StackCapture>,
-    ) -> Result<Tensor> {
-        let normed = self.attention_norm.forward(x)?;
+    ) -> Result<Value> {
+        let norm = self.attention_norm.as_norm();
         if let Some(watch) = watch.as_deref_mut() {
-            watch.attention.push(self.attention.matrices(&normed, &normed, mask, Some(rotation))?);
+            watch.attention.push(self.attention.matrices(x, norm, None, mask, Some(rotation))?);
         }
-        let mut x = self.attention.forward(x, &normed, &normed, mask, Some(rotation))?;
+        let mut x = self.attention.to_self(x, norm, mask, rotation)?;
         match (&self.cross, memory) {
-            (Some((norm, attention)), Some(memory)) => {
-                let normed = norm.forward(&x)?;
+            (Some((norm, attention)), Some(Memory { states, mask })) => {
+                let norm = norm.as_norm();
                 if let Some(watch) = watch {
-                    watch.cross.push(attention.matrices(&normed, memory.states, memory.mask, None)?);
+                    watch.cross.push(attention.matrices(&x, norm, Some(states), mask, None)?);
                 }
-                x = attention.forward(&x, &normed, memory.states, memory.mask, None)?;
+                x = attention.to_memory(&x, norm, states, mask)?;
             }
             (None, None) => {}
             (Some(_), None) => candle_core::bail!("a decoder block with cross-attention needs encoder states"),
             (None, Some(_)) => candle_core::bail!("encoder states reach a block without cross-attention"),
         }
-        &x + self.mlp.forward(&self.mlp_norm.forward(&x)?)?
-    }
-
-    /// The same weights as constants.
-    #[must_use]
-    pub fn detach(&self) -> Self {
-        Self {
-            attention_norm: self.attention_norm.detach(),
-            attention: self.attention.detach(),
-            cross: self.cross.as_ref().map(|(norm, attention)| (norm.detach(), attention.detach())),
-            mlp_norm: self.mlp_norm.detach(),
-            mlp: self.mlp.detach(),
-        }
+        self.mlp.forward(&x, self.mlp_norm.as_norm())
     }
 }
 
@@ -159,7 +135,7 @@ impl Block {
 #[derive(Clone, Debug)]
 pub struct Stack {
     blocks: Vec<Block>,
-    norm: Norm,
+    norm: RmsNorm,
 }
 
 impl Stack {
@@ -170,7 +146,7 @@ impl Stack {
     pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, cross: bool) -> Result<Self> {
         let block = |layer: usize| Block::new(spec, parameters, &format!("{name}.layers.{layer}"), cross);
         let blocks = (0..spec.num_layers).map(block).collect::<Result<Vec<_>>>()?;
-        Ok(Self { blocks, norm: Norm::new(spec, parameters, &format!("{name}.norm"))? })
+        Ok(Self { blocks, norm: RmsNorm::new(spec, parameters, &format!("{name}.norm"))? })
     }
 
     /// `x [B, T, D]` through all blocks and the final norm; what happens on the way is shown to `watch`, if there is one.
@@ -179,27 +155,21 @@ impl Stack {
     /// As [`Block::forward`].
     pub fn forward(
         &self,
-        mut x: Tensor,
+        mut x: Value,
         mask: &Mask,
         rotation: &Rotation,
         memory: Option<Memory<'_>>,
         mut watch: Option<&mut StackCapture>,
-    ) -> Result<Tensor> {
+    ) -> Result<Value> {
         for block in &self.blocks {
             if let Some(watch) = watch.as_deref_mut() {
-                watch.residual.push(x.clone());
+                watch.residual.push(x.tensor().clone());
             }
             x = block.forward(&x, mask, rotation, memory, watch.as_deref_mut())?;
         }
         if let Some(watch) = watch {
-            watch.residual.push(x.clone());
+            watch.residual.push(x.tensor().clone());
         }
-        self.norm.forward(&x)
-    }
-
-    /// The same weights as constants.
-    #[must_use]
-    pub fn detach(&self) -> Self {
-        Self { blocks: self.blocks.iter().map(Block::detach).collect(), norm: self.norm.detach() }
+        self.norm.as_norm().apply(&x)
     }
 }

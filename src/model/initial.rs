@@ -33,17 +33,14 @@ impl Deviations {
     clippy::cast_possible_truncation,
     reason = "53 random bits make an f64; weights are f32"
 )]
-pub(super) fn normal_values(seed: u64, name: &str, count: usize, deviation: f64) -> Vec<f32> {
+pub(super) fn draw_normal(values: &mut [f32], seed: u64, name: &str, deviation: f64) {
     let mut source = generator(seed, Stream::Init, index_of(name));
     let mut uniform = || ((source.next_u64() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64; // in (0, 1)
-    let mut values = Vec::with_capacity(count + 1);
-    while values.len() < count {
+    for pair in values.chunks_mut(2) {
         let radius = deviation * (-2.0 * uniform().ln()).sqrt();
         let (sin, cos) = (std::f64::consts::TAU * uniform()).sin_cos();
-        values.extend([(radius * cos) as f32, (radius * sin) as f32]);
+        pair.iter_mut().zip([radius * cos, radius * sin]).for_each(|(value, drawn)| *value = drawn as f32);
     }
-    values.truncate(count);
-    values
 }
 
 #[cfg(test)]
@@ -52,6 +49,11 @@ mod tests {
 
     #[test]
     fn draws_are_normal_and_belong_to_their_name() {
+        let normal_values = |seed, name, count, deviation| {
+            let mut values = vec![0.0; count];
+            draw_normal(&mut values, seed, name, deviation);
+            values
+        };
         let values = normal_values(1, "a", 100_001, 0.02);
         assert_eq!(values.len(), 100_001);
         let mean = values.iter().map(|v| f64::from(*v)).sum::<f64>() / values.len() as f64;

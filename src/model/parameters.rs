@@ -1,11 +1,14 @@
-//! The trainable tensors of a model, in the order in which the model made them.
+//! The weights of a model, in the order in which the model made them.
 //! Each is drawn from its own stream, addressed by the run's seed and its name: neither order nor other layers matter.
 
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 
-use super::initial::normal_values;
+use super::initial::draw_normal;
+use crate::core::Precision;
+use crate::kernel::Weight;
+use crate::kernel::threads::each;
 
 /// Weights do not fit the model.
 #[derive(Debug, thiserror::Error)]
@@ -31,54 +34,85 @@ pub enum ParameterError {
     Tensor(#[from] candle_core::Error),
 }
 
-/// Named, ordered, trainable tensors.
+/// Named, ordered weights.
 #[derive(Debug)]
 pub struct Parameters {
-    seed: u64,
     device: Device,
-    entries: Vec<(String, Var)>,
+    precision: Precision,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: String,
+    weight: Weight,
+    /// Standard deviation of the first values; none for ones.
+    deviation: Option<f64>,
 }
 
 impl Parameters {
-    /// No parameters yet.
+    /// No parameters yet; products with those to come are made in `precision`.
     #[must_use]
-    pub const fn new(seed: u64, device: Device) -> Self {
-        Self { seed, device, entries: Vec::new() }
+    pub const fn new(precision: Precision, device: Device) -> Self {
+        Self { device, precision, entries: Vec::new() }
     }
 
-    /// A parameter drawn from N(0, `deviation`²), f32.
+    /// A parameter that begins with draws from N(0, `deviation`²): zeros until [`Parameters::draw`].
     ///
     /// # Errors
     /// The device fails.
-    pub fn normal(&mut self, name: &str, shape: &[usize], deviation: f64) -> Result<Tensor> {
-        let values = normal_values(self.seed, name, shape.iter().product(), deviation);
-        self.add(name, Tensor::from_vec(values, shape, &self.device)?)
+    pub fn normal(&mut self, name: &str, shape: &[usize], deviation: f64) -> Result<Weight> {
+        self.add(name, Var::zeros(shape, DType::F32, &self.device)?, Some(deviation))
     }
 
-    /// A parameter of ones, f32.
+    /// A parameter of ones.
     ///
     /// # Errors
     /// The device fails.
-    pub fn ones(&mut self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        self.add(name, Tensor::ones(shape, DType::F32, &self.device)?)
+    pub fn ones(&mut self, name: &str, shape: &[usize]) -> Result<Weight> {
+        self.add(name, Var::ones(shape, DType::F32, &self.device)?, None)
     }
 
-    fn add(&mut self, name: &str, value: Tensor) -> Result<Tensor> {
-        let variable = Var::from_tensor(&value)?;
-        let tensor = variable.as_tensor().clone();
-        self.entries.push((name.to_owned(), variable));
-        Ok(tensor)
+    fn add(&mut self, name: &str, variable: Var, deviation: Option<f64>) -> Result<Weight> {
+        let weight = Weight::new(variable, self.precision)?;
+        self.entries.push(Entry { name: name.to_owned(), weight: weight.clone(), deviation });
+        Ok(weight)
     }
 
-    /// Names and variables, in the model's order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Var)> {
-        self.entries.iter().map(|(name, variable)| (name.as_str(), variable))
+    /// Draws the first values of all weights that begin with draws, from the streams of `seed`, on `threads` threads. The
+    /// values do not depend on their number.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn draw(&self, seed: u64, threads: usize) -> Result<()> {
+        let jobs: Vec<_> = self.entries.iter().filter_map(|entry| Some((entry, entry.deviation?))).collect();
+        let size = |(entry, _): &(&Entry, f64)| entry.weight.tensor().elem_count();
+        each(jobs, threads, size, |(entry, deviation)| {
+            let draw = |values: &mut [f32]| draw_normal(values, seed, &entry.name, deviation);
+            let tensor = entry.weight.tensor();
+            if matches!(self.device, Device::Cpu) {
+                return entry.weight.fill(draw);
+            }
+            let mut values = vec![0.0; tensor.elem_count()];
+            draw(&mut values);
+            entry.weight.set(&Tensor::from_vec(values, tensor.shape(), &self.device)?)
+        })
+    }
+
+    /// Names and weights, in the model's order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Weight)> {
+        self.entries.iter().map(|entry| (entry.name.as_str(), &entry.weight))
+    }
+
+    /// The weights, in the model's order.
+    pub fn weights(&self) -> impl ExactSizeIterator<Item = &Weight> {
+        self.entries.iter().map(|entry| &entry.weight)
     }
 
     /// Counted elements of all parameters.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.entries.iter().map(|(_, variable)| variable.elem_count() as u64).sum()
+        self.weights().map(|weight| weight.tensor().elem_count() as u64).sum()
     }
 
     /// Where they live.
@@ -90,7 +124,7 @@ impl Parameters {
     /// All tensors by name, for a checkpoint.
     #[must_use]
     pub fn tensors(&self) -> HashMap<String, Tensor> {
-        self.entries.iter().map(|(name, variable)| (name.clone(), variable.as_tensor().clone())).collect()
+        self.iter().map(|(name, weight)| (name.to_owned(), weight.tensor().clone())).collect()
     }
 
     /// Replaces every value in place: the model's tensors see the new ones.
@@ -98,19 +132,19 @@ impl Parameters {
     /// # Errors
     /// A tensor is missing, unknown or of another shape; nothing is half replaced in the first two cases.
     pub fn load(&self, stored: &HashMap<String, Tensor>) -> std::result::Result<(), ParameterError> {
-        if let Some(name) = stored.keys().find(|name| !self.entries.iter().any(|(own, _)| own == *name)) {
+        if let Some(name) = stored.keys().find(|name| !self.entries.iter().any(|entry| entry.name == **name)) {
             return Err(ParameterError::Unknown(name.clone()));
         }
-        for (name, variable) in &self.entries {
-            let value = stored.get(name).ok_or_else(|| ParameterError::Missing(name.clone()))?;
-            if value.dims() != variable.dims() {
-                let (found, needed) = (value.dims().to_vec(), variable.dims().to_vec());
-                return Err(ParameterError::Shape { name: name.clone(), found, needed });
+        for (name, weight) in self.iter() {
+            let value = stored.get(name).ok_or_else(|| ParameterError::Missing(name.to_owned()))?;
+            if value.dims() != weight.tensor().dims() {
+                let (found, needed) = (value.dims().to_vec(), weight.tensor().dims().to_vec());
+                return Err(ParameterError::Shape { name: name.to_owned(), found, needed });
             }
         }
-        for (name, variable) in &self.entries {
+        for (name, weight) in self.iter() {
             if let Some(value) = stored.get(name) {
-                variable.set(&value.to_device(&self.device)?)?;
+                weight.set(&value.to_device(&self.device)?)?;
             }
         }
         Ok(())
@@ -123,7 +157,7 @@ mod tests {
 
     #[test]
     fn loading_checks_names_and_shapes() {
-        let mut parameters = Parameters::new(1, Device::Cpu);
+        let mut parameters = Parameters::new(Precision::F32, Device::Cpu);
         let weight = parameters.normal("w", &[2, 3], 1.0).unwrap();
         let tensor = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
         let load = |name: &str, shape: &[usize]| parameters.load(&HashMap::from([(name.to_owned(), tensor(shape))]));
@@ -131,6 +165,6 @@ mod tests {
         assert!(matches!(load("v", &[2, 3]), Err(ParameterError::Unknown(_))));
         assert!(matches!(parameters.load(&HashMap::new()), Err(ParameterError::Missing(_))));
         load("w", &[2, 3]).unwrap();
-        assert_eq!(weight.to_vec2::<f32>().unwrap(), vec![vec![0.0; 3]; 2], "the model sees loaded values");
+        assert_eq!(weight.tensor().to_vec2::<f32>().unwrap(), vec![vec![0.0; 3]; 2], "the model sees loaded values");
     }
 }

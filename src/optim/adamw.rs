@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{Result, Tensor};
 
-use super::gradient::Gradients;
 use crate::core::OptimizerSpec;
+use crate::kernel::Weight;
 use crate::kernel::threads::each;
-use crate::kernel::update::{AdamWStep, adamw};
+use crate::kernel::update::AdamWStep;
 
 /// The optimizer and its state.
 #[derive(Debug)]
@@ -35,9 +35,9 @@ impl AdamW {
     ///
     /// # Errors
     /// The device fails.
-    pub fn new<'a>(spec: OptimizerSpec, parameters: impl Iterator<Item = (&'a str, &'a Var)>) -> Result<Self> {
-        let zero = |(name, variable): (&str, &Var)| {
-            let (first, second) = (variable.zeros_like()?, variable.zeros_like()?);
+    pub fn new<'a>(spec: OptimizerSpec, parameters: impl Iterator<Item = (&'a str, &'a Weight)>) -> Result<Self> {
+        let zero = |(name, weight): (&str, &Weight)| {
+            let (first, second) = (weight.tensor().zeros_like()?, weight.tensor().zeros_like()?);
             Ok(Moments { name: name.to_owned(), first, second })
         };
         Ok(Self { spec, step: 0, moments: parameters.map(zero).collect::<Result<_>>()? })
@@ -49,14 +49,15 @@ impl AdamW {
         self.step
     }
 
-    /// One update in place, on as many threads as asked for. Matrices decay, vectors (norm gains) do not.
+    /// One update in place, on as many threads as asked for, along the gradients that the parameters have gathered, times
+    /// `clip`. Matrices decay, vectors (norm gains) do not.
     ///
     /// # Errors
     /// The device fails.
     pub fn update<'a>(
         &mut self,
-        parameters: impl Iterator<Item = (&'a str, &'a Var)>,
-        gradients: &Gradients,
+        parameters: impl Iterator<Item = (&'a str, &'a Weight)>,
+        clip: f64,
         learning_rate: f64,
         threads: usize,
     ) -> Result<()> {
@@ -65,12 +66,12 @@ impl AdamW {
         let OptimizerSpec { beta1, beta2, epsilon, weight_decay, .. } = self.spec;
         let rate = learning_rate / (1.0 - beta1.powi(power));
         let second_correction = 1.0 / (1.0 - beta2.powi(power));
-        let jobs = self.moments.iter_mut().zip(parameters).zip(gradients.tensors()).collect();
-        let size = |((_, (_, variable)), _): &((_, (_, &Var)), _)| variable.elem_count();
-        each(jobs, threads, size, |((moments, (_, variable)), gradient): ((&mut Moments, (&str, &Var)), &Tensor)| {
-            let decay = if variable.rank() >= 2 { learning_rate * weight_decay } else { 0.0 };
-            let step = AdamWStep { beta1, beta2, rate, second_correction, epsilon, keep: 1.0 - decay };
-            adamw(variable, &mut moments.first, &mut moments.second, gradient, step)
+        let jobs = self.moments.iter_mut().zip(parameters).collect();
+        let size = |(_, (_, weight)): &(_, (_, &Weight))| weight.tensor().elem_count();
+        each(jobs, threads, size, |(moments, (_, weight)): (&mut Moments, (&str, &Weight))| {
+            let decay = if weight.tensor().rank() >= 2 { learning_rate * weight_decay } else { 0.0 };
+            let step = AdamWStep { clip, beta1, beta2, rate, second_correction, epsilon, keep: 1.0 - decay };
+            weight.update(&mut moments.first, &mut moments.second, step)
         })
     }
 
@@ -106,10 +107,11 @@ impl AdamW {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::LearningRateSchedule;
-    use candle_core::{DType, Device};
+    use crate::core::{LearningRateSchedule, Precision};
+    use crate::kernel::{Tape, linear::linear};
+    use candle_core::{DType, Device, Var};
 
-    /// Three steps on f(w) = ½·(w − c)², followed by hand in f64.
+    /// Three steps along given gradients, clipped to half, followed by hand in f64.
     #[test]
     fn three_steps_equal_the_algorithm() {
         // In place, and by the plain reference.
@@ -130,25 +132,25 @@ mod tests {
             grad_clip_norm: 0.0,
         };
         let tensor = |pair: [f64; 2]| Tensor::new(&[pair], &Device::Cpu).unwrap().to_dtype(format).unwrap();
-        let variable = Var::from_tensor(&tensor([0.5, -1.5])).unwrap();
-        let goal = tensor([1.0, 1.0]);
-        let named = [("w".to_owned(), variable.clone())];
-        let parameters = || named.iter().map(|(name, variable)| (name.as_str(), variable));
+        let weight = Weight::new(Var::from_tensor(&tensor([0.5, -1.5])).unwrap(), Precision::F32).unwrap();
+        let parameters = || std::iter::once(("w", &weight));
         let mut optimizer = AdamW::new(spec, parameters()).unwrap();
         let (mut w, mut m, mut v) = ([0.5_f64, -1.5], [0.0_f64; 2], [0.0_f64; 2]);
         for step in 1..=3 {
-            let loss = ((variable.as_tensor() - &goal).unwrap().sqr().unwrap() * 0.5).unwrap().sum_all().unwrap();
-            let mut store = loss.backward().unwrap();
-            let gradients = Gradients::collect(&mut store, parameters()).unwrap();
-            optimizer.update(parameters(), &gradients, 0.1, 1).unwrap();
+            let slope = [0.5 * f64::from(step), -1.0];
+            let tape = Tape::alone();
+            let loss = linear(&tape.value(&tensor(slope)), &weight).unwrap();
+            weight.forget_gradient();
+            tape.backward(&loss, std::iter::once(&weight)).unwrap();
+            optimizer.update(parameters(), 0.5, 0.1, 1).unwrap();
             for i in 0..2 {
-                let g = w[i] - 1.0;
+                let g = 0.5 * slope[i];
                 m[i] = 0.9 * m[i] + 0.1 * g;
                 v[i] = 0.95 * v[i] + 0.05 * g * g;
                 let (mh, vh) = (m[i] / (1.0 - 0.9_f64.powi(step)), v[i] / (1.0 - 0.95_f64.powi(step)));
                 w[i] -= 0.1 * (mh / (vh.sqrt() + 1e-8) + 0.1 * w[i]);
             }
-            let ours = variable.to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
+            let ours = weight.tensor().to_dtype(DType::F32).unwrap().to_vec2::<f32>().unwrap();
             for i in 0..2 {
                 assert!((f64::from(ours[0][i]) - w[i]).abs() < 1e-6, "step {step}: {ours:?} against {w:?}");
             }

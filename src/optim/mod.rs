@@ -7,5 +7,5 @@ pub mod gradient;
 pub mod schedule;
 
 pub use adamw::AdamW;
-pub use gradient::{GradientError, Gradients};
+pub use gradient::{GradientError, clip, norm};
 pub use schedule::learning_rate;

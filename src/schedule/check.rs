@@ -102,6 +102,7 @@ fn training(study: &StudySpec) -> Result<(), PlanError> {
     value("training.weight_decay", training.weight_decay, "at least 0", not_negative(training.weight_decay))?;
     let clip = training.grad_clip_norm;
     value("training.grad_clip_norm", clip, "at least 0 (0 switches clipping off)", not_negative(clip))?;
+    value("training.z_loss", training.z_loss, "at least 0 (0 switches it off)", not_negative(training.z_loss))?;
     let factor = training.divergence_factor;
     value("training.divergence_factor", factor, "a positive number", positive(factor))
 }

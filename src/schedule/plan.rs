@@ -181,6 +181,8 @@ fn resolve(
         seq_len: cell.seq_len,
         steps: 1,
         divergence_factor: study.training.divergence_factor,
+        z_loss: study.training.z_loss,
+        precision: study.training.precision,
     };
     fits(&model, &objective, &training, corpus, &name)?;
     training.steps = steps_of(study.budget, &model, &objective, &training, &name)?;

@@ -12,7 +12,7 @@ use crate::core::seed::{Stream, generator};
 use crate::core::spec::{DataSpec, SPEC_FORMAT};
 use crate::core::{
     Architecture, Device, ExecutionSpec, LearningRateSchedule, ModelSpec, Objective, ObjectiveSpec, OptimizerSpec,
-    ProbeSpec, RunSpec, TrainingSpec,
+    Precision, ProbeSpec, RunSpec, TrainingSpec,
 };
 use crate::objective::{Batch, Side};
 
@@ -27,25 +27,56 @@ pub enum Preset {
     Medium,
 }
 
+/// A model and a batch.
 #[derive(Clone, Copy, Debug)]
-struct Sizes {
-    num_layers: usize,
-    d_model: usize,
-    num_heads: usize,
-    d_ff: usize,
-    vocab_size: usize,
-    length: usize,
-    rows: usize,
+pub struct Sizes {
+    /// Blocks, on each side.
+    pub num_layers: usize,
+    /// Width of the stream.
+    pub d_model: usize,
+    /// Attention heads.
+    pub num_heads: usize,
+    /// Size of one.
+    pub head_dim: usize,
+    /// Hidden width of the MLP.
+    pub d_ff: usize,
+    /// Tokens.
+    pub vocab_size: usize,
+    /// Positions of a row.
+    pub length: usize,
+    /// Rows of a batch.
+    pub rows: usize,
+}
+
+/// What is measured, and how long.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Layout.
+    pub architecture: Architecture,
+    /// What the sizes began from.
+    pub preset: Preset,
+    /// Of model and batch.
+    pub sizes: Sizes,
+    /// Number format of products.
+    pub precision: Precision,
+    /// Threads that share a batch.
+    pub threads: usize,
+    /// Of training, after the warm-up; scoring takes a third of it.
+    pub seconds: f64,
+    /// Of weights and tokens.
+    pub seed: u64,
 }
 
 impl Preset {
-    const fn sizes(self) -> Sizes {
+    /// Its model and batch.
+    #[must_use]
+    pub const fn sizes(self) -> Sizes {
         let (num_layers, d_model, num_heads, d_ff, vocab_size, length, rows) = match self {
             Self::Tiny => (4, 128, 4, 512, 256, 128, 16),
             Self::Small => (6, 256, 8, 1024, 4096, 256, 16),
             Self::Medium => (8, 512, 8, 2048, 8192, 256, 8),
         };
-        Sizes { num_layers, d_model, num_heads, d_ff, vocab_size, length, rows }
+        Sizes { num_layers, d_model, num_heads, head_dim: d_model / num_heads, d_ff, vocab_size, length, rows }
     }
 
     /// Its name.
@@ -80,6 +111,8 @@ pub struct BenchReport {
     pub arch: String,
     /// Preset.
     pub config: &'static str,
+    /// `f32`, `bf16`.
+    pub precision: &'static str,
     /// Threads.
     pub threads: usize,
     /// Parameters.
@@ -108,7 +141,8 @@ pub struct BenchReport {
     pub steps: usize,
 }
 
-fn spec(architecture: Architecture, sizes: &Sizes, threads: usize, seed: u64) -> Result<RunSpec, TrainError> {
+fn spec(settings: &Settings) -> Result<RunSpec, TrainError> {
+    let Settings { architecture, ref sizes, precision, threads, seed, .. } = *settings;
     let objective = match architecture {
         Architecture::CausalDecoder => Objective::FullLm,
         Architecture::NonCausalDecoder | Architecture::EncoderDecoder => Objective::PrefixLm,
@@ -126,7 +160,7 @@ fn spec(architecture: Architecture, sizes: &Sizes, threads: usize, seed: u64) ->
             d_ff: sizes.d_ff,
             num_layers: sizes.num_layers,
             num_heads: sizes.num_heads,
-            head_dim: sizes.d_model / sizes.num_heads,
+            head_dim: sizes.head_dim,
             rope_theta: 10_000.0,
             norm_epsilon: 1e-6,
         },
@@ -148,6 +182,8 @@ fn spec(architecture: Architecture, sizes: &Sizes, threads: usize, seed: u64) ->
             seq_len: sizes.length,
             steps: u64::MAX,
             divergence_factor: 0.0,
+            z_loss: 0.0,
+            precision,
         },
         data: DataSpec { fingerprint: "random".to_owned(), name: "random".to_owned(), directory: "random".into() },
         parent: None,
@@ -197,21 +233,14 @@ fn random_batch(architecture: Architecture, sizes: &Sizes, source: &mut ChaCha8R
     Batch { rows, decoder: side(own), encoder, targets, loss_weights, prefix_lengths }
 }
 
-/// Trains a preset for `seconds` after three warm-up steps, then scores for a third of that.
+/// Trains for the seconds asked for after three warm-up steps, then scores for a third of that.
 ///
 /// # Errors
 /// The device fails, or a parameter has no gradient.
 #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-pub fn bench(
-    architecture: Architecture,
-    preset: Preset,
-    threads: usize,
-    seconds: f64,
-    seed: u64,
-    meter: &Meter<'_>,
-) -> Result<BenchReport, TrainError> {
-    let sizes = preset.sizes();
-    let spec = spec(architecture, &sizes, threads, seed)?;
+pub fn bench(settings: &Settings, meter: &Meter<'_>) -> Result<BenchReport, TrainError> {
+    let Settings { architecture, preset, sizes, precision, threads, seconds, seed } = *settings;
+    let spec = spec(settings)?;
     let mut trainer = Trainer::new(&spec)?;
     let mut source = generator(seed, Stream::Objective, 0);
     let mut step = |trainer: &mut Trainer| {
@@ -247,6 +276,7 @@ pub fn bench(
         lib: "trilab",
         arch: architecture.label().to_lowercase(),
         config: preset.name(),
+        precision: precision.label(),
         threads,
         params,
         gemm_params: params - (sizes.vocab_size * sizes.d_model) as u64,

@@ -5,11 +5,14 @@ use candle_core::{DType, Device as TensorDevice, Tensor};
 
 use super::TrainError;
 use crate::core::{Device, RunSpec};
+use crate::kernel::crew::Part;
 use crate::kernel::cross_entropy::{Likelihood, Target};
+use crate::kernel::rows::pick;
 use crate::kernel::threads::map;
+use crate::kernel::{Tape, Value, Weight};
 use crate::model::{Capture, LanguageModel, ModelInput, Parameters};
 use crate::objective::Batch;
-use crate::optim::{AdamW, Gradients, learning_rate};
+use crate::optim::{AdamW, clip, learning_rate, norm};
 
 /// A model with its optimizer.
 #[derive(Debug)]
@@ -17,7 +20,6 @@ pub struct Trainer {
     spec: RunSpec,
     device: TensorDevice,
     model: LanguageModel,
-    scorer: LanguageModel,
     parameters: Parameters,
     optimizer: AdamW,
 }
@@ -67,10 +69,11 @@ impl Trainer {
     /// The device is missing or fails.
     pub fn new(spec: &RunSpec) -> Result<Self, TrainError> {
         let device = tensor_device(spec.execution.device)?;
-        let (model, parameters) = LanguageModel::new(&spec.model, spec.training.seq_len, spec.seed, &device)?;
+        let length = spec.training.seq_len;
+        let (model, parameters) = LanguageModel::new(&spec.model, length, spec.training.precision, &device)?;
+        parameters.draw(spec.seed, spec.execution.threads)?;
         let optimizer = AdamW::new(spec.optimizer.clone(), parameters.iter())?;
-        let scorer = model.detach();
-        Ok(Self { spec: spec.clone(), device, model, scorer, parameters, optimizer })
+        Ok(Self { spec: spec.clone(), device, model, parameters, optimizer })
     }
 
     /// Optimizer steps made so far.
@@ -110,33 +113,37 @@ impl Trainer {
     /// a parameter has no gradient; the device fails.
     pub fn step(&mut self, micro_batches: &[Batch]) -> Result<StepReport, TrainError> {
         let total_weight: f64 = micro_batches.iter().map(Batch::weight).sum();
+        let (parameters, threads) = (&self.parameters, self.spec.execution.threads);
+        parameters.weights().for_each(Weight::forget_gradient);
         let mut loss = 0.0;
-        let mut sum: Option<Gradients> = None;
         for batch in micro_batches {
-            let parts = map(batch.split(self.threads()), |part| self.slope(&part, total_weight))?;
-            for (part_loss, gradients) in parts {
-                loss += part_loss;
-                sum = Some(match sum {
-                    None => gradients,
-                    Some(sum) => sum.accumulate(&gradients)?,
-                });
-            }
+            let parts = batch.split(self.threads());
+            let shares = Part::crew(parts.len()).into_iter().zip(parts).collect();
+            let losses = map(shares, |(part, batch): (Part, Batch)| self.slope(part, &batch, total_weight))?;
+            loss += losses.into_iter().sum::<f64>();
         }
-        let gradients = sum.ok_or_else(|| TrainError::Spec("a batch carries no loss".to_owned()))?;
-        let grad_norm = gradients.norm()?;
+        if total_weight <= 0.0 {
+            return Err(TrainError::Spec("a batch carries no loss".to_owned()));
+        }
+        let grad_norm = norm(parameters.iter(), threads)?;
         self.check_finite(loss, grad_norm)?;
         let step = self.optimizer.step() + 1;
         let learning_rate = learning_rate(&self.spec.optimizer, step, self.spec.training.steps);
-        let clipped = gradients.clip(grad_norm, self.spec.optimizer.grad_clip_norm)?;
-        self.optimizer.update(self.parameters.iter(), &clipped, learning_rate, self.spec.execution.threads)?;
+        let clip = clip(grad_norm, self.spec.optimizer.grad_clip_norm);
+        self.optimizer.update(parameters.iter(), clip, learning_rate, threads)?;
         Ok(StepReport { loss, grad_norm, learning_rate })
     }
 
-    /// Loss and gradient of a batch as its share of a step of `total_weight`.
-    fn slope(&self, batch: &Batch, total_weight: f64) -> Result<(f64, Gradients), TrainError> {
-        let loss = (self.summed_loss(&self.model, batch)? * (1.0 / total_weight))?;
-        let gradients = Gradients::collect(&mut loss.backward()?, self.parameters.iter())?;
-        Ok((f64::from(loss.to_dtype(DType::F32)?.to_scalar::<f32>()?), gradients))
+    /// Loss of a part of a batch as its share of a step of `total_weight`; its slopes are added to the gradients.
+    fn slope(&self, part: Part, batch: &Batch, total_weight: f64) -> Result<f64, TrainError> {
+        let tape = Tape::new(part);
+        let (states, mut targets) = self.predictions(batch, Some(&tape))?;
+        #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
+        targets.iter_mut().for_each(|target| target.weight = (f64::from(target.weight) / total_weight) as f32);
+        let loss = self.model.loss(&states, &targets, self.spec.training.z_loss)?;
+        drop(states);
+        tape.backward(&loss, self.parameters.weights())?;
+        number(loss.tensor())
     }
 
     /// Threads that share a batch: a GPU takes it whole.
@@ -162,16 +169,11 @@ impl Trainer {
         }
     }
 
-    /// Weighted sum of negative log-likelihoods over a batch, nats; a scalar.
-    fn summed_loss(&self, model: &LanguageModel, batch: &Batch) -> Result<Tensor, TrainError> {
-        let (states, targets) = self.predictions(model, batch)?;
-        Ok(model.loss(&states, targets)?)
-    }
-
     /// States `[N, D]` and targets of the N positions that carry loss, row by row: only they are projected to the vocabulary.
-    fn predictions(&self, model: &LanguageModel, batch: &Batch) -> Result<(Tensor, Vec<Target>), TrainError> {
-        let states = model.states(&ModelInput::new(batch, &self.device)?)?; // [B, T, D]
-        let flat = states.flatten(0, 1)?; // [B·T, D]
+    fn predictions(&self, batch: &Batch, tape: Option<&Tape>) -> Result<(Value, Vec<Target>), TrainError> {
+        let states = self.model.states(&ModelInput::new(batch, &self.device)?, tape)?; // [B, T, D]
+        let width = states.dims().last().copied().unwrap_or(0);
+        let flat = states.reshape(&[batch.targets.len(), width])?; // [B·T, D]
         let (mut places, mut targets) = (Vec::new(), Vec::new());
         for (place, (token, weight)) in batch.targets.iter().zip(&batch.loss_weights).enumerate() {
             if *weight != 0.0 {
@@ -185,45 +187,41 @@ impl Trainer {
         if places.is_empty() {
             return Err(TrainError::Spec("a batch carries no loss".to_owned()));
         }
-        let count = places.len();
-        let chosen = if count == batch.targets.len() {
-            flat
-        } else {
-            flat.index_select(&Tensor::from_vec(places, count, &self.device)?, 0)? // [N, D]
-        };
-        Ok((chosen, targets))
+        let whole = places.len() == batch.targets.len();
+        Ok((if whole { flat } else { pick(&flat, places)? }, targets)) // [N, D]
     }
 
-    /// Negative log-likelihood summed over the weighted targets of a batch, nats, without a graph.
+    /// Negative log-likelihood summed over the weighted targets of a batch, nats, without a record.
     ///
     /// # Errors
     /// The device fails.
     pub fn score(&self, batch: &Batch) -> Result<f64, TrainError> {
         let value = |part: Batch| -> Result<f64, TrainError> {
-            Ok(f64::from(self.summed_loss(&self.scorer, &part)?.to_dtype(DType::F32)?.to_scalar::<f32>()?))
+            let (states, targets) = self.predictions(&part, None)?;
+            number(self.model.loss(&states, &targets, 0.0)?.tensor())
         };
         Ok(map(batch.split(self.threads()), value)?.into_iter().sum())
     }
 
-    /// What the model looks through while it reads a batch, without a graph.
+    /// What the model looks through while it reads a batch, without a record.
     ///
     /// # Errors
     /// The device fails.
     pub fn observe(&self, batch: &Batch) -> Result<Capture, TrainError> {
-        Ok(self.scorer.observe(&ModelInput::new(batch, &self.device)?)?.1)
+        Ok(self.model.observe(&ModelInput::new(batch, &self.device)?)?.1)
     }
 
-    /// How likely each weighted target of a batch is, row by row, without a graph; then how likely each of `others` is:
+    /// How likely each weighted target of a batch is, row by row, without a record; then how likely each of `others` is:
     /// a token in the place of the weighted target of that number, counted from 0 over the batch.
     ///
     /// # Errors
     /// A number is out of range, or the device fails.
     pub fn token_scores(&self, batch: &Batch, others: &[(u32, u32)]) -> Result<Vec<TokenScore>, TrainError> {
-        let (states, targets) = self.predictions(&self.scorer, batch)?; // [N, D]
+        let (states, targets) = self.predictions(batch, None)?; // [N, D]
         let own = (0..).zip(targets.iter().map(|target| target.token));
         let asked: Vec<_> = own.chain(others.iter().copied()).collect();
         let score = |found: &Likelihood| TokenScore { log_likelihood: -f64::from(found.nll), greedy: found.greedy };
-        Ok(self.scorer.likelihoods(&states, &asked)?.iter().map(score).collect())
+        Ok(self.model.likelihoods(&states, &asked)?.iter().map(score).collect())
     }
 
     /// Logits at the last decoder position of the first row, `[V]`.
@@ -231,8 +229,13 @@ impl Trainer {
     /// # Errors
     /// The device fails.
     pub fn last_logits(&self, batch: &Batch) -> Result<Vec<f32>, TrainError> {
-        let states = self.scorer.states(&ModelInput::new(batch, &self.device)?)?; // [1, T, D]
-        let last = states.get(0)?.narrow(0, batch.decoder.length.saturating_sub(1), 1)?; // [1, D]
-        Ok(self.scorer.project(&last)?.flatten_all()?.to_vec1::<f32>()?)
+        let states = self.model.states(&ModelInput::new(batch, &self.device)?, None)?; // [1, T, D]
+        let last = states.tensor().get(0)?.narrow(0, batch.decoder.length.saturating_sub(1), 1)?; // [1, D]
+        Ok(self.model.project(&Value::constant(&last))?.tensor().flatten_all()?.to_vec1::<f32>()?)
     }
+}
+
+/// The number of a scalar.
+fn number(scalar: &Tensor) -> Result<f64, TrainError> {
+    Ok(f64::from(scalar.to_dtype(DType::F32)?.to_scalar::<f32>()?))
 }

@@ -20,7 +20,7 @@ use trilab::core::summary::{
 use trilab::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScore};
 use trilab::core::{
     Architecture, Device, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective, ObjectiveSpec,
-    OptimizerSpec, ProbeSpec, RunEvent, RunId, RunSpec, RunStatus, StampedEvent, TrainingSpec,
+    OptimizerSpec, Precision, ProbeSpec, RunEvent, RunId, RunSpec, RunStatus, StampedEvent, TrainingSpec,
 };
 use trilab::tui::theme::Depth;
 use trilab::tui::{App, ComposerDefaults, Msg, Remembered, StudyChoice, update};
@@ -421,6 +421,8 @@ pub(crate) fn study() -> StudySpec {
             weight_decay: 0.1,
             grad_clip_norm: 1.0,
             divergence_factor: 3.0,
+            z_loss: 0.0,
+            precision: Precision::F32,
         },
         budget: Budget::Steps(STEPS),
         probes: probes(),
@@ -486,6 +488,8 @@ pub(crate) fn detail(number: u64) -> RunDetail {
             seq_len: 128,
             steps: STEPS,
             divergence_factor: 3.0,
+            z_loss: 0.0,
+            precision: Precision::F32,
         },
         data: DataSpec {
             fingerprint: "5f0c2a9be1d7".to_owned(),

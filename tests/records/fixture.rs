@@ -7,7 +7,7 @@ use trilab::core::rank::{AttentionKind, HeadRank, RankMeasures, RankReport, Resi
 use trilab::core::spec::{DataSpec, SPEC_FORMAT};
 use trilab::core::{
     Architecture, Device, EventSink, ExecutionSpec, LearningRateSchedule, Metric, Metrics, ModelSpec, Objective,
-    ObjectiveSpec, OptimizerSpec, ProbeSpec, RunEvent, RunSpec, TrainingSpec,
+    ObjectiveSpec, OptimizerSpec, Precision, ProbeSpec, RunEvent, RunSpec, TrainingSpec,
 };
 use trilab::runlog::{EventLog, Home, RunFolder};
 
@@ -45,7 +45,15 @@ pub(crate) fn spec(seed: u64) -> RunSpec {
             weight_decay: 0.1,
             grad_clip_norm: 1.0,
         },
-        training: TrainingSpec { batch_size: 4, micro_batch_size: 4, seq_len: 32, steps: 200, divergence_factor: 3.0 },
+        training: TrainingSpec {
+            batch_size: 4,
+            micro_batch_size: 4,
+            seq_len: 32,
+            steps: 200,
+            divergence_factor: 3.0,
+            z_loss: 0.0,
+            precision: Precision::F32,
+        },
         data: DataSpec { fingerprint: "f00d".to_owned(), name: "world".to_owned(), directory: PathBuf::from("c") },
         parent: None,
         probes: ProbeSpec {

@@ -1,0 +1,196 @@
+//! Weights: what a model learns, with the gradient that a step gathers for each of them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use candle_core::{CpuStorage, DType, Result, Tensor, Var, bail};
+use half::bf16;
+
+use super::crew::{Part, Turn};
+use super::host::{all_hosted, with_storage, with_values, with_values_mut};
+use super::matrix::{Factor, Put};
+use super::update::{self, AdamWStep};
+use super::vector::{round, widest};
+use crate::core::Precision;
+
+/// A trainable tensor: its values in f32, in bf16 mode also rounded for products, and its gradient.
+#[derive(Clone, Debug)]
+pub struct Weight(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    variable: Var,
+    /// The values that products use, if they are not the values themselves.
+    rounded: Option<Tensor>,
+    precision: Precision,
+    gradient: Mutex<Gradient>,
+    turn: Turn,
+}
+
+#[derive(Debug, Default)]
+struct Gradient {
+    /// Whether anything was added since the step began.
+    filled: bool,
+    hosted: Vec<f32>,
+    elsewhere: Option<Tensor>,
+}
+
+impl Weight {
+    /// `variable`, whose products are made in `precision`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn new(variable: Var, precision: Precision) -> Result<Self> {
+        let halves = precision == Precision::Bf16 && all_hosted(&[&variable]);
+        let rounded = halves.then(|| variable.to_dtype(DType::BF16).map(|rounded| rounded.detach())).transpose()?;
+        Ok(Self(Arc::new(Inner { variable, rounded, precision, gradient: Mutex::default(), turn: Turn::default() })))
+    }
+
+    /// The tensor, which candle tracks.
+    #[must_use]
+    pub fn tensor(&self) -> &Tensor {
+        &self.0.variable
+    }
+
+    /// How its products are made.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.0.precision
+    }
+
+    /// Replaces the values.
+    ///
+    /// # Errors
+    /// Shapes differ, or the device fails.
+    pub fn set(&self, values: &Tensor) -> Result<()> {
+        self.0.variable.set(values)?;
+        self.refresh()
+    }
+
+    /// Lets `fill` write the values in place; they lie in the processor's memory.
+    ///
+    /// # Errors
+    /// They do not.
+    pub fn fill(&self, fill: impl FnOnce(&mut [f32])) -> Result<()> {
+        with_values_mut(&self.0.variable, |values| {
+            fill(values);
+            Ok(())
+        })?;
+        self.refresh()
+    }
+
+    /// Rounds the values again after they changed.
+    fn refresh(&self) -> Result<()> {
+        match &self.0.rounded {
+            None => Ok(()),
+            Some(rounded) => with_values([self.tensor()], |[values]| {
+                with_values_mut(rounded, |rounded: &mut [bf16]| {
+                    widest(|| rounded.iter_mut().zip(values).for_each(|(rounded, value)| *rounded = round(*value)));
+                    Ok(())
+                })
+            }),
+        }
+    }
+
+    /// The values that products use, for `read`.
+    pub(super) fn with_factor<R>(&self, read: impl FnOnce(&Factor<'_>) -> Result<R>) -> Result<R> {
+        match &self.0.rounded {
+            None => with_values([self.tensor()], |[values]| read(&Factor::Single(values))),
+            Some(rounded) => with_storage(rounded, |storage| match storage {
+                CpuStorage::BF16(values) => read(&Factor::Half(values.as_slice().into())),
+                _ => bail!("rounded weights are not bf16"),
+            }),
+        }
+    }
+
+    fn gradient(&self) -> MutexGuard<'_, Gradient> {
+        self.0.gradient.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `work` put a slope into the gradient, or add it to what is there. If others work on the same step, it puts the slope
+    /// elsewhere first, and only the sum waits for the turn of `part`.
+    pub(super) fn add(&self, part: &Part, work: impl FnOnce(&mut [f32], Put) -> Result<()>) -> Result<()> {
+        let count = self.tensor().elem_count();
+        if part.is_alone() {
+            let mut gradient = self.gradient();
+            let how = if gradient.filled { Put::Add } else { Put::Replace };
+            gradient.filled = true;
+            gradient.hosted.resize(count, 0.0);
+            return work(&mut gradient.hosted, how);
+        }
+        let mut slope = vec![0.0; count];
+        work(&mut slope, Put::Replace)?;
+        part.at_turn(&self.0.turn, || {
+            let mut gradient = self.gradient();
+            if gradient.filled {
+                let pairs = gradient.hosted.iter_mut().zip(&slope);
+                widest(|| pairs.for_each(|(sum, slope)| *sum += slope));
+            } else {
+                gradient.hosted = slope;
+            }
+            gradient.filled = true;
+        })
+    }
+
+    /// Adds a slope that candle found.
+    pub(super) fn add_elsewhere(&self, slope: Tensor) -> Result<()> {
+        let mut gradient = self.gradient();
+        gradient.elsewhere = Some(match gradient.elsewhere.take() {
+            None => slope.detach(),
+            Some(sum) => (sum + slope)?.detach(),
+        });
+        gradient.filled = true;
+        Ok(())
+    }
+
+    /// Begins a step: the gradient is nothing again. Its memory is kept.
+    pub fn forget_gradient(&self) {
+        let mut gradient = self.gradient();
+        gradient.filled = false;
+        gradient.elsewhere = None;
+    }
+
+    /// The gradient, if anything was added to it since the step began.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn gradient_tensor(&self) -> Result<Option<Tensor>> {
+        let gradient = self.gradient();
+        match &gradient.elsewhere {
+            _ if !gradient.filled => Ok(None),
+            Some(tensor) => Ok(Some(tensor.clone())),
+            None => Tensor::from_slice(&gradient.hosted, self.tensor().shape(), self.tensor().device()).map(Some),
+        }
+    }
+
+    /// Σ g² over the gradient, if anything was added to it since the step began.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn gradient_squares(&self) -> Result<Option<f64>> {
+        let gradient = self.gradient();
+        match &gradient.elsewhere {
+            _ if !gradient.filled => Ok(None),
+            Some(tensor) => tensor.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar().map(Some),
+            None => Ok(Some(update::sum_of_squares(&gradient.hosted))),
+        }
+    }
+
+    /// One AdamW step along the gradient, with its moments.
+    ///
+    /// # Errors
+    /// Shapes differ, or the device fails.
+    pub fn update(&self, first: &mut Tensor, second: &mut Tensor, step: AdamWStep) -> Result<()> {
+        let gradient = self.gradient();
+        match &gradient.elsewhere {
+            Some(gradient) => update::plain(&self.0.variable, first, second, gradient, step),
+            None => {
+                with_values_mut(&self.0.variable, |values| {
+                    with_values_mut(first, |first| {
+                        with_values_mut(second, |second| update::adamw(values, first, second, &gradient.hosted, step))
+                    })
+                })?;
+                self.refresh()
+            }
+        }
+    }
+}
