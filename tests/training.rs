@@ -195,12 +195,19 @@ type Shapes<'a> = (&'a [&'a [usize]], &'a [&'a [usize]]);
 /// An operation on values and weights.
 type Operation<'a> = &'a dyn Fn(&[Value], &[Weight]) -> Value;
 
-/// Inputs of some shapes in `format`, and weights of others: numbers between -1 and 1, one of them shifted.
+/// Numbers between -1 and 1 that have nothing to do with each other, so that sums of their products do not cancel.
+fn noise(k: usize, i: usize) -> f64 {
+    let bits = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (k as u64 + 1).wrapping_mul(0xC2B2_AE3D_27D4_EB4F);
+    let mixed = (bits ^ (bits >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    (mixed >> 11) as f64 / (1_u64 << 52) as f64 - 1.0
+}
+
+/// Inputs of some shapes in `format`, and weights of others, one of their numbers shifted.
 fn inputs(shapes: Shapes<'_>, format: DType, shift: Option<(usize, usize, f64)>) -> Vec<Tensor> {
     let all = shapes.0.iter().chain(shapes.1).enumerate();
     let tensor = |(k, shape): (usize, &&[usize])| {
         let by = |i: usize| shift.filter(|at| (at.0, at.1) == (k, i)).map_or(0.0, |at| at.2);
-        let value = |i: usize| ((i * 37 + k * 101 + 1) as f64 * 0.7311).sin() + by(i);
+        let value = |i: usize| noise(k, i) + by(i);
         let values: Vec<f64> = (0..shape.iter().product()).map(value).collect();
         Tensor::from_vec(values, *shape, &Device::Cpu).unwrap().to_dtype(format).unwrap()
     };
@@ -210,7 +217,7 @@ fn inputs(shapes: Shapes<'_>, format: DType, shift: Option<(usize, usize, f64)>)
 /// A weighted sum of all elements.
 fn weighted(y: &Value) -> Value {
     let count = y.tensor().elem_count();
-    let factors: Vec<f64> = (0..count).map(|i| ((i as f64) * 1.37).cos()).collect();
+    let factors: Vec<f64> = (0..count).map(|i| noise(99, i)).collect();
     let factors = Tensor::from_vec(factors, (1, count), &Device::Cpu).unwrap().to_dtype(y.tensor().dtype()).unwrap();
     let factors = Weight::new(Var::from_tensor(&factors).unwrap(), Precision::F32).unwrap();
     linear::linear(&y.reshape(&[1, count]).unwrap(), &factors).unwrap()
@@ -258,7 +265,7 @@ fn check_kernel(name: &str, shapes: Shapes<'_>, f: Operation<'_>) {
 /// numbers of f32. The reference was compared with finite differences. In bf16 it rounds the same factors forward, but not the
 /// slopes on the way back.
 fn check_fused(name: &str, shapes: Shapes<'_>, f: Operation<'_>) {
-    for (precision, [forward, back]) in [(Precision::F32, [2e-5; 2]), (Precision::Bf16, [2e-3, 3e-2])] {
+    for (precision, [forward, back]) in [(Precision::F32, [5e-6; 2]), (Precision::Bf16, [2e-3, 3e-2])] {
         let (ours, of_ours) = derived(shapes, DType::F32, precision, f);
         let (theirs, of_theirs) = derived(shapes, DType::F64, precision, f);
         let pairs = std::iter::once((&ours, &theirs)).chain(of_ours.iter().zip(&of_theirs));
@@ -376,13 +383,8 @@ fn rows_of_a_table_take_the_gradients_of_all_who_read_them() {
             };
             tape.backward(&weighted(&rows), std::iter::once(&table)).unwrap();
             let gradient = table.gradient_tensor().unwrap().unwrap().to_dtype(DType::F64).unwrap();
-            let factor = |i: f64| (i * 1.37).cos() * if twice { 2.0 } else { 1.0 };
-            let expected = [
-                [factor(2.0), factor(3.0)],
-                [0.0; 2],
-                [factor(0.0) + factor(4.0), factor(1.0) + factor(5.0)],
-                [0.0; 2],
-            ];
+            let factor = |i: usize| noise(99, i) * if twice { 2.0 } else { 1.0 };
+            let expected = [[factor(2), factor(3)], [0.0; 2], [factor(0) + factor(4), factor(1) + factor(5)], [0.0; 2]];
             for (ours, expected) in gradient.to_vec2::<f64>().unwrap().iter().zip(expected) {
                 assert!(ours.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{ours:?} and {expected:?}");
             }
