@@ -129,13 +129,13 @@ fn block(all: &[f32], number: usize, width: usize) -> &[f32] {
 }
 
 /// What is given on for some rows of gates, and of what they gate.
-fn activate(into: &mut Vec<f32>, gate: &[f32], up: &[f32], f: impl Fn(f32) -> (f32, f32)) {
-    into.clear();
+fn activate(given: &mut [f32], gate: &[f32], up: &[f32], f: impl Fn(f32) -> (f32, f32)) {
     widest(|| {
+        let pairs = given.iter_mut().zip(gate);
         if up.is_empty() {
-            into.extend(gate.iter().map(|gate| f(*gate).0));
+            pairs.for_each(|(given, gate)| *given = f(*gate).0);
         } else {
-            into.extend(gate.iter().zip(up).map(|(gate, up)| f(*gate).0 * up));
+            pairs.zip(up).for_each(|((given, gate), up)| *given = f(*gate).0 * up);
         }
     });
 }
@@ -172,16 +172,17 @@ impl Rows {
             bail!("an MLP of {rows} rows to {out} does not fit a stream of {} values", stream.len());
         }
         let mut sum = stream.to_vec();
-        let mut given = Vec::with_capacity(ROWS.min(rows) * input);
+        let mut given = vec![0.0; ROWS.min(rows) * input];
         self.down.with_factor(|down| {
             for (number, target) in sum.chunks_mut(ROWS * out).enumerate() {
                 let (gate, up) = (block(gate, number, input), block(up, number, input));
+                let given = given.get_mut(..gate.len()).unwrap_or_default();
                 match self.activation {
-                    Activation::Silu => activate(&mut given, gate, up, silu),
-                    Activation::Gelu => activate(&mut given, gate, up, gelu),
-                    Activation::Relu => activate(&mut given, gate, up, relu),
+                    Activation::Silu => activate(given, gate, up, silu),
+                    Activation::Gelu => activate(given, gate, up, gelu),
+                    Activation::Relu => activate(given, gate, up, relu),
                 }
-                let factor = Factor::of(&given, self.down.precision());
+                let factor = Factor::of(given, self.down.precision());
                 self.block(target.len() / out).product(target, Put::Add, &factor, down);
             }
             Ok(())

@@ -7,7 +7,7 @@ use gemm::Parallelism;
 use half::bf16;
 
 use super::half_product;
-use super::vector::{round, widest};
+use super::vector::{made, round};
 use crate::core::Precision;
 
 /// `rows × columns` numbers inside a slice.
@@ -121,11 +121,9 @@ impl<'a> Factor<'a> {
     pub(super) fn of(values: &'a [f32], precision: Precision) -> Self {
         match precision {
             Precision::F32 => Self::Single(values),
-            Precision::Bf16 => {
-                let mut halves = Vec::with_capacity(values.len());
-                widest(|| halves.extend(values.iter().map(|value| round(*value))));
-                Self::Half(Cow::Owned(halves))
-            }
+            Precision::Bf16 => Self::Half(Cow::Owned(made(values.len(), |halves| {
+                halves.iter_mut().zip(values).for_each(|(half, value)| *half = round(*value));
+            }))),
         }
     }
 }

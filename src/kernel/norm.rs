@@ -9,7 +9,7 @@ use super::host::with_values;
 use super::linear::single;
 use super::matrix::Put;
 use super::tape::{Numbers, Place, Value};
-use super::vector::{dot, sum, widest};
+use super::vector::{dot, made, sum, widest};
 use super::weight::Weight;
 
 /// What a row is brought to.
@@ -112,15 +112,15 @@ impl Normed {
 
     /// The normed rows of the same `x` once more.
     pub(super) fn again(&self, x: &[f32]) -> Result<Vec<f32>> {
-        let mut normed = Vec::with_capacity(x.len());
         let rows = self.rows()?;
-        with_values([self.gain.tensor()], |[gain]| {
-            widest(|| {
-                for (row, (mean, scale)) in x.chunks_exact(gain.len()).zip(rows) {
-                    normed.extend(row.iter().zip(gain).map(|(x, gain)| (x - mean) * scale * gain));
+        let mut normed = with_values([self.gain.tensor()], |[gain]| {
+            Ok(made(x.len(), |normed| {
+                let own = normed.chunks_exact_mut(gain.len()).zip(x.chunks_exact(gain.len()));
+                for ((normed, x), (mean, scale)) in own.zip(rows) {
+                    let numbers = normed.iter_mut().zip(x).zip(gain);
+                    numbers.for_each(|((normed, x), gain)| *normed = (x - mean) * scale * gain);
                 }
-            });
-            Ok(())
+            }))
         })?;
         if let Some(bias) = &self.bias {
             with_values([bias.tensor()], |[bias]| {

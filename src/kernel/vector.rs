@@ -12,6 +12,13 @@ pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(work)
 }
 
+/// `count` numbers that `write` writes, compiled for the widest vectors. (Extending a vector is a call, and so is not.)
+pub(super) fn made<T: Copy + Default>(count: usize, write: impl FnOnce(&mut [T])) -> Vec<T> {
+    let mut numbers = vec![T::default(); count];
+    widest(|| write(&mut numbers));
+    numbers
+}
+
 /// `x` to the nearest bf16, ties to even; NaN stays NaN.
 #[inline(always)]
 pub(super) fn round(x: f32) -> bf16 {
