@@ -12,7 +12,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("config", &["include_dir", "toml", "serde_path_to_error", "strsim"]),
     ("corpus", &["tokenizers", "memmap2", "blake3", "rand", "toml"]),
     ("objective", &["rand", "rand_chacha"]),
-    ("kernel", &["candle_core", "gemm", "gemmkit", "half", "libc", "pulp"]),
+    ("kernel", &["candle_core", "gemm", "gemmkit", "half", "pulp"]),
     ("model", &["candle_core", "rand"]),
     ("optim", &["candle_core"]),
     ("rank", &["faer"]),

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use super::arguments::{BenchCommand, Layout, PrecisionName, PresetName, SizeOptions};
 use super::output::{print, print_json};
 use crate::core::{Architecture, Precision};
-use crate::kernel::memory::retain_heap;
+use crate::kernel::memory::keep_large_blocks;
 use crate::train::bench::{Meter, Preset, Settings, Sizes, bench};
 use crate::worker::without_pools;
 
@@ -17,7 +17,7 @@ pub(super) fn run(command: &BenchCommand) -> Result<()> {
         bail!("--threads must be at least 1 and --seconds a length of time");
     }
     without_pools()?;
-    retain_heap();
+    keep_large_blocks();
     let architecture = match arch {
         Layout::Cd => Architecture::CausalDecoder,
         Layout::Nd => Architecture::NonCausalDecoder,

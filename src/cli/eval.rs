@@ -15,7 +15,7 @@ use crate::core::task::{FamilyScore, ScoringForm, TaskRecord, TaskScores};
 use crate::core::{RunEvent, RunId, RunSpec, StampedEvent};
 use crate::corpus::Corpus;
 use crate::eval::{Gathered, GroupReport, Suite, TaskReport, evaluate, families, gather, group_reports, read};
-use crate::kernel::memory::retain_heap;
+use crate::kernel::memory::keep_large_blocks;
 use crate::report::eval::{Row, table};
 use crate::runlog::{EvalHeader, EvalLog, EvalRow, RunFolder};
 use crate::train::{ModelScorer, Trainer, checkpoint, forms};
@@ -58,7 +58,7 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
     let folder = folder(lab, &command.run)?;
     let spec = folder.spec()?;
     without_pools()?;
-    retain_heap();
+    keep_large_blocks();
     let sources = sources(&spec, &command.tasks)?;
     let Gathered { suite, notices } = gather(&sources).map_err(|error| anyhow::anyhow!("could not {error}"))?;
     notices.iter().for_each(|notice| eprintln!("trilab: {notice}"));

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use candle_core::{CpuStorage, DType, Result, Tensor, Var, bail};
+use candle_core::{CpuStorage, DType, Device, Result, Tensor, Var, bail};
 use half::bf16;
 
 use super::crew::{Part, Turn};
@@ -40,8 +40,22 @@ impl Weight {
     /// # Errors
     /// The device fails.
     pub fn new(variable: Var, precision: Precision) -> Result<Self> {
+        let weight = Self::around(variable, precision)?;
+        weight.refresh()?;
+        Ok(weight)
+    }
+
+    /// Zeros that are about to be filled: nothing is written yet.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn zeros(shape: &[usize], precision: Precision, device: &Device) -> Result<Self> {
+        Self::around(Var::zeros(shape, DType::F32, device)?, precision)
+    }
+
+    fn around(variable: Var, precision: Precision) -> Result<Self> {
         let halves = precision == Precision::Bf16 && all_hosted(&[&variable]);
-        let rounded = halves.then(|| variable.to_dtype(DType::BF16).map(|rounded| rounded.detach())).transpose()?;
+        let rounded = halves.then(|| Tensor::zeros(variable.shape(), DType::BF16, variable.device())).transpose()?;
         Ok(Self(Arc::new(Inner { variable, rounded, precision, gradient: Mutex::default(), turn: Turn::default() })))
     }
 

@@ -62,7 +62,7 @@ impl Parameters {
     /// # Errors
     /// The device fails.
     pub fn normal(&mut self, name: &str, shape: &[usize], deviation: f64) -> Result<Weight> {
-        self.add(name, Var::zeros(shape, DType::F32, &self.device)?, Some(deviation))
+        self.add(name, Weight::zeros(shape, self.precision, &self.device)?, Some(deviation))
     }
 
     /// A parameter of ones.
@@ -70,11 +70,11 @@ impl Parameters {
     /// # Errors
     /// The device fails.
     pub fn ones(&mut self, name: &str, shape: &[usize]) -> Result<Weight> {
-        self.add(name, Var::ones(shape, DType::F32, &self.device)?, None)
+        let ones = Var::ones(shape, DType::F32, &self.device)?;
+        self.add(name, Weight::new(ones, self.precision)?, None)
     }
 
-    fn add(&mut self, name: &str, variable: Var, deviation: Option<f64>) -> Result<Weight> {
-        let weight = Weight::new(variable, self.precision)?;
+    fn add(&mut self, name: &str, weight: Weight, deviation: Option<f64>) -> Result<Weight> {
         self.entries.push(Entry { name: name.to_owned(), weight: weight.clone(), deviation });
         Ok(weight)
     }

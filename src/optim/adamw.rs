@@ -7,8 +7,8 @@ use candle_core::{Result, Tensor};
 
 use crate::core::OptimizerSpec;
 use crate::kernel::Weight;
-use crate::kernel::threads::each;
-use crate::kernel::update::AdamWStep;
+use crate::kernel::threads::{each, map};
+use crate::kernel::update::{AdamWStep, no_moment};
 
 /// The optimizer and its state.
 #[derive(Debug)]
@@ -31,16 +31,22 @@ struct Moments {
 pub struct StateError(String);
 
 impl AdamW {
-    /// Zero moments for `parameters`.
+    /// Zero moments for `parameters`, made on as many threads as asked for.
     ///
     /// # Errors
     /// The device fails.
-    pub fn new<'a>(spec: OptimizerSpec, parameters: impl Iterator<Item = (&'a str, &'a Weight)>) -> Result<Self> {
-        let zero = |(name, weight): (&str, &Weight)| {
-            let (first, second) = (weight.tensor().zeros_like()?, weight.tensor().zeros_like()?);
-            Ok(Moments { name: name.to_owned(), first, second })
+    pub fn new<'a>(
+        spec: OptimizerSpec,
+        parameters: impl Iterator<Item = (&'a str, &'a Weight)>,
+        threads: usize,
+    ) -> Result<Self> {
+        let all: Vec<_> = parameters.collect();
+        let zero = |(name, weight): &(&str, &Weight)| {
+            Ok(Moments { name: (*name).to_owned(), first: no_moment(weight)?, second: no_moment(weight)? })
         };
-        Ok(Self { spec, step: 0, moments: parameters.map(zero).collect::<Result<_>>()? })
+        let shares = all.chunks(all.len().div_ceil(threads.max(1)).max(1)).collect();
+        let made = map(shares, |share: &[_]| share.iter().map(zero).collect::<Result<Vec<_>>>())?;
+        Ok(Self { spec, step: 0, moments: made.into_iter().flatten().collect() })
     }
 
     /// Steps made.
@@ -134,7 +140,7 @@ mod tests {
         let tensor = |pair: [f64; 2]| Tensor::new(&[pair], &Device::Cpu).unwrap().to_dtype(format).unwrap();
         let weight = Weight::new(Var::from_tensor(&tensor([0.5, -1.5])).unwrap(), Precision::F32).unwrap();
         let parameters = || std::iter::once(("w", &weight));
-        let mut optimizer = AdamW::new(spec, parameters()).unwrap();
+        let mut optimizer = AdamW::new(spec, parameters(), 1).unwrap();
         let (mut w, mut m, mut v) = ([0.5_f64, -1.5], [0.0_f64; 2], [0.0_f64; 2]);
         for step in 1..=3 {
             let slope = [0.5 * f64::from(step), -1.0];

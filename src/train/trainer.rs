@@ -72,7 +72,7 @@ impl Trainer {
         let length = spec.training.seq_len;
         let (model, parameters) = LanguageModel::new(&spec.model, length, spec.training.precision, &device)?;
         parameters.draw(spec.seed, spec.execution.threads)?;
-        let optimizer = AdamW::new(spec.optimizer.clone(), parameters.iter())?;
+        let optimizer = AdamW::new(spec.optimizer.clone(), parameters.iter(), spec.execution.threads)?;
         Ok(Self { spec: spec.clone(), device, model, parameters, optimizer })
     }
 

@@ -18,7 +18,7 @@ use crate::core::task::ScoringForm;
 use crate::core::{Device, EventSink, RunEvent, RunSpec, SinkError};
 use crate::corpus::Corpus;
 use crate::eval::TaskReport;
-use crate::kernel::memory::retain_heap;
+use crate::kernel::memory::keep_large_blocks;
 use crate::runlog::{EvalHeader, EvalLog, EvalRow, EventLog, RunFolder, RunLock, RunLogError};
 use crate::train::{Outcome, Surroundings, train};
 
@@ -43,7 +43,7 @@ pub fn work(folder: &Path) -> Result<Outcome> {
     let wishes = Wishes::new(folder.control_source()).context("could not listen to signals")?;
     let attempt = folder.new_attempt()?;
     let mut log = EventLog::create(&attempt.events_path(), &spec.id, attempt.number, now_ms)?;
-    retain_heap();
+    keep_large_blocks();
     log.record(started(&spec, attempt.number))?;
     let ended = catch_unwind(AssertUnwindSafe(|| run(&spec, &folder, wishes, &mut log)));
     let failure = match ended {
