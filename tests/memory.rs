@@ -18,7 +18,7 @@ fn after_the_second_step_no_large_block_is_new() {
         (Architecture::EncoderDecoder, Precision::F32),
         (Architecture::EncoderDecoder, Precision::Bf16),
     ] {
-        let sizes = Sizes { length: 64, rows: 4, ..Preset::Tiny.sizes() };
+        let sizes = Sizes { num_layers: 2, d_ff: 128, length: 48, rows: 3, ..Preset::Tiny.sizes() };
         let settings =
             Settings { architecture, preset: Preset::Tiny, sizes, precision, threads: 1, seconds: 0.0, seed: 0 };
         let counts = std::cell::RefCell::new(Vec::new());

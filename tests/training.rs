@@ -14,9 +14,9 @@ use trilab::core::{
 };
 use trilab::corpus::{Corpus, Vocabulary};
 use trilab::kernel::activation::{self, Activation};
+use trilab::kernel::embedding::embed;
 use trilab::kernel::mask::{Mask, Run};
 use trilab::kernel::norm::{Kind, Norm};
-use trilab::kernel::rows::{embed, pick};
 use trilab::kernel::{Tape, Value, Weight, attention, cross_entropy, linear, rope};
 use trilab::model::{LanguageModel, ModelInput, Parameters};
 use trilab::objective::{Batch, Side, batch};
@@ -103,9 +103,9 @@ fn made_up_batch(spec: &RunSpec, vocabulary: &Vocabulary) -> Batch {
 fn summed_loss(model: &LanguageModel, batch: &Batch, tape: Option<&Tape>) -> Value {
     let states = model.states(&ModelInput::new(batch, &Device::Cpu).unwrap(), tape).unwrap();
     let flat = states.reshape(&[batch.targets.len(), *states.dims().last().unwrap()]).unwrap();
-    let pairs = batch.targets.iter().zip(&batch.loss_weights);
+    let pairs = (0..).zip(batch.targets.iter().zip(&batch.loss_weights));
     let targets: Vec<_> =
-        pairs.map(|(token, weight)| cross_entropy::Target { token: *token, weight: *weight }).collect();
+        pairs.map(|(row, (token, weight))| cross_entropy::Target { row, token: *token, weight: *weight }).collect();
     model.loss(&flat, &targets, 0.0).unwrap()
 }
 
@@ -305,16 +305,18 @@ fn with_weights(rows: usize, width: usize, check: &dyn Fn(&str, Shapes<'_>, Oper
     for kind in [Kind::RootMeanSquare, Kind::Layer(None)] {
         check("norm", (&[x], &[&[width]]), &|x, w| Norm { kind, gain: &w[0], epsilon: 1e-6 }.apply(&x[0]).unwrap());
     }
-    let targets: Vec<_> = (0..rows)
-        .map(|row| cross_entropy::Target { token: (row * 7 % 37) as u32, weight: 0.5 + (row % 3) as f32 })
-        .collect();
-    for z_loss in [0.0, 0.1] {
+    let target = |row: usize| {
+        let (token, weight) = ((row * 7 % 37) as u32, 0.5 + (row % 3) as f32);
+        cross_entropy::Target { row: row as u32, token, weight }
+    };
+    // All rows in order, and some in no order.
+    let (all, some) =
+        ((0..rows).map(target).collect::<Vec<_>>(), (0..rows).rev().step_by(2).map(target).collect::<Vec<_>>());
+    for (z_loss, targets) in [(0.0, &all), (0.1, &all), (0.1, &some)] {
         check("projected loss", (&[x], &[&[37, width]]), &|x, w| {
-            cross_entropy::projected_loss(&x[0], &w[0], &targets, z_loss).unwrap()
+            cross_entropy::projected_loss(&x[0], &w[0], targets, z_loss).unwrap()
         });
     }
-    let places: Vec<u32> = (0..rows as u32).rev().step_by(2).collect();
-    check("pick", (&[x], &[]), &|x, _| pick(&x[0], places.clone()).unwrap());
 }
 
 #[test]

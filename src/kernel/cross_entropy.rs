@@ -26,13 +26,15 @@ pub fn negative_log_likelihood(logits: &Tensor, targets: &Tensor) -> Result<Tens
 /// A position that carries loss.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
+    /// Its row of the states.
+    pub row: u32,
     /// The token that is right.
     pub token: u32,
     /// What its negative log-likelihood counts.
     pub weight: f32,
 }
 
-/// Σ weight · (negative log-likelihood in nats + `z_loss` · ln²Z) of `targets`, one per row of `states [N, D]`, under the logits
+/// Σ weight · (negative log-likelihood in nats + `z_loss` · ln²Z) of `targets`, each after its row of `states [N, D]`, under the logits
 /// `states · headᵀ` with `head [V, D]` and Z the sum of their exponentials (z-loss: Chowdhery et al. 2022, arXiv 2204.02311,
 /// §5). Gives a scalar. On a processor the logits are made, used and forgotten a few rows at a time.
 ///
@@ -71,11 +73,12 @@ pub fn projected_loss(states: &Value, head: &Weight, targets: &[Target], z_loss:
 /// # Errors
 /// As for [`projected_loss`].
 pub fn plain(states: &Tensor, head: &Tensor, precision: Precision, targets: &[Target], z_loss: f64) -> Result<Tensor> {
+    let rows = Tensor::from_iter(targets.iter().map(|target| target.row), states.device())?;
     let tokens: Vec<u32> = targets.iter().map(|target| target.token).collect();
     let weights: Vec<f32> = targets.iter().map(|target| target.weight).collect();
     let tokens = Tensor::from_vec(tokens, targets.len(), states.device())?;
     let weights = Tensor::from_vec(weights, targets.len(), states.device())?.to_dtype(states.dtype())?;
-    let logits = linear::plain(states, head, precision)?;
+    let logits = linear::plain(&states.index_select(&rows, 0)?, head, precision)?;
     let mut nll = negative_log_likelihood(&logits, &tokens)?;
     if z_loss > 0.0 {
         let peak = logits.max_keepdim(D::Minus1)?.detach();
@@ -112,23 +115,22 @@ pub fn likelihoods(states: &Tensor, head: &Weight, asked: &[Asked]) -> Result<Ve
         bail!("token {token} after state {row} is asked of {rows} states and a vocabulary of {vocabulary}");
     }
     let mut found = vec![Likelihood { nll: 0.0, greedy: false }; asked.len()];
-    let mut order: Vec<usize> = (0..asked.len()).collect();
-    order.sort_by_key(|at| asked.get(*at).map(|(row, _)| *row));
-    let mut order =
-        order.into_iter().filter_map(|at| asked.get(at).map(|(row, token)| (at, *row as usize, *token))).peekable();
-    let (mut logits, precision) = (vec![0.0; rows.min(ROWS) * vocabulary], head.precision());
+    let mut order: Vec<(usize, Asked)> = asked.iter().copied().enumerate().collect();
+    order.sort_by_key(|(_, (row, _))| *row);
+    let mut wanted: Vec<u32> = order.iter().map(|(_, (row, _))| *row).collect();
+    wanted.dedup();
+    let mut order = order.into_iter().peekable();
+    let (mut logits, precision) = (vec![0.0; ROWS.min(wanted.len()) * vocabulary], head.precision());
+    let mut room = vec![0.0; ROWS * width];
     let mut read = |states: &[f32], head: &Factor<'_>| {
-        for first in (0..rows).step_by(ROWS) {
-            let count = ROWS.min(rows - first);
-            let own = states.get(first * width..(first + count) * width).unwrap_or_default();
-            let projection = Projection { rows: count, input: width, out: vocabulary };
+        for rows in wanted.chunks(ROWS) {
+            let own = gathered(states, rows.iter().copied(), width, &mut room)?;
+            let projection = Projection { rows: rows.len(), input: width, out: vocabulary };
             projection.product(&mut logits, Put::Replace, &Factor::of(own, precision), head);
-            for (number, row) in logits.chunks_exact(vocabulary).take(count).enumerate() {
-                let asks = |ask: &(usize, usize, u32)| ask.1 == first + number;
-                let mut denominator = None;
-                while let Some((at, _, token)) = order.next_if(asks) {
-                    let (peak, denominator) = *denominator.get_or_insert_with(|| widest(|| log_sum(row)));
-                    let logit = row.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
+            for (row, logits) in rows.iter().zip(logits.chunks_exact(vocabulary)) {
+                let (peak, denominator) = widest(|| log_sum(logits));
+                while let Some((at, (_, token))) = order.next_if(|(_, (asked, _))| asked == row) {
+                    let logit = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
                     if let Some(found) = found.get_mut(at) {
                         *found = Likelihood { nll: denominator - logit, greedy: logit >= peak };
                     }
@@ -171,6 +173,28 @@ fn log_sum(logits: &[f32]) -> (f32, f32) {
 /// Rows whose logits exist at the same time.
 const ROWS: usize = 128;
 
+/// Some rows of `states`, where they lie if they follow each other, else in `room`.
+fn gathered<'s>(
+    states: &'s [f32],
+    rows: impl ExactSizeIterator<Item = u32> + Clone,
+    width: usize,
+    room: &'s mut [f32],
+) -> Result<&'s [f32]> {
+    let (count, first) = (rows.len(), rows.clone().next().unwrap_or(0) as usize);
+    if (first..).zip(rows.clone()).all(|(place, row)| row as usize == place) {
+        return match states.get(first * width..(first + count) * width) {
+            Some(own) => Ok(own),
+            None => bail!("states {first} to {} of {} are asked for", first + count, states.len() / width.max(1)),
+        };
+    }
+    for (row, target) in rows.zip(room.chunks_exact_mut(width)) {
+        let from = row as usize * width;
+        let Some(own) = states.get(from..from + width) else { bail!("state {row} is asked for and does not exist") };
+        target.copy_from_slice(own);
+    }
+    Ok(room.get(..count * width).unwrap_or_default())
+}
+
 /// The loss of some targets, and its slopes.
 struct Loss<'a> {
     projection: Projection,
@@ -193,8 +217,8 @@ impl<'a> Loss<'a> {
     #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
     fn new(states: &Value, head: &'a Weight, targets: &'a [Target], z_loss: f64) -> Result<Self> {
         let projection = projection(states.dims(), head)?;
-        if projection.rows != targets.len() {
-            bail!("{} targets do not fit {} states", targets.len(), projection.rows);
+        if let Some(lost) = targets.iter().find(|target| target.row as usize >= projection.rows) {
+            bail!("a target after state {} does not fit {} states", lost.row, projection.rows);
         }
         Ok(Self { projection, head, targets, z_loss: z_loss as f32, recorded: states.is_recorded() })
     }
@@ -208,21 +232,26 @@ impl<'a> Loss<'a> {
             slopes.of_head = vec![0.0; out * input];
         }
         self.head.with_factor(|head| {
-            let parts = self.targets.chunks(ROWS).zip(states.chunks(ROWS * input));
-            for (number, (targets, own)) in parts.enumerate() {
-                let (own, own_projection) =
+            let (mut room, mut slope) = (vec![0.0; ROWS.min(rows) * input], vec![0.0; ROWS.min(rows) * input]);
+            for (number, targets) in self.targets.chunks(ROWS).enumerate() {
+                let own = gathered(states, targets.iter().map(|target| target.row), input, &mut room)?;
+                let (own, projection) =
                     (Factor::of(own, precision), Projection { rows: targets.len(), ..self.projection });
                 let logits = logits.get_mut(..targets.len() * out).unwrap_or_default();
-                own_projection.product(logits, Put::Replace, &own, head);
+                projection.product(logits, Put::Replace, &own, head);
                 for (row, target) in logits.chunks_exact_mut(out).zip(targets) {
                     slopes.sum += self.bend(row, *target)?;
                 }
                 if self.recorded {
-                    let (logits, from) = (Factor::of(logits, precision), number * ROWS * input);
-                    let of_own = slopes.of_states.get_mut(from..from + targets.len() * input).unwrap_or_default();
-                    own_projection.to_input(of_own, Put::Replace, &logits, head);
+                    let logits = Factor::of(logits, precision);
+                    projection.to_input(&mut slope, Put::Replace, &logits, head);
+                    for (target, slope) in targets.iter().zip(slope.chunks_exact(input)) {
+                        let from = target.row as usize * input;
+                        let of_row = slopes.of_states.get_mut(from..from + input).unwrap_or_default();
+                        of_row.iter_mut().zip(slope).for_each(|(sum, slope)| *sum += slope);
+                    }
                     let how = if number == 0 { Put::Replace } else { Put::Add };
-                    own_projection.to_weight(&mut slopes.of_head, how, &logits, &own);
+                    projection.to_weight(&mut slopes.of_head, how, &logits, &own);
                 }
             }
             Ok(())
@@ -236,7 +265,7 @@ impl<'a> Loss<'a> {
         let Some(chosen) = logits.get(target.token as usize).copied() else {
             bail!("token {} is outside a vocabulary of {}", target.token, logits.len())
         };
-        let Target { token, weight } = target;
+        let Target { token, weight, .. } = target;
         let log_sum = widest(|| {
             let (peak, log_sum) = log_sum(logits);
             if self.recorded {

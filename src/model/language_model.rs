@@ -10,9 +10,9 @@ use super::input::{ModelInput, SideInput};
 use super::parameters::Parameters;
 use crate::core::{Architecture, ModelSpec, Precision};
 use crate::kernel::cross_entropy::{Asked, Likelihood, Target, likelihoods, projected_loss};
+use crate::kernel::embedding::embed;
 use crate::kernel::linear::linear;
 use crate::kernel::rope::RotaryTables;
-use crate::kernel::rows::embed;
 use crate::kernel::{Tape, Value, Weight};
 
 /// A language model.

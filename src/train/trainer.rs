@@ -7,7 +7,6 @@ use super::TrainError;
 use crate::core::{Device, RunSpec};
 use crate::kernel::crew::Part;
 use crate::kernel::cross_entropy::{Likelihood, Target};
-use crate::kernel::rows::pick;
 use crate::kernel::threads::map;
 use crate::kernel::{Tape, Value, Weight};
 use crate::model::{Capture, LanguageModel, ModelInput, Parameters};
@@ -169,26 +168,17 @@ impl Trainer {
         }
     }
 
-    /// States `[N, D]` and targets of the N positions that carry loss, row by row: only they are projected to the vocabulary.
+    /// States `[B·T, D]` and the targets that carry loss, row by row: only their states are projected to the vocabulary.
     fn predictions(&self, batch: &Batch, tape: Option<&Tape>) -> Result<(Value, Vec<Target>), TrainError> {
         let states = self.model.states(&ModelInput::new(batch, &self.device)?, tape)?; // [B, T, D]
         let width = states.dims().last().copied().unwrap_or(0);
-        let flat = states.reshape(&[batch.targets.len(), width])?; // [B·T, D]
-        let (mut places, mut targets) = (Vec::new(), Vec::new());
-        for (place, (token, weight)) in batch.targets.iter().zip(&batch.loss_weights).enumerate() {
-            if *weight != 0.0 {
-                places.push(
-                    u32::try_from(place)
-                        .map_err(|_| TrainError::Spec("batch of more than 2^32 positions".to_owned()))?,
-                );
-                targets.push(Target { token: *token, weight: *weight });
-            }
-        }
-        if places.is_empty() {
+        let pairs = (0..).zip(batch.targets.iter().zip(&batch.loss_weights));
+        let target = |(row, (token, weight)): (u32, (&u32, &f32))| Target { row, token: *token, weight: *weight };
+        let targets: Vec<_> = pairs.map(target).filter(|target| target.weight != 0.0).collect();
+        if targets.is_empty() {
             return Err(TrainError::Spec("a batch carries no loss".to_owned()));
         }
-        let whole = places.len() == batch.targets.len();
-        Ok((if whole { flat } else { pick(&flat, places)? }, targets)) // [N, D]
+        Ok((states.reshape(&[batch.targets.len(), width])?, targets))
     }
 
     /// Negative log-likelihood summed over the weighted targets of a batch, nats, without a record.
@@ -217,9 +207,14 @@ impl Trainer {
     /// # Errors
     /// A number is out of range, or the device fails.
     pub fn token_scores(&self, batch: &Batch, others: &[(u32, u32)]) -> Result<Vec<TokenScore>, TrainError> {
-        let (states, targets) = self.predictions(batch, None)?; // [N, D]
-        let own = (0..).zip(targets.iter().map(|target| target.token));
-        let asked: Vec<_> = own.chain(others.iter().copied()).collect();
+        let (states, targets) = self.predictions(batch, None)?;
+        let row = |number: u32| {
+            let target = targets.get(number as usize);
+            target.map(|target| target.row).ok_or_else(|| TrainError::Spec(format!("there is no target {number}")))
+        };
+        let own = targets.iter().map(|target| Ok((target.row, target.token)));
+        let others = others.iter().map(|(number, token)| Ok((row(*number)?, *token)));
+        let asked = own.chain(others).collect::<Result<Vec<_>, TrainError>>()?;
         let score = |found: &Likelihood| TokenScore { log_likelihood: -f64::from(found.nll), greedy: found.greedy };
         Ok(self.model.likelihoods(&states, &asked)?.iter().map(score).collect())
     }

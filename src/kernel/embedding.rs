@@ -1,9 +1,9 @@
-//! Rows taken out of a table: embeddings of tokens, and the positions of a text that carry loss.
+//! Rows taken out of a table: the embeddings of tokens.
 
-use candle_core::{Result, Tensor, bail};
+use candle_core::{Result, Tensor};
 
 use super::crew::Part;
-use super::host::{all_hosted, with_values};
+use super::host::all_hosted;
 use super::linear::single;
 use super::matrix::Put;
 use super::tape::{Numbers, Tape, Value};
@@ -29,35 +29,6 @@ pub fn embed(tape: Option<&Tape>, table: &Weight, ids: &Tensor) -> Result<Value>
             Ok(())
         })
     })))
-}
-
-/// The rows `places` of `x [N, D]`.
-///
-/// # Errors
-/// A place is outside, or the device fails.
-pub fn pick(x: &Value, places: Vec<u32>) -> Result<Value> {
-    let (rows, width) = x.tensor().dims2()?;
-    if !x.is_hosted() {
-        let ids = Tensor::from_slice(&places, places.len(), x.tensor().device())?;
-        return Ok(single(Value::elsewhere(&[x], [x.tensor().index_select(&ids, 0)?])));
-    }
-    let mut picked = Vec::with_capacity(places.len() * width);
-    with_values([x.tensor()], |[x]| {
-        for place in &places {
-            let from = *place as usize * width;
-            let Some(row) = x.get(from..from + width) else { bail!("row {place} of {rows} is asked for") };
-            picked.extend_from_slice(row);
-        }
-        Ok(())
-    })?;
-    let (picked, place) = (Tensor::from_vec(picked, (places.len(), width), x.tensor().device())?, x.place());
-    let back = move |numbers: &mut Numbers, [slope]: [Vec<f32>; 1], _: &Part| {
-        let mut whole = vec![0.0; rows * width];
-        scatter(&mut whole, &places, &slope, width);
-        numbers.give(place, whole);
-        Ok(())
-    };
-    Ok(single(Value::record(&[x], [picked], back)))
 }
 
 /// Adds each row of `slope` to the row of `target` that it came from.
