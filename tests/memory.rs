@@ -1,5 +1,4 @@
 //! Memory of training, in a process of its own: the counts are those of the whole program.
-#![expect(clippy::unwrap_used, reason = "a broken test stops")]
 
 use trilab::core::{Architecture, Precision};
 use trilab::kernel::memory::{Recycler, fresh_blocks, keep_large_blocks};

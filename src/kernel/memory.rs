@@ -123,7 +123,7 @@ impl Shelf {
     }
 }
 
-#[expect(unsafe_code, clippy::cast_ptr_alignment, reason = "free blocks hold the address of the next")]
+#[expect(unsafe_code, reason = "free blocks hold the address of the next")]
 impl List {
     fn pop(&mut self) -> *mut u8 {
         let block = self.first;
