@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use trilab::core::rank::{AttentionKind, RankReport, StackKind};
 use trilab::core::spec::{DataSpec, SPEC_FORMAT};
 use trilab::core::study::{CorpusSettings, TokenizerSpec};
@@ -13,7 +13,7 @@ use trilab::core::{
     ObjectiveSpec, OptimizerSpec, Precision, ProbeSpec, RunEvent, RunSpec, TrainingSpec,
 };
 use trilab::corpus::Corpus;
-use trilab::model::{LanguageModel, Matrices, ModelInput};
+use trilab::model::{LanguageModel, Matrices, ModelInput, Numbers};
 use trilab::objective::{Batch, Side};
 use trilab::rank::{measures, pooled, spectrum};
 use trilab::train::rank_probe::RankProbe;
@@ -115,7 +115,8 @@ fn a_watched_pass_is_the_pass_itself() {
         (Architecture::EncoderDecoder, Some(side(20..31))),
     ] {
         let spec = run_spec(architecture, Objective::PrefixLm, 60, 16);
-        let (model, parameters) = LanguageModel::new(&spec.model, 16, Precision::F32, &Device::Cpu).unwrap();
+        let numbers = Numbers { format: DType::F32, precision: Precision::F32, device: Device::Cpu };
+        let (model, parameters) = LanguageModel::new(&spec.model, 16, &numbers).unwrap();
         parameters.draw(7, 1).unwrap();
         let prefix = if architecture == Architecture::NonCausalDecoder { 4 } else { 0 };
         let batch = Batch {

@@ -18,7 +18,7 @@ use trilab::kernel::embedding::embed;
 use trilab::kernel::mask::{Mask, Run};
 use trilab::kernel::norm::{Kind, Norm};
 use trilab::kernel::{Tape, Value, Weight, attention, cross_entropy, linear, rope};
-use trilab::model::{LanguageModel, ModelInput, Parameters};
+use trilab::model::{LanguageModel, ModelInput, Numbers, Parameters};
 use trilab::objective::{Batch, Side, batch};
 use trilab::train::{Outcome, Surroundings, Trainer, train};
 
@@ -110,7 +110,8 @@ fn summed_loss(model: &LanguageModel, batch: &Batch, tape: Option<&Tape>) -> Val
 }
 
 fn drawn(spec: &RunSpec) -> (LanguageModel, Parameters) {
-    let (model, parameters) = LanguageModel::new(&spec.model, SEQ_LEN, Precision::F32, &Device::Cpu).unwrap();
+    let numbers = Numbers { format: DType::F32, precision: Precision::F32, device: Device::Cpu };
+    let (model, parameters) = LanguageModel::new(&spec.model, SEQ_LEN, &numbers).unwrap();
     parameters.draw(7, 2).unwrap();
     (model, parameters)
 }
@@ -154,8 +155,8 @@ fn a_weight_that_the_loss_does_not_reach_is_named() {
     let spec = run_spec(Architecture::CausalDecoder, Objective::FullLm, vocabulary.size(), Path::new("none"));
     let (model, parameters) = drawn(&spec);
     gradients(&model, &parameters, &made_up_batch(&spec, &vocabulary));
-    let norm = trilab::optim::norm(parameters.iter(), 2).unwrap();
-    assert_eq!(norm, trilab::optim::norm(parameters.iter(), 1).unwrap());
+    let norm = |threads: usize| trilab::optim::norm(parameters.iter(), threads).unwrap().read().unwrap();
+    assert_eq!(norm(1), norm(2));
     let (name, weight) = parameters.iter().nth(4).unwrap();
     weight.forget_gradient();
     let error = trilab::optim::norm(parameters.iter(), 2).unwrap_err().to_string();
@@ -692,6 +693,11 @@ fn reference_batch(architecture: Architecture, step: usize) -> Batch {
 /// Losses of 200 steps from its weights.
 fn reference_losses(architecture: Architecture, precision: Precision) -> Vec<f64> {
     let mut trainer = Trainer::new(&reference_spec(architecture, precision)).unwrap();
+    by_formula(&trainer);
+    (0..200).map(|step| trainer.step(&[reference_batch(architecture, step)]).unwrap().loss).collect()
+}
+
+fn by_formula(trainer: &Trainer) {
     for (name, weight) in trainer.parameters().iter() {
         let shift: f64 = name.bytes().map(f64::from).sum();
         let wave = |k: f64| (0.7 * k + 0.013 * k * k + shift).sin();
@@ -700,7 +706,38 @@ fn reference_losses(architecture: Architecture, precision: Precision) -> Vec<f64
         let values: Vec<f32> = (0..weight.tensor().elem_count() as u32).map(value).collect();
         weight.set(&Tensor::from_vec(values, weight.tensor().shape(), weight.tensor().device()).unwrap()).unwrap();
     }
-    (0..200).map(|step| trainer.step(&[reference_batch(architecture, step)]).unwrap().loss).collect()
+}
+
+/// The way that devices take, without looking at every step: the same losses, and the same scores.
+#[test]
+fn the_plain_references_train_as_the_fused_operations_do() {
+    let expected: std::collections::BTreeMap<Architecture, Vec<f64>> =
+        serde_json::from_str(include_str!("reference/losses.json")).unwrap();
+    for (architecture, expected) in expected {
+        let spec = reference_spec(architecture, Precision::F32);
+        let (mut plain, mut fused) = (Trainer::reference(&spec).unwrap(), Trainer::new(&spec).unwrap());
+        for trainer in [&plain, &fused] {
+            by_formula(trainer);
+        }
+        let batch = |step: usize| [reference_batch(architecture, step)];
+        let made: Vec<_> = (0..30).map(|step| plain.advance(&batch(step)).unwrap()).collect();
+        for (step, (made, expected)) in made.iter().zip(expected).enumerate() {
+            let (seen, theirs) = (plain.look(made).unwrap(), fused.step(&batch(step)).unwrap());
+            assert!(
+                (seen.loss / expected - 1.0).abs() < 1e-5,
+                "{architecture}, step {step}: {}, {expected}",
+                seen.loss
+            );
+            assert!((seen.grad_norm / theirs.grad_norm - 1.0).abs() < 1e-4, "{architecture}, step {step}: {seen:?}");
+        }
+        let [ours, theirs] = [&plain, &fused].map(|trainer| trainer.token_scores(&batch(40)[0], &[(2, 5)]).unwrap());
+        assert!(ours.len() > 60 && ours.len() == theirs.len(), "{}", ours.len());
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert!((ours.log_likelihood - theirs.log_likelihood).abs() < 1e-4 && ours.greedy == theirs.greedy);
+        }
+        let scores = [&plain, &fused].map(|trainer| trainer.score(&batch(41)[0]).unwrap());
+        assert!((scores[0] / scores[1] - 1.0).abs() < 1e-5, "{scores:?}");
+    }
 }
 
 /// `tests/reference/training.py` made the reference with PyTorch.

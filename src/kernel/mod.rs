@@ -16,6 +16,7 @@ pub mod mask;
 mod matrix;
 pub mod memory;
 pub mod norm;
+pub mod reading;
 pub mod rope;
 pub mod tape;
 pub mod threads;
@@ -23,5 +24,6 @@ pub mod update;
 mod vector;
 pub mod weight;
 
+pub use reading::Reading;
 pub use tape::{Tape, Value};
 pub use weight::Weight;

@@ -18,8 +18,6 @@ pub(super) fn sum_of_squares(x: &[f32]) -> f64 {
 /// The numbers of one AdamW step (Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2).
 #[derive(Clone, Copy, Debug)]
 pub struct AdamWStep {
-    /// What the gradient is multiplied by: less than 1 if it is clipped.
-    pub clip: f64,
     /// Decay of the first moment.
     pub beta1: f64,
     /// Decay of the second moment.
@@ -50,19 +48,19 @@ pub fn no_moment(weight: &Weight) -> Result<Tensor> {
     Ok(zeros)
 }
 
-/// One AdamW step in place.
+/// One AdamW step in place, along `gradient` times `clip`.
 #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
 pub(super) fn adamw(
     values: &mut [f32],
-    first: &mut [f32],
-    second: &mut [f32],
+    [first, second]: [&mut [f32]; 2],
     gradient: &[f32],
+    clip: f64,
     step: AdamWStep,
 ) -> Result<()> {
     if [first.len(), second.len(), gradient.len()] != [values.len(); 3] {
         bail!("moments or gradient do not fit {} values", values.len());
     }
-    let AdamWStep { clip, beta1, beta2, rate, second_correction, epsilon, keep } = step;
+    let AdamWStep { beta1, beta2, rate, second_correction, epsilon, keep } = step;
     let [clip, beta1, beta2, rate] = [clip, beta1, beta2, rate].map(|x| x as f32);
     let [second_correction, epsilon, keep] = [second_correction, epsilon, keep].map(|x| x as f32);
     widest(|| {
@@ -88,8 +86,7 @@ pub fn plain(
     gradient: &Tensor,
     step: AdamWStep,
 ) -> Result<()> {
-    let gradient = (gradient * step.clip)?;
-    *first = ((&*first * step.beta1)? + (&gradient * (1.0 - step.beta1))?)?.detach();
+    *first = ((&*first * step.beta1)? + (gradient * (1.0 - step.beta1))?)?.detach();
     *second = ((&*second * step.beta2)? + (gradient.sqr()? * (1.0 - step.beta2))?)?.detach();
     let root = ((&*second * step.second_correction)?.sqrt()? + step.epsilon)?;
     let change = ((&*first * step.rate)? / root)?;

@@ -8,11 +8,12 @@ use half::bf16;
 use super::crew::{Part, Turn};
 use super::host::{all_hosted, with_storage, with_values, with_values_mut};
 use super::matrix::{Factor, Put};
+use super::reading::Reading;
 use super::update::{self, AdamWStep};
 use super::vector::{round, widest};
 use crate::core::Precision;
 
-/// A trainable tensor: its values in f32, in bf16 mode also rounded for products, and its gradient.
+/// A trainable tensor: its values, in bf16 mode also rounded for products, and its gradient.
 #[derive(Clone, Debug)]
 pub struct Weight(Arc<Inner>);
 
@@ -49,8 +50,8 @@ impl Weight {
     ///
     /// # Errors
     /// The device fails.
-    pub fn zeros(shape: &[usize], precision: Precision, device: &Device) -> Result<Self> {
-        Self::around(Var::zeros(shape, DType::F32, device)?, precision)
+    pub fn zeros(shape: &[usize], format: DType, precision: Precision, device: &Device) -> Result<Self> {
+        Self::around(Var::zeros(shape, format, device)?, precision)
     }
 
     fn around(variable: Var, precision: Precision) -> Result<Self> {
@@ -71,12 +72,12 @@ impl Weight {
         self.0.precision
     }
 
-    /// Replaces the values.
+    /// Replaces the values, whatever number format the new ones have.
     ///
     /// # Errors
     /// Shapes differ, or the device fails.
     pub fn set(&self, values: &Tensor) -> Result<()> {
-        self.0.variable.set(values)?;
+        self.0.variable.set(&values.to_dtype(self.tensor().dtype())?)?;
         self.refresh()
     }
 
@@ -180,27 +181,35 @@ impl Weight {
     ///
     /// # Errors
     /// The device fails.
-    pub fn gradient_squares(&self) -> Result<Option<f64>> {
+    pub fn gradient_squares(&self) -> Result<Option<Reading>> {
         let gradient = self.gradient();
         match &gradient.elsewhere {
             _ if !gradient.filled => Ok(None),
-            Some(tensor) => tensor.sqr()?.sum_all()?.to_dtype(DType::F64)?.to_scalar().map(Some),
-            None => Ok(Some(update::sum_of_squares(&gradient.hosted))),
+            Some(tensor) => Reading::of(&tensor.sqr()?.sum_all()?).map(Some),
+            None => Ok(Some(Reading::Known(update::sum_of_squares(&gradient.hosted)))),
         }
     }
 
-    /// One AdamW step along the gradient, with its moments.
+    /// One AdamW step along the gradient times `clip`, with its moments.
     ///
     /// # Errors
     /// Shapes differ, or the device fails.
-    pub fn update(&self, first: &mut Tensor, second: &mut Tensor, step: AdamWStep) -> Result<()> {
+    pub fn update(&self, first: &mut Tensor, second: &mut Tensor, clip: &Reading, step: AdamWStep) -> Result<()> {
         let gradient = self.gradient();
-        match &gradient.elsewhere {
-            Some(gradient) => update::plain(&self.0.variable, first, second, gradient, step),
-            None => {
+        match (&gradient.elsewhere, clip) {
+            (Some(gradient), Reading::Known(clip)) => {
+                update::plain(&self.0.variable, first, second, &(gradient * *clip)?, step)
+            }
+            (Some(gradient), Reading::Elsewhere(clip)) => {
+                update::plain(&self.0.variable, first, second, &gradient.broadcast_mul(clip)?, step)
+            }
+            (None, Reading::Elsewhere(_)) => bail!("a gradient in the processor's memory is clipped elsewhere"),
+            (None, Reading::Known(clip)) => {
                 with_values_mut(&self.0.variable, |values| {
                     with_values_mut(first, |first| {
-                        with_values_mut(second, |second| update::adamw(values, first, second, &gradient.hosted, step))
+                        with_values_mut(second, |second| {
+                            update::adamw(values, [first, second], &gradient.hosted, *clip, step)
+                        })
                     })
                 })?;
                 self.refresh()

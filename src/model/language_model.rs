@@ -1,14 +1,14 @@
 //! The three layouts: one stack with a causal or prefix mask, or an encoder stack and a decoder stack that share the
 //! input embedding. The mask comes with the input, so causal and non-causal decoders are the same weights.
 
-use candle_core::{Device, Result, Tensor};
+use candle_core::{Result, Tensor};
 
 use super::block::{Memory, Stack};
 use super::capture::Capture;
 use super::initial::Deviations;
 use super::input::{ModelInput, SideInput};
-use super::parameters::Parameters;
-use crate::core::{Architecture, ModelSpec, Precision};
+use super::parameters::{Numbers, Parameters};
+use crate::core::{Architecture, ModelSpec};
 use crate::kernel::cross_entropy::{Asked, Likelihood, Target, likelihoods, projected_loss};
 use crate::kernel::embedding::embed;
 use crate::kernel::linear::linear;
@@ -30,8 +30,8 @@ impl LanguageModel {
     ///
     /// # Errors
     /// The device fails.
-    pub fn new(spec: &ModelSpec, length: usize, precision: Precision, device: &Device) -> Result<(Self, Parameters)> {
-        let mut parameters = Parameters::new(precision, device.clone());
+    pub fn new(spec: &ModelSpec, length: usize, numbers: &Numbers) -> Result<(Self, Parameters)> {
+        let mut parameters = Parameters::new(numbers.clone());
         let deviations = Deviations::of_size(spec.num_layers, spec.d_model);
         let embedding =
             parameters.normal("embedding.weight", &[spec.vocab_size, spec.d_model], deviations.embedding)?;
@@ -41,7 +41,7 @@ impl LanguageModel {
         };
         let decoder = Stack::new(spec, &mut parameters, "decoder", cross)?;
         let head = parameters.normal("head.weight", &[spec.vocab_size, spec.d_model], deviations.weight)?;
-        let tables = RotaryTables::new(length, spec.head_dim, spec.rope_theta, device)?;
+        let tables = RotaryTables::new(length, spec.head_dim, spec.rope_theta, &numbers.device)?;
         Ok((Self { embedding, encoder, decoder, head, tables }, parameters))
     }
 

@@ -14,4 +14,4 @@ pub mod parameters;
 pub use capture::{Capture, Matrices, StackCapture};
 pub use input::{ModelInput, SideInput};
 pub use language_model::LanguageModel;
-pub use parameters::{ParameterError, Parameters};
+pub use parameters::{Numbers, ParameterError, Parameters};

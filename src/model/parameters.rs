@@ -34,11 +34,21 @@ pub enum ParameterError {
     Tensor(#[from] candle_core::Error),
 }
 
+/// How the numbers of a model are held and multiplied.
+#[derive(Clone, Debug)]
+pub struct Numbers {
+    /// Format of weights and values: f32. In f64 a model runs through the plain references, as it does on other devices.
+    pub format: DType,
+    /// Format of the factors of products with weights.
+    pub precision: Precision,
+    /// Where they are.
+    pub device: Device,
+}
+
 /// Named, ordered weights.
 #[derive(Debug)]
 pub struct Parameters {
-    device: Device,
-    precision: Precision,
+    numbers: Numbers,
     entries: Vec<Entry>,
 }
 
@@ -51,10 +61,10 @@ struct Entry {
 }
 
 impl Parameters {
-    /// No parameters yet; products with those to come are made in `precision`.
+    /// No parameters yet.
     #[must_use]
-    pub const fn new(precision: Precision, device: Device) -> Self {
-        Self { device, precision, entries: Vec::new() }
+    pub const fn new(numbers: Numbers) -> Self {
+        Self { numbers, entries: Vec::new() }
     }
 
     /// A parameter that begins with draws from N(0, `deviation`²): zeros until [`Parameters::draw`].
@@ -62,7 +72,8 @@ impl Parameters {
     /// # Errors
     /// The device fails.
     pub fn normal(&mut self, name: &str, shape: &[usize], deviation: f64) -> Result<Weight> {
-        self.add(name, Weight::zeros(shape, self.precision, &self.device)?, Some(deviation))
+        let Numbers { format, precision, device } = &self.numbers;
+        self.add(name, Weight::zeros(shape, *format, *precision, device)?, Some(deviation))
     }
 
     /// A parameter of ones.
@@ -70,8 +81,9 @@ impl Parameters {
     /// # Errors
     /// The device fails.
     pub fn ones(&mut self, name: &str, shape: &[usize]) -> Result<Weight> {
-        let ones = Var::ones(shape, DType::F32, &self.device)?;
-        self.add(name, Weight::new(ones, self.precision)?, None)
+        let Numbers { format, precision, device } = &self.numbers;
+        let ones = Var::ones(shape, *format, device)?;
+        self.add(name, Weight::new(ones, *precision)?, None)
     }
 
     fn add(&mut self, name: &str, weight: Weight, deviation: Option<f64>) -> Result<Weight> {
@@ -89,13 +101,13 @@ impl Parameters {
         let size = |(entry, _): &(&Entry, f64)| entry.weight.tensor().elem_count();
         each(jobs, threads, size, |(entry, deviation)| {
             let draw = |values: &mut [f32]| draw_normal(values, seed, &entry.name, deviation);
-            let tensor = entry.weight.tensor();
-            if matches!(self.device, Device::Cpu) {
+            let (tensor, Numbers { format, device, .. }) = (entry.weight.tensor(), &self.numbers);
+            if matches!((format, device), (DType::F32, Device::Cpu)) {
                 return entry.weight.fill(draw);
             }
             let mut values = vec![0.0; tensor.elem_count()];
             draw(&mut values);
-            entry.weight.set(&Tensor::from_vec(values, tensor.shape(), &self.device)?)
+            entry.weight.set(&Tensor::from_vec(values, tensor.shape(), device)?)
         })
     }
 
@@ -118,7 +130,7 @@ impl Parameters {
     /// Where they live.
     #[must_use]
     pub const fn device(&self) -> &Device {
-        &self.device
+        &self.numbers.device
     }
 
     /// All tensors by name, for a checkpoint.
@@ -144,7 +156,7 @@ impl Parameters {
         }
         for (name, weight) in self.iter() {
             if let Some(value) = stored.get(name) {
-                weight.set(&value.to_device(&self.device)?)?;
+                weight.set(&value.to_device(&self.numbers.device)?)?;
             }
         }
         Ok(())
@@ -157,7 +169,8 @@ mod tests {
 
     #[test]
     fn loading_checks_names_and_shapes() {
-        let mut parameters = Parameters::new(Precision::F32, Device::Cpu);
+        let numbers = Numbers { format: DType::F32, precision: Precision::F32, device: Device::Cpu };
+        let mut parameters = Parameters::new(numbers);
         let weight = parameters.normal("w", &[2, 3], 1.0).unwrap();
         let tensor = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).unwrap();
         let load = |name: &str, shape: &[usize]| parameters.load(&HashMap::from([(name.to_owned(), tensor(shape))]));

@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use candle_core::{Result, Tensor};
 
 use crate::core::OptimizerSpec;
-use crate::kernel::Weight;
 use crate::kernel::threads::{each, map};
 use crate::kernel::update::{AdamWStep, no_moment};
+use crate::kernel::{Reading, Weight};
 
 /// The optimizer and its state.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl AdamW {
     pub fn update<'a>(
         &mut self,
         parameters: impl Iterator<Item = (&'a str, &'a Weight)>,
-        clip: f64,
+        clip: &Reading,
         learning_rate: f64,
         threads: usize,
     ) -> Result<()> {
@@ -76,8 +76,8 @@ impl AdamW {
         let size = |(_, (_, weight)): &(_, (_, &Weight))| weight.tensor().elem_count();
         each(jobs, threads, size, |(moments, (_, weight)): (&mut Moments, (&str, &Weight))| {
             let decay = if weight.tensor().rank() >= 2 { learning_rate * weight_decay } else { 0.0 };
-            let step = AdamWStep { clip, beta1, beta2, rate, second_correction, epsilon, keep: 1.0 - decay };
-            weight.update(&mut moments.first, &mut moments.second, step)
+            let step = AdamWStep { beta1, beta2, rate, second_correction, epsilon, keep: 1.0 - decay };
+            weight.update(&mut moments.first, &mut moments.second, clip, step)
         })
     }
 
@@ -148,7 +148,7 @@ mod tests {
             let loss = linear(&tape.value(&tensor(slope)), &weight).unwrap();
             weight.forget_gradient();
             tape.backward(&loss, std::iter::once(&weight)).unwrap();
-            optimizer.update(parameters(), 0.5, 0.1, 1).unwrap();
+            optimizer.update(parameters(), &Reading::Known(0.5), 0.1, 1).unwrap();
             for i in 0..2 {
                 let g = 0.5 * slope[i];
                 m[i] = 0.9 * m[i] + 0.1 * g;

@@ -1,7 +1,7 @@
 //! The gradient of all parameters as one vector: measured, and how much of it clipping leaves.
 
-use crate::kernel::Weight;
 use crate::kernel::threads::map;
+use crate::kernel::{Reading, Weight};
 
 /// A gradient could not be formed.
 #[derive(Debug, thiserror::Error)]
@@ -22,20 +22,29 @@ pub enum GradientError {
 pub fn norm<'a>(
     parameters: impl Iterator<Item = (&'a str, &'a Weight)>,
     threads: usize,
-) -> std::result::Result<f64, GradientError> {
+) -> Result<Reading, GradientError> {
     let all: Vec<_> = parameters.collect();
-    let jobs = all.chunks(all.len().div_ceil(threads.max(1)).max(1)).collect();
+    let shares = all.chunks(all.len().div_ceil(threads.max(1)).max(1)).collect();
     let squares = |(name, weight): &(&str, &Weight)| {
         weight.gradient_squares()?.ok_or_else(|| GradientError::Missing((*name).to_owned()))
     };
-    let sums =
-        map(jobs, |job: &[(&str, &Weight)]| job.iter().map(squares).collect::<std::result::Result<Vec<f64>, _>>())?;
-    Ok(sums.iter().flatten().sum::<f64>().sqrt())
+    let sums = map(shares, |share: &[_]| share.iter().map(squares).collect::<Result<Vec<_>, _>>())?;
+    Ok(match Reading::sum(sums.into_iter().flatten())? {
+        Reading::Known(sum) => Reading::Known(sum.sqrt()),
+        Reading::Elsewhere(sum) => Reading::Elsewhere(sum.sqrt()?),
+    })
 }
 
 /// What a gradient of `norm` is multiplied by so that its norm is at most `limit`; 0 means no limit
 /// (Pascanu et al. 2013, arXiv 1211.5063, algorithm 1).
-#[must_use]
-pub fn clip(norm: f64, limit: f64) -> f64 {
-    if limit <= 0.0 || norm <= limit { 1.0 } else { limit / (norm + 1e-6) }
+///
+/// # Errors
+/// The device fails.
+pub fn clip(norm: &Reading, limit: f64) -> candle_core::Result<Reading> {
+    match norm {
+        _ if limit <= 0.0 => Ok(Reading::Known(1.0)),
+        Reading::Known(norm) if *norm <= limit => Ok(Reading::Known(1.0)),
+        Reading::Known(norm) => Ok(Reading::Known(limit / (norm + 1e-6))),
+        Reading::Elsewhere(norm) => ((norm + 1e-6)?.recip()? * limit)?.minimum(1.0).map(Reading::Elsewhere),
+    }
 }

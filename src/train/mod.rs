@@ -19,7 +19,7 @@ use crate::core::SinkError;
 
 pub use run::{Outcome, Surroundings, train};
 pub use scoring::{ModelScorer, forms};
-pub use trainer::{StepReport, TokenScore, Trainer};
+pub use trainer::{StepMade, StepReport, TokenScore, Trainer};
 pub use yardstick::Yardstick;
 
 /// Why training ended early.

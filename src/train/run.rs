@@ -8,7 +8,7 @@ use super::examples::{Examples, ValidationTotals};
 use super::rank_probe::RankProbe;
 use super::sample::sample;
 use super::zero_shot::{Answers, ZeroShotProbe};
-use super::{StepReport, TrainError, Trainer, Yardstick};
+use super::{StepMade, StepReport, TrainError, Trainer, Yardstick};
 use crate::core::cost::step_tokens;
 use crate::core::task::TaskRecord;
 use crate::core::{Control, ControlSource, EventSink, Metric, Metrics, RunEvent, RunSpec};
@@ -60,6 +60,8 @@ struct Run<'a, 'b> {
     zero_shot: Option<ZeroShotProbe>,
     /// Training seconds of this process.
     trained: f64,
+    /// Tokens and seconds since a step was logged.
+    unlogged: (u64, f64),
     state: State,
     saved: Option<u64>,
     spoke: f64,
@@ -105,6 +107,7 @@ pub fn train(
         yardstick,
         zero_shot,
         trained: 0.0,
+        unlogged: (0, 0.0),
         state,
         saved,
         spoke,
@@ -159,8 +162,8 @@ impl Run<'_, '_> {
             }
             let began = (self.outside.clock)();
             let micro_batches = self.examples.step(self.state.cursor)?;
-            let report = match self.trainer.step(&micro_batches) {
-                Ok(report) => report,
+            let made = match self.trainer.advance(&micro_batches).and_then(|made| self.seen(made)) {
+                Ok(made) => made,
                 Err(TrainError::Diverged(reason)) => {
                     let step = self.state.step + 1;
                     self.tell(RunEvent::Diverged { step, reason })?;
@@ -168,27 +171,35 @@ impl Run<'_, '_> {
                 }
                 Err(error) => return Err(error),
             };
-            self.advance(&report, (self.outside.clock)() - began)?;
+            self.advance(made.as_ref(), (self.outside.clock)() - began)?;
             self.probe()?;
         }
         self.leave(Outcome::Finished)
     }
 
+    /// What a step that has just been made saw, if it is logged: only then is a device waited for.
+    fn seen(&self, made: StepMade) -> Result<Option<StepReport>, TrainError> {
+        let step = self.state.step + 1;
+        let logged = step == self.spec.training.steps || due(step, self.spec.probes.log_every);
+        logged.then(|| self.trainer.look(&made)).transpose()
+    }
+
     #[expect(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
-    fn advance(&mut self, report: &StepReport, seconds: f64) -> Result<(), TrainError> {
+    fn advance(&mut self, report: Option<&StepReport>, seconds: f64) -> Result<(), TrainError> {
         let tokens = step_tokens(self.spec);
         self.state.step += 1;
         self.state.cursor += self.spec.training.batch_size as u64;
         self.state.tokens += tokens;
         self.state.elapsed_s += seconds;
         self.trained += seconds;
-        let last = self.state.step == self.spec.training.steps;
-        if last || due(self.state.step, self.spec.probes.log_every) {
+        self.unlogged = (self.unlogged.0 + tokens, self.unlogged.1 + seconds);
+        if let Some(report) = report {
+            let (unlogged_tokens, unlogged_seconds) = std::mem::take(&mut self.unlogged);
             let metrics = Metrics::from([
                 (Metric::Loss, report.loss),
                 (Metric::GradNorm, report.grad_norm),
                 (Metric::LearningRate, report.learning_rate),
-                (Metric::TokensPerSecond, tokens as f64 / seconds.max(1e-9)),
+                (Metric::TokensPerSecond, unlogged_tokens as f64 / unlogged_seconds.max(1e-9)),
             ]);
             let (step, tokens, elapsed_s) = (self.state.step, self.state.tokens, self.state.elapsed_s);
             self.tell(RunEvent::StepLogged { step, tokens, elapsed_s, metrics })?;

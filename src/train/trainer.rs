@@ -1,15 +1,15 @@
 //! One optimizer step and one forward-only scoring, on batches from anywhere: studies, validation and the benchmark
 //! all go through here.
 
-use candle_core::{DType, Device as TensorDevice, Tensor};
+use candle_core::{DType, Device as TensorDevice};
 
 use super::TrainError;
 use crate::core::{Device, RunSpec};
 use crate::kernel::crew::Part;
 use crate::kernel::cross_entropy::{Likelihood, Target};
 use crate::kernel::threads::map;
-use crate::kernel::{Tape, Value, Weight};
-use crate::model::{Capture, LanguageModel, ModelInput, Parameters};
+use crate::kernel::{Reading, Tape, Value, Weight};
+use crate::model::{Capture, LanguageModel, ModelInput, Numbers, Parameters};
 use crate::objective::Batch;
 use crate::optim::{AdamW, clip, learning_rate, norm};
 
@@ -32,6 +32,14 @@ pub struct StepReport {
     pub grad_norm: f64,
     /// Learning rate used.
     pub learning_rate: f64,
+}
+
+/// A step that was made, perhaps not yet seen.
+#[derive(Clone, Debug)]
+pub struct StepMade {
+    loss: Reading,
+    grad_norm: Reading,
+    learning_rate: f64,
 }
 
 /// How a model rates one given token.
@@ -67,9 +75,21 @@ impl Trainer {
     /// # Errors
     /// The device is missing or fails.
     pub fn new(spec: &RunSpec) -> Result<Self, TrainError> {
+        Self::of_format(spec, DType::F32)
+    }
+
+    /// The same in f64, through the plain references that devices run: slow, and what the fused operations are compared with.
+    ///
+    /// # Errors
+    /// The device is missing or fails.
+    pub fn reference(spec: &RunSpec) -> Result<Self, TrainError> {
+        Self::of_format(spec, DType::F64)
+    }
+
+    fn of_format(spec: &RunSpec, format: DType) -> Result<Self, TrainError> {
         let device = tensor_device(spec.execution.device)?;
-        let length = spec.training.seq_len;
-        let (model, parameters) = LanguageModel::new(&spec.model, length, spec.training.precision, &device)?;
+        let numbers = Numbers { format, precision: spec.training.precision, device: device.clone() };
+        let (model, parameters) = LanguageModel::new(&spec.model, spec.training.seq_len, &numbers)?;
         parameters.draw(spec.seed, spec.execution.threads)?;
         let optimizer = AdamW::new(spec.optimizer.clone(), parameters.iter(), spec.execution.threads)?;
         Ok(Self { spec: spec.clone(), device, model, parameters, optimizer })
@@ -104,37 +124,57 @@ impl Trainer {
         (&self.parameters, &mut self.optimizer)
     }
 
-    /// One optimizer step over the micro-batches of one batch: every target weighs the same, whichever micro-batch it
-    /// is in.
+    /// One optimizer step over the micro-batches of one batch, looked at; see [`Trainer::advance`].
     ///
     /// # Errors
-    /// `Diverged` if the loss or gradient is not finite or the loss runs away (the weights are left as they were);
-    /// a parameter has no gradient; the device fails.
+    /// As for [`Trainer::advance`].
     pub fn step(&mut self, micro_batches: &[Batch]) -> Result<StepReport, TrainError> {
+        let made = self.advance(micro_batches)?;
+        self.look(&made)
+    }
+
+    /// One optimizer step over the micro-batches of one batch: every target weighs the same, whichever micro-batch it
+    /// is in. A device is not waited for.
+    ///
+    /// # Errors
+    /// `Diverged` if the loss or gradient is not finite or the loss runs away (the weights are left as they were; on a device
+    /// [`Trainer::look`] finds out later); a parameter has no gradient; the device fails.
+    pub fn advance(&mut self, micro_batches: &[Batch]) -> Result<StepMade, TrainError> {
         let total_weight: f64 = micro_batches.iter().map(Batch::weight).sum();
-        let (parameters, threads) = (&self.parameters, self.spec.execution.threads);
-        parameters.weights().for_each(Weight::forget_gradient);
-        let mut loss = 0.0;
-        for batch in micro_batches {
-            let parts = batch.split(self.threads());
-            let shares = Part::crew(parts.len()).into_iter().zip(parts).collect();
-            let losses = map(shares, |(part, batch): (Part, Batch)| self.slope(part, &batch, total_weight))?;
-            loss += losses.into_iter().sum::<f64>();
-        }
         if total_weight <= 0.0 {
             return Err(TrainError::Spec("a batch carries no loss".to_owned()));
         }
-        let grad_norm = norm(parameters.iter(), threads)?;
-        self.check_finite(loss, grad_norm)?;
+        let (parameters, threads) = (&self.parameters, self.threads());
+        parameters.weights().for_each(Weight::forget_gradient);
+        let mut losses = Vec::new();
+        for batch in micro_batches {
+            let parts = batch.split(threads);
+            let shares = Part::crew(parts.len()).into_iter().zip(parts).collect();
+            losses.extend(map(shares, |(part, batch): (Part, Batch)| self.slope(part, &batch, total_weight))?);
+        }
+        let (loss, grad_norm) = (Reading::sum(losses)?, norm(parameters.iter(), threads)?);
+        if let (Reading::Known(loss), Reading::Known(grad_norm)) = (&loss, &grad_norm) {
+            self.check_finite(*loss, *grad_norm)?;
+        }
         let step = self.optimizer.step() + 1;
         let learning_rate = learning_rate(&self.spec.optimizer, step, self.spec.training.steps);
-        let clip = clip(grad_norm, self.spec.optimizer.grad_clip_norm);
-        self.optimizer.update(parameters.iter(), clip, learning_rate, threads)?;
-        Ok(StepReport { loss, grad_norm, learning_rate })
+        let clip = clip(&grad_norm, self.spec.optimizer.grad_clip_norm)?;
+        self.optimizer.update(parameters.iter(), &clip, learning_rate, threads)?;
+        Ok(StepMade { loss, grad_norm, learning_rate })
+    }
+
+    /// What a step saw; a device is waited for.
+    ///
+    /// # Errors
+    /// `Diverged` as for [`Trainer::advance`], or the device fails.
+    pub fn look(&self, made: &StepMade) -> Result<StepReport, TrainError> {
+        let (loss, grad_norm) = (made.loss.read()?, made.grad_norm.read()?);
+        self.check_finite(loss, grad_norm)?;
+        Ok(StepReport { loss, grad_norm, learning_rate: made.learning_rate })
     }
 
     /// Loss of a part of a batch as its share of a step of `total_weight`; its slopes are added to the gradients.
-    fn slope(&self, part: Part, batch: &Batch, total_weight: f64) -> Result<f64, TrainError> {
+    fn slope(&self, part: Part, batch: &Batch, total_weight: f64) -> Result<Reading, TrainError> {
         let tape = Tape::new(part);
         let (states, mut targets) = self.predictions(batch, Some(&tape))?;
         #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
@@ -142,7 +182,7 @@ impl Trainer {
         let loss = self.model.loss(&states, &targets, self.spec.training.z_loss)?;
         drop(states);
         tape.backward(&loss, self.parameters.weights())?;
-        number(loss.tensor())
+        Ok(Reading::of(loss.tensor())?)
     }
 
     /// Threads that share a batch: a GPU takes it whole.
@@ -188,7 +228,7 @@ impl Trainer {
     pub fn score(&self, batch: &Batch) -> Result<f64, TrainError> {
         let value = |part: Batch| -> Result<f64, TrainError> {
             let (states, targets) = self.predictions(&part, None)?;
-            number(self.model.loss(&states, &targets, 0.0)?.tensor())
+            Ok(Reading::of(self.model.loss(&states, &targets, 0.0)?.tensor())?.read()?)
         };
         Ok(map(batch.split(self.threads()), value)?.into_iter().sum())
     }
@@ -226,11 +266,12 @@ impl Trainer {
     pub fn last_logits(&self, batch: &Batch) -> Result<Vec<f32>, TrainError> {
         let states = self.model.states(&ModelInput::new(batch, &self.device)?, None)?; // [1, T, D]
         let last = states.tensor().get(0)?.narrow(0, batch.decoder.length.saturating_sub(1), 1)?; // [1, D]
-        Ok(self.model.project(&Value::constant(&last))?.tensor().flatten_all()?.to_vec1::<f32>()?)
+        Ok(self
+            .model
+            .project(&Value::constant(&last))?
+            .tensor()
+            .flatten_all()?
+            .to_dtype(DType::F32)?
+            .to_vec1::<f32>()?)
     }
-}
-
-/// The number of a scalar.
-fn number(scalar: &Tensor) -> Result<f64, TrainError> {
-    Ok(f64::from(scalar.to_dtype(DType::F32)?.to_scalar::<f32>()?))
 }
