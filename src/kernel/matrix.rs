@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use gemm::Parallelism;
 use half::bf16;
 
-use super::half_product;
 use super::vector::{made, round};
+use super::{half_product, threads};
 use crate::core::Precision;
 
 /// `rows × columns` numbers inside a slice.
@@ -126,6 +126,14 @@ impl<'a> Factor<'a> {
             }))),
         }
     }
+
+    /// The numbers from `at` on.
+    fn from(&self, at: usize) -> Factor<'_> {
+        match self {
+            Self::Single(values) => Factor::Single(values.get(at..).unwrap_or_default()),
+            Self::Half(values) => Factor::Half(Cow::Borrowed(values.get(at..).unwrap_or_default())),
+        }
+    }
 }
 
 /// `x [rows, input] · w [out, input]ᵀ`, and its gradients; everything lies row after row.
@@ -165,16 +173,63 @@ impl Projection {
     }
 }
 
-/// The product of two factors of the same precision.
+/// Multiplications from which a product is worth another thread.
+const WORTH: usize = 1 << 20;
+
+/// The product of two factors of the same precision into rows that follow each other. If this thread may use others, each
+/// makes some of the rows: every number is made as it is on one thread.
 ///
 /// # Panics
-/// They are not, or as [`multiply`].
-fn either(target: (&mut [f32], Shape), how: Put, a: (&Factor<'_>, Shape), b: (&Factor<'_>, Shape)) {
+/// The precisions differ, or as [`multiply`].
+fn either((target, into): (&mut [f32], Shape), how: Put, a: (&Factor<'_>, Shape), b: (&Factor<'_>, Shape)) {
+    let worth = into.rows * into.columns * b.1.rows / WORTH;
+    let count = threads::own().min(worth).min(into.rows).max(1);
+    if count == 1 {
+        return one((target, into), how, a, b);
+    }
+    let each = into.rows.div_ceil(count);
+    let parts = target.chunks_mut(each * into.columns).take(count).enumerate().collect();
+    let done = threads::map(parts, |(number, target): (usize, &mut [f32])| {
+        let rows = each.min(into.rows - number * each);
+        let left = (&a.0.from(number * each * a.1.row_stride), Shape { rows, ..a.1 });
+        one((target, Shape { rows, ..into }), how, left, b);
+        Ok::<_, std::convert::Infallible>(())
+    });
+    let Ok(_) = done;
+}
+
+fn one(target: (&mut [f32], Shape), how: Put, a: (&Factor<'_>, Shape), b: (&Factor<'_>, Shape)) {
     match (a.0, b.0) {
         (Factor::Single(x), Factor::Single(y)) => multiply(target, how, (x, a.1), (y, b.1)),
         (Factor::Half(x), Factor::Half(y)) => half_product::multiply(target, how, (x, a.1), (y, b.1)),
         (Factor::Single(_), Factor::Half(_)) | (Factor::Half(_), Factor::Single(_)) => {
             unreachable!("factors of one product have one precision")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_threads_make_the_same_numbers() {
+        let numbers = |count: usize| (0..count).map(|i| (i as f32 * 0.7311).sin()).collect::<Vec<f32>>();
+        let projection = Projection { rows: 131, input: 160, out: 150 };
+        let (x, w, grad) = (numbers(131 * 160), numbers(150 * 160), numbers(131 * 150));
+        for precision in [Precision::F32, Precision::Bf16] {
+            let [x, w, grad] = [&x, &w, &grad].map(|values| Factor::of(values, precision));
+            let made = |threads: usize| {
+                let [mut y, mut dx, mut dw] = [vec![1.0; 131 * 150], vec![1.0; 131 * 160], vec![1.0; 150 * 160]];
+                threads::with_threads(threads, || {
+                    projection.product(&mut y, Put::Replace, &x, &w);
+                    projection.to_input(&mut dx, Put::Replace, &grad, &w);
+                    projection.to_weight(&mut dw, Put::Add, &grad, &x);
+                });
+                [y, dx, dw]
+            };
+            assert_eq!(made(1), made(3));
+            assert_eq!(made(1)[0].iter().filter(|y| **y == 1.0).count(), 0, "every number is written");
         }
     }
 }

@@ -1,7 +1,26 @@
 //! Work shared out over the threads of a run. Promises: results come in the order of the parts, whichever is ready first;
 //! one part runs on the calling thread alone. Must not know: what the work is.
 
+use std::cell::Cell;
 use std::thread;
+
+thread_local! {
+    static OWN: Cell<usize> = const { Cell::new(1) };
+}
+
+/// Does `work`, whose large products may each use `count` threads: for parts of a batch that are fewer than the threads of
+/// the run.
+pub fn with_threads<R>(count: usize, work: impl FnOnce() -> R) -> R {
+    let before = OWN.replace(count.max(1));
+    let result = work();
+    OWN.set(before);
+    result
+}
+
+/// Threads that a product of this thread may use.
+pub(super) fn own() -> usize {
+    OWN.get()
+}
 
 /// Does `work` on every part, each on its own thread, the first on this one.
 ///

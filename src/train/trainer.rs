@@ -7,7 +7,7 @@ use super::TrainError;
 use crate::core::{Device, RunSpec};
 use crate::kernel::crew::Part;
 use crate::kernel::cross_entropy::{Likelihood, Target};
-use crate::kernel::threads::map;
+use crate::kernel::threads::{map, with_threads};
 use crate::kernel::{Reading, Tape, Value, Weight};
 use crate::model::{Capture, LanguageModel, ModelInput, Numbers, Parameters};
 use crate::objective::Batch;
@@ -149,8 +149,11 @@ impl Trainer {
         let mut losses = Vec::new();
         for batch in micro_batches {
             let parts = batch.split(threads);
+            let own = threads / parts.len().max(1);
             let shares = Part::crew(parts.len()).into_iter().zip(parts).collect();
-            losses.extend(map(shares, |(part, batch): (Part, Batch)| self.slope(part, &batch, total_weight))?);
+            losses.extend(map(shares, |(part, batch): (Part, Batch)| {
+                with_threads(own, || self.slope(part, &batch, total_weight))
+            })?);
         }
         let (loss, grad_norm) = (Reading::sum(losses)?, norm(parameters.iter(), threads)?);
         if let (Reading::Known(loss), Reading::Known(grad_norm)) = (&loss, &grad_norm) {
@@ -226,11 +229,15 @@ impl Trainer {
     /// # Errors
     /// The device fails.
     pub fn score(&self, batch: &Batch) -> Result<f64, TrainError> {
+        let parts = batch.split(self.threads());
+        let own = self.threads() / parts.len().max(1);
         let value = |part: Batch| -> Result<f64, TrainError> {
-            let (states, targets) = self.predictions(&part, None)?;
-            Ok(Reading::of(self.model.loss(&states, &targets, 0.0)?.tensor())?.read()?)
+            with_threads(own, || {
+                let (states, targets) = self.predictions(&part, None)?;
+                Ok(Reading::of(self.model.loss(&states, &targets, 0.0)?.tensor())?.read()?)
+            })
         };
-        Ok(map(batch.split(self.threads()), value)?.into_iter().sum())
+        Ok(map(parts, value)?.into_iter().sum())
     }
 
     /// What the model looks through while it reads a batch, without a record.
