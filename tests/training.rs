@@ -14,9 +14,11 @@ use trilab::core::{
 };
 use trilab::corpus::{Corpus, Vocabulary};
 use trilab::kernel::activation::{self, Activation};
+use trilab::kernel::dropout::{Dropout, dropout};
 use trilab::kernel::embedding::embed;
 use trilab::kernel::mask::{Mask, Run};
 use trilab::kernel::norm::{Kind, Norm};
+use trilab::kernel::position_bias::PositionBias;
 use trilab::kernel::{Tape, Value, Weight, attention, cross_entropy, linear, rope};
 use trilab::model::{LanguageModel, ModelInput, Numbers, Parameters};
 use trilab::objective::{Batch, Side, batch};
@@ -325,7 +327,12 @@ fn kernels_have_the_gradients_of_their_values() {
     with_weights(3, 4, &check_kernel);
     let mask = Mask::new(vec![(0, 1), (0, 2), (1, 3)], 3, 3, &Device::Cpu).unwrap();
     let shape: &[usize] = &[2, 3, 8];
-    let sight = attention::Sight { num_heads: 2, mask: &mask, rotation: None };
+    let sight = attention::Sight { num_heads: 2, mask: &mask, rotation: None, bias: None };
+    check_kernel("biased", (&[shape, shape, shape], &[&[2, 3]]), &|x, w| {
+        let bucket = |distance: i64| (distance + 2).clamp(0, 2) as u32;
+        let bias = PositionBias::learnt(&w[0], 3, 3, bucket).unwrap();
+        attention::attend(&x[0], &x[1], &x[2], attention::Sight { bias: Some(&bias), ..sight }).unwrap()
+    });
     check_kernel("attend", (&[shape, shape, shape], &[]), &|x, _| {
         attention::attend(&x[0], &x[1], &x[2], sight).unwrap()
     });
@@ -360,10 +367,21 @@ fn fused_kernels_equal_their_plain_references() {
         let positions: Vec<u32> = (0..2).flat_map(|row| (0..queries as u32).map(move |p| p / (row + 1))).collect();
         let rotation = tables.at(&Tensor::from_vec(positions, (2, queries), &Device::Cpu).unwrap()).unwrap();
         let rotation = (queries == keys).then_some(&rotation);
-        let sight = attention::Sight { num_heads: 3, mask: &mask, rotation };
+        let sight = attention::Sight { num_heads: 3, mask: &mask, rotation, bias: None };
         let shapes: [&[usize]; 3] = [&[2, queries, 18], &[2, keys, 18], &[2, keys, 18]];
         check_fused("attend", (&shapes, &[]), &|x, _| attention::attend(&x[0], &x[1], &x[2], sight).unwrap());
+        // Learnt biases for 16 buckets of distances, or a fixed one that falls with the distance.
+        check_fused("biased", (&shapes, &[&[3, 16]]), &|x, w| {
+            let bucket = |distance: i64| (distance.unsigned_abs() / 5).min(7) as u32 + if distance > 0 { 8 } else { 0 };
+            let bias = PositionBias::learnt(&w[0], queries, keys, bucket).unwrap();
+            attention::attend(&x[0], &x[1], &x[2], attention::Sight { bias: Some(&bias), ..sight }).unwrap()
+        });
+        let slopes = PositionBias::linear(&[0.5, 0.25, 0.125], queries, keys, &Device::Cpu).unwrap();
+        let falling = attention::Sight { bias: Some(&slopes), ..sight };
+        check_fused("falling", (&shapes, &[]), &|x, _| attention::attend(&x[0], &x[1], &x[2], falling).unwrap());
     }
+    let drop = Dropout { rate: 0.3, key: Dropout::key(1, 2, 3), first: 5 };
+    check_fused("dropout", (&[&[30, 7]], &[]), &|x, _| dropout(&x[0], drop).unwrap());
 }
 
 #[test]

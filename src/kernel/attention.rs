@@ -9,6 +9,7 @@ use super::host::with_values;
 use super::linear::single;
 use super::mask::{Mask, Run};
 use super::matrix::{self, Put, multiply};
+use super::position_bias::PositionBias;
 use super::rope::{AllAngles, Angles, Rotation};
 use super::tape::{Numbers, Value};
 use super::vector::{self, dot, exp, widest};
@@ -55,9 +56,11 @@ pub struct Sight<'a> {
     pub mask: &'a Mask,
     /// Turns queries and keys, in self-attention.
     pub rotation: Option<&'a Rotation>,
+    /// Added to the logits.
+    pub bias: Option<&'a PositionBias>,
 }
 
-/// Attention: softmax(q kᵀ / √K + mask) v for `q [B, T, H·K]`, `k` and `v [B, S, H·K]` (Vaswani et al. 2017, arXiv
+/// Attention: softmax(q kᵀ / √K + bias + mask) v for `q [B, T, H·K]`, `k` and `v [B, S, H·K]` (Vaswani et al. 2017, arXiv
 /// 1706.03762, eq. 1), queries and keys turned if there is a rotation. Gives `[B, T, H·K]`. Its products are in f32 in every
 /// precision of a run: they are small, and rounding would cost as much as it saves.
 ///
@@ -66,17 +69,20 @@ pub struct Sight<'a> {
 pub fn attend(q: &Value, k: &Value, v: &Value, sight: Sight<'_>) -> Result<Value> {
     let inputs = [q, k, v];
     if !q.is_hosted() {
-        let mixed = plain(q.tensor(), k.tensor(), v.tensor(), sight)?;
+        let mixed = plain(inputs, sight)?;
         return Ok(single(Value::elsewhere(&inputs, [mixed])));
     }
     let attend = Attend::new(inputs.map(Value::tensor), sight)?;
     let (mixed, denominators) = with_values(inputs.map(Value::tensor), |[q, k, v]| attend.forward(q, k, v))?;
     let mixed = Tensor::from_vec(mixed, q.tensor().shape(), q.tensor().device())?;
     let ([q, k, v], places, kept) = (inputs.map(|x| x.tensor().clone()), inputs.map(Value::place), mixed.clone());
-    let back = move |numbers: &mut Numbers, [slope]: [Vec<f32>; 1], _: &Part| {
-        let slopes = with_values([&q, &k, &v, &kept], |[q, k, v, mixed]| {
+    let back = move |numbers: &mut Numbers, [slope]: [Vec<f32>; 1], part: &Part| {
+        let (slopes, of_biases) = with_values([&q, &k, &v, &kept], |[q, k, v, mixed]| {
             attend.backward([q, k, v], mixed, &denominators, &slope)
         })?;
+        if let Some(bias) = &attend.bias {
+            bias.add_slopes(part, &of_biases)?;
+        }
         places.into_iter().zip(slopes).for_each(|(place, slope)| numbers.give(place, slope));
         Ok(())
     };
@@ -87,12 +93,16 @@ pub fn attend(q: &Value, k: &Value, v: &Value, sight: Sight<'_>) -> Result<Value
 ///
 /// # Errors
 /// As for [`attend`].
-pub fn plain(q: &Tensor, k: &Tensor, v: &Tensor, sight: Sight<'_>) -> Result<Tensor> {
-    let Sight { num_heads, mask, rotation } = sight;
-    let logits = logits(q, k, num_heads, rotation)?;
+pub fn plain([q, k, v]: [&Value; 3], sight: Sight<'_>) -> Result<Tensor> {
+    let Sight { num_heads, mask, rotation, bias } = sight;
+    let mut logits = logits(q.tensor(), k.tensor(), num_heads, rotation)?;
+    if let Some(bias) = bias {
+        let (_, _, queries, keys) = logits.dims4()?;
+        logits = logits.broadcast_add(&bias.plain(q, queries, keys)?)?;
+    }
     let mask = mask.additive()?.to_dtype(logits.dtype())?;
-    let mixed = softmax(&logits.broadcast_add(&mask)?)?.matmul(&by_head(v, num_heads)?)?; // [B, H, T, K]
-    mixed.transpose(1, 2)?.reshape(q.shape())
+    let mixed = softmax(&logits.broadcast_add(&mask)?)?.matmul(&by_head(v.tensor(), num_heads)?)?; // [B, H, T, K]
+    mixed.transpose(1, 2)?.reshape(q.tensor().shape())
 }
 
 /// Queries that are worked on together.
@@ -103,6 +113,9 @@ struct Attend {
     num_heads: usize,
     mask: Mask,
     rotation: Option<Rotation>,
+    bias: Option<PositionBias>,
+    /// The biases of each head by distance, from the last query's first key on; empty if there are none.
+    biases: Vec<f32>,
 }
 
 /// Sizes of one call.
@@ -207,18 +220,28 @@ fn scatter(
 }
 
 impl Attend {
-    fn new([q, k, v]: [&Tensor; 3], Sight { num_heads, mask, rotation }: Sight<'_>) -> Result<Self> {
+    fn new([q, k, v]: [&Tensor; 3], Sight { num_heads, mask, rotation, bias }: Sight<'_>) -> Result<Self> {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims()) else {
             bail!("queries and keys have three dimensions")
         };
         let (rows, masked_queries, masked_keys) = mask.dims();
         let fits = (masked_queries, masked_keys) == (*queries, *keys) && (rows == 1 || rows == *batch);
         let same = k.dims() == [*batch, *keys, *inner] && v.dims() == k.dims();
-        if !same || !fits || num_heads == 0 || inner % num_heads != 0 {
+        let biased = bias.is_none_or(|bias| bias.fits(num_heads, *queries, *keys));
+        if !same || !fits || !biased || num_heads == 0 || inner % num_heads != 0 {
             bail!("queries {:?}, keys {:?}, values {:?} and a mask of {:?} do not fit", q, k, v, mask.dims());
         }
         let sizes = Sizes { batch: *batch, queries: *queries, keys: *keys, inner: *inner, head: inner / num_heads };
-        Ok(Self { sizes, num_heads, mask: mask.clone(), rotation: rotation.cloned() })
+        let (bias, rotation) = (bias.cloned(), rotation.cloned());
+        let biases = bias.as_ref().map_or_else(|| Ok(Vec::new()), PositionBias::by_distance)?;
+        Ok(Self { sizes, num_heads, mask: mask.clone(), rotation, bias, biases })
+    }
+
+    /// Where the biases of a query of a block for the block's keys are: nowhere if there are none.
+    fn distances(&self, head: usize, block: Block<'_>, number: usize) -> std::ops::Range<usize> {
+        let all = self.sizes.queries + self.sizes.keys - 1;
+        let from = head * all + block.from + self.sizes.queries - 1 - (block.first + number);
+        if self.biases.is_empty() { usize::MAX..usize::MAX } else { from..from + block.width() }
     }
 
     fn with_angles<R>(&self, work: impl FnOnce(Option<AllAngles<'_>>) -> Result<R>) -> Result<R> {
@@ -252,7 +275,10 @@ impl Attend {
                     let scores = scores.get_mut(..count * block.width()).unwrap_or_default();
                     multiply((scores, shape), Put::Replace, queries, (keys.0, keys.1.transposed()));
                     widest(|| {
-                        for (scores, first, last) in block.rows(scores) {
+                        for (number, (scores, first, last)) in block.rows(scores).enumerate() {
+                            if let Some(biases) = self.biases.get(self.distances(head, block, number)) {
+                                scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
+                            }
                             denominators.push(normalize(scores, first, last));
                         }
                     });
@@ -269,7 +295,7 @@ impl Attend {
         })
     }
 
-    /// With P = softmax(S), S = q kᵀ / √K, O = P v and D = Σ dO ⊙ O by query: dv = Pᵀ dO, dS = P ⊙ (dO vᵀ − D),
+    /// The slopes of queries, keys, values and biases. With P = softmax(S), S = q kᵀ / √K, O = P v and D = Σ dO ⊙ O by query: dv = Pᵀ dO, dS = P ⊙ (dO vᵀ − D),
     /// dq = dS k / √K, dk = dSᵀ q / √K.
     fn backward(
         &self,
@@ -277,8 +303,9 @@ impl Attend {
         mixed: &[f32],
         denominators: &[f32],
         grad: &[f32],
-    ) -> Result<[Vec<f32>; 3]> {
+    ) -> Result<([Vec<f32>; 3], Vec<f32>)> {
         let sizes = self.sizes;
+        let mut of_biases = vec![0.0; self.biases.len()];
         let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
         let (mut turned_q, mut turned_k) = (vec![0.0; sizes.queries * sizes.head], vec![0.0; sizes.keys * sizes.head]);
         let (mut turned_dq, mut turned_dk) = (turned_q.clone(), turned_k.clone());
@@ -315,7 +342,14 @@ impl Attend {
                             let denominator = denominators.next().copied().unwrap_or(f32::INFINITY);
                             let at = at_q + number * sizes.inner;
                             let own = dot(span(grad, at, sizes.head), span(mixed, at, sizes.head));
+                            let distances = self.distances(head, block, number);
+                            if let Some(biases) = self.biases.get(distances.clone()) {
+                                scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
+                            }
                             lean(scores, slopes, first, last, denominator, own);
+                            if let Some(sums) = of_biases.get_mut(distances) {
+                                sums.iter_mut().zip(&*slopes).for_each(|(sum, slope)| *sum += slope);
+                            }
                         }
                     });
                     let into_v = matrix::Shape::apart(block.width(), sizes.head, sizes.inner);
@@ -330,7 +364,7 @@ impl Attend {
                     scatter(&mut dk, of_k, &mut turned_dk, turn, 1.0);
                 });
             }
-            Ok([dq, dk, dv])
+            Ok(([dq, dk, dv], of_biases))
         })
     }
 }

@@ -49,7 +49,7 @@ impl Attention {
     /// Shapes do not fit, or the device fails.
     pub fn to_self(&self, x: &Value, norm: Norm<'_>, mask: &Mask, rotation: &Rotation) -> Result<Value> {
         let [q, k, v] = project(x, Some(norm), [&self.q_proj, &self.k_proj, &self.v_proj])?; // [B, T, H·K]
-        let sight = Sight { num_heads: self.num_heads, mask, rotation: Some(rotation) };
+        let sight = Sight { num_heads: self.num_heads, mask, rotation: Some(rotation), bias: None };
         add_linear(x, &attend(&q, &k, &v, sight)?, &self.o_proj) // [B, T, D]
     }
 
@@ -60,7 +60,7 @@ impl Attention {
     pub fn to_memory(&self, x: &Value, norm: Norm<'_>, memory: &Value, mask: &Mask) -> Result<Value> {
         let [q] = project(x, Some(norm), [&self.q_proj])?; // [B, T, H·K]
         let [k, v] = project(memory, None, [&self.k_proj, &self.v_proj])?; // [B, S, H·K]
-        let sight = Sight { num_heads: self.num_heads, mask, rotation: None };
+        let sight = Sight { num_heads: self.num_heads, mask, rotation: None, bias: None };
         add_linear(x, &attend(&q, &k, &v, sight)?, &self.o_proj) // [B, T, D]
     }
 
