@@ -69,19 +69,19 @@ pub fn step_tokens(spec: &RunSpec) -> u64 {
         .map_or(0, |shape| shape.positions() as u64)
 }
 
-/// Estimated bytes of a training process: weights, gradients and two moments in f32, plus the activations that the
-/// backward pass keeps for one micro-batch (about 34 values of width `d_model` or `d_ff` per position and layer, four
-/// copies of the attention matrix, three of the logits). An estimate for planning, not a bound.
+/// Estimated bytes of a training process on a processor: weights, gradients and two moments in f32, plus what the fused
+/// operations keep of one micro-batch for the backward pass (per position and block: the stream before attention and before
+/// the MLP, queries, keys, values, what they mix, gates and what they gate), and the slopes of one block. An estimate for
+/// planning, not a bound.
 #[must_use]
 pub fn training_bytes(model: &ModelSpec, objective: &ObjectiveSpec, training: &TrainingSpec) -> Option<u64> {
     let shape = batch_shape(model.architecture, objective, training.micro_batch_size, training.seq_len)?;
     let rows = shape.rows as u64;
     let (source, target) = (shape.encoder_len as u64, shape.decoder_len as u64);
-    let layers = model.num_layers as u64;
-    let wide = 20 * model.d_model as u64 + 8 * model.d_ff as u64 + 12 * (model.num_heads * model.head_dim) as u64;
-    let heads = model.num_heads as u64;
-    let stack = |length: u64| layers * (length * wide + 4 * heads * length * length);
-    let cross = layers * 4 * heads * source * target;
-    let logits = 3 * target * model.vocab_size as u64;
-    Some(F32 * (4 * parameters(model) + rows * (stack(source) + stack(target) + cross + logits)))
+    let (layers, d_model) = (model.num_layers as u64, model.d_model as u64);
+    let inner = (model.num_heads * model.head_dim) as u64;
+    let block = 2 * d_model + 4 * inner + 2 * model.d_ff as u64;
+    let stacks = (layers + 1) * block * (source + target);
+    let cross = if source > 0 { layers * (target * (d_model + 2 * inner) + source * 2 * inner) } else { 0 };
+    Some(F32 * (4 * parameters(model) + rows * (stacks + cross)))
 }

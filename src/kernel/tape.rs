@@ -77,32 +77,42 @@ impl Tape {
     /// Walks back from a scalar `loss`: adds its slope by each of `weights` to their gradients, and gives those by the values.
     ///
     /// # Errors
-    /// `loss` is not on this tape, another thread that shares a weight has failed, or the device fails.
+    /// `loss` is not a number on this tape, another thread that shares a weight has failed, or the device fails.
     pub fn backward<'w>(self, loss: &Value, weights: impl Iterator<Item = &'w Weight>) -> Result<Slopes> {
-        let Some((tape, place)) = &loss.place else { bail!("the loss is not on a tape") };
-        if !Rc::ptr_eq(&tape.record, &self.record) {
-            bail!("the loss is on another tape");
-        }
         if loss.tensor.elem_count() != 1 {
             bail!("a loss is a single number, not {:?}", loss.tensor.shape());
         }
-        let found = if loss.is_hosted() {
-            let Record { values, steps } = self.record.take();
-            let mut numbers = Numbers(vec![None; values]);
-            numbers.give(Place(Some(*place)), vec![1.0]);
-            steps.into_iter().rev().try_for_each(|step| step(&mut numbers, &self.part))?;
-            Found::Hosted(numbers)
-        } else {
-            let mut store = loss.tensor.backward()?;
-            for weight in weights {
-                if let Some(slope) = store.remove(weight.tensor()) {
-                    weight.add_elsewhere(slope)?;
-                }
+        if loss.is_hosted() {
+            return self.backward_all(std::slice::from_ref(loss));
+        }
+        let mut store = loss.tensor.backward()?;
+        for weight in weights {
+            if let Some(slope) = store.remove(weight.tensor()) {
+                weight.add_elsewhere(slope)?;
             }
-            Found::Elsewhere(store)
-        };
+        }
         self.part.done();
-        Ok(Slopes(found))
+        Ok(Slopes(Found::Elsewhere(store)))
+    }
+
+    /// Walks back from the sum of all numbers of `outputs`, which are on the processor.
+    ///
+    /// # Errors
+    /// One is not on this tape, another thread that shares a weight has failed, or an operation fails.
+    pub fn backward_all(self, outputs: &[Value]) -> Result<Slopes> {
+        let Record { values, steps } = self.record.take();
+        let mut numbers = Numbers(vec![None; values]);
+        for output in outputs {
+            match &output.place {
+                Some((tape, place)) if Rc::ptr_eq(&tape.record, &self.record) && output.is_hosted() => {
+                    numbers.give(Place(Some(*place)), vec![1.0; output.tensor.elem_count()]);
+                }
+                _ => bail!("a value to walk back from is not on this tape"),
+            }
+        }
+        steps.into_iter().rev().try_for_each(|step| step(&mut numbers, &self.part))?;
+        self.part.done();
+        Ok(Slopes(Found::Hosted(numbers)))
     }
 }
 

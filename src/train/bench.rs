@@ -7,7 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::{TrainError, Trainer};
-use crate::core::cost::parameters;
+use crate::core::cost::{forward_flops, parameters};
+use crate::core::rows::BatchShape;
 use crate::core::seed::{Stream, generator};
 use crate::core::spec::{DataSpec, SPEC_FORMAT};
 use crate::core::{
@@ -119,6 +120,8 @@ pub struct BenchReport {
     pub params: u64,
     /// Parameters that take part in a matrix product: all but the input embedding.
     pub gemm_params: u64,
+    /// Floating-point operations of a step: two per multiply-add of every product, attention scores counted unmasked.
+    pub step_flops: f64,
     /// Median milliseconds of a step.
     pub step_ms: f64,
     /// Decoder tokens per second of the median step.
@@ -272,6 +275,9 @@ pub fn bench(settings: &Settings, meter: &Meter<'_>) -> Result<BenchReport, Trai
     }
     let tokens = (sizes.rows * sizes.length) as f64;
     let params = parameters(&spec.model);
+    let encoder_len = if architecture == Architecture::EncoderDecoder { sizes.length } else { 0 };
+    let (rows, decoder_len, window) = (sizes.rows, sizes.length, sizes.length);
+    let shape = BatchShape { rows, encoder_len, decoder_len, window, examples_per_row: 1 };
     Ok(BenchReport {
         lib: "trilab",
         arch: architecture.label().to_lowercase(),
@@ -280,6 +286,7 @@ pub fn bench(settings: &Settings, meter: &Meter<'_>) -> Result<BenchReport, Trai
         threads,
         params,
         gemm_params: params - (sizes.vocab_size * sizes.d_model) as u64,
+        step_flops: 3.0 * forward_flops(&spec.model, &shape),
         step_ms: median(&mut times) * 1e3,
         train_tok_s: tokens / median(&mut times),
         best_tok_s: tokens / times.first().copied().unwrap_or(f64::NAN),
