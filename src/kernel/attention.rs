@@ -262,10 +262,13 @@ impl Attend {
             for (row, head) in (0..sizes.batch).flat_map(|row| (0..self.num_heads).map(move |head| (row, head))) {
                 let turn = angles.map(|angles| angles.of(row));
                 let (of_q, of_k) = (sizes.place(row, head, sizes.queries), sizes.place(row, head, sizes.keys));
-                widest(|| {
-                    gather(&mut turned_q, q, of_q, turn, sizes.scale());
-                    gather(&mut turned_k, k, of_k, turn, 1.0);
-                });
+                widest(
+                    #[inline(always)]
+                    || {
+                        gather(&mut turned_q, q, of_q, turn, sizes.scale());
+                        gather(&mut turned_k, k, of_k, turn, 1.0);
+                    },
+                );
                 for block in blocks(self.mask.row(row)) {
                     let count = block.runs.len();
                     let shape = matrix::Shape::rows(count, block.width());
@@ -274,14 +277,17 @@ impl Attend {
                         (from(&turned_k, block.from * sizes.head), matrix::Shape::rows(block.width(), sizes.head));
                     let scores = scores.get_mut(..count * block.width()).unwrap_or_default();
                     multiply((scores, shape), Put::Replace, queries, (keys.0, keys.1.transposed()));
-                    widest(|| {
-                        for (number, (scores, first, last)) in block.rows(scores).enumerate() {
-                            if let Some(biases) = self.biases.get(self.distances(head, block, number)) {
-                                scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
+                    widest(
+                        #[inline(always)]
+                        || {
+                            for (number, (scores, first, last)) in block.rows(scores).enumerate() {
+                                if let Some(biases) = self.biases.get(self.distances(head, block, number)) {
+                                    scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
+                                }
+                                denominators.push(normalize(scores, first, last));
                             }
-                            denominators.push(normalize(scores, first, last));
-                        }
-                    });
+                        },
+                    );
                     let values = (
                         from(v, of_k.0 + block.from * sizes.inner),
                         matrix::Shape::apart(block.width(), sizes.head, sizes.inner),
@@ -315,11 +321,14 @@ impl Attend {
             for (row, head) in (0..sizes.batch).flat_map(|row| (0..self.num_heads).map(move |head| (row, head))) {
                 let turn = angles.map(|angles| angles.of(row));
                 let (of_q, of_k) = (sizes.place(row, head, sizes.queries), sizes.place(row, head, sizes.keys));
-                widest(|| {
-                    gather(&mut turned_q, q, of_q, turn, sizes.scale());
-                    gather(&mut turned_k, k, of_k, turn, 1.0);
-                    turned_dk.fill(0.0);
-                });
+                widest(
+                    #[inline(always)]
+                    || {
+                        gather(&mut turned_q, q, of_q, turn, sizes.scale());
+                        gather(&mut turned_k, k, of_k, turn, 1.0);
+                        turned_dk.fill(0.0);
+                    },
+                );
                 for block in blocks(self.mask.row(row)) {
                     let count = block.runs.len();
                     let shape = matrix::Shape::rows(count, block.width());
@@ -335,23 +344,26 @@ impl Attend {
                     let upstream = (from(grad, at_q), matrix::Shape::apart(count, sizes.head, sizes.inner));
                     let values = (from(v, at_k), matrix::Shape::apart(block.width(), sizes.head, sizes.inner));
                     multiply((slopes, shape), Put::Replace, upstream, (values.0, values.1.transposed()));
-                    widest(|| {
-                        for (number, ((scores, first, last), slopes)) in
-                            block.rows(scores).zip(slopes.chunks_exact_mut(block.width())).enumerate()
-                        {
-                            let denominator = denominators.next().copied().unwrap_or(f32::INFINITY);
-                            let at = at_q + number * sizes.inner;
-                            let own = dot(span(grad, at, sizes.head), span(mixed, at, sizes.head));
-                            let distances = self.distances(head, block, number);
-                            if let Some(biases) = self.biases.get(distances.clone()) {
-                                scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
+                    widest(
+                        #[inline(always)]
+                        || {
+                            for (number, ((scores, first, last), slopes)) in
+                                block.rows(scores).zip(slopes.chunks_exact_mut(block.width())).enumerate()
+                            {
+                                let denominator = denominators.next().copied().unwrap_or(f32::INFINITY);
+                                let at = at_q + number * sizes.inner;
+                                let own = dot(span(grad, at, sizes.head), span(mixed, at, sizes.head));
+                                let distances = self.distances(head, block, number);
+                                if let Some(biases) = self.biases.get(distances.clone()) {
+                                    scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
+                                }
+                                lean(scores, slopes, first, last, denominator, own);
+                                if let Some(sums) = of_biases.get_mut(distances) {
+                                    sums.iter_mut().zip(&*slopes).for_each(|(sum, slope)| *sum += slope);
+                                }
                             }
-                            lean(scores, slopes, first, last, denominator, own);
-                            if let Some(sums) = of_biases.get_mut(distances) {
-                                sums.iter_mut().zip(&*slopes).for_each(|(sum, slope)| *sum += slope);
-                            }
-                        }
-                    });
+                        },
+                    );
                     let into_v = matrix::Shape::apart(block.width(), sizes.head, sizes.inner);
                     multiply((from_mut(&mut dv, at_k), into_v), Put::Add, (scores, shape.transposed()), upstream);
                     let turned = from_mut(&mut turned_dq, block.first * sizes.head);
@@ -359,10 +371,13 @@ impl Attend {
                     let turned = from_mut(&mut turned_dk, block.from * sizes.head);
                     multiply((turned, wide), Put::Add, (slopes, shape.transposed()), queries);
                 }
-                widest(|| {
-                    scatter(&mut dq, of_q, &mut turned_dq, turn, sizes.scale());
-                    scatter(&mut dk, of_k, &mut turned_dk, turn, 1.0);
-                });
+                widest(
+                    #[inline(always)]
+                    || {
+                        scatter(&mut dq, of_q, &mut turned_dq, turn, sizes.scale());
+                        scatter(&mut dk, of_k, &mut turned_dk, turn, 1.0);
+                    },
+                );
             }
             Ok(([dq, dk, dv], of_biases))
         })

@@ -50,10 +50,14 @@ impl Dropout {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 2^32; f32 is meant")]
     fn mask(self, count: usize) -> Vec<f32> {
         let (below, kept) = ((self.rate * 4_294_967_296.0) as u32, (1.0 / (1.0 - self.rate)) as f32);
-        made(count, |mask| {
-            let places = (self.first..).zip(mask);
-            places.for_each(|(place, mask)| *mask = if squares(place, self.key) < below { 0.0 } else { kept });
-        })
+        made(
+            count,
+            #[inline(always)]
+            |mask| {
+                let places = (self.first..).zip(mask);
+                places.for_each(|(place, mask)| *mask = if squares(place, self.key) < below { 0.0 } else { kept });
+            },
+        )
     }
 }
 

@@ -121,9 +121,13 @@ impl<'a> Factor<'a> {
     pub(super) fn of(values: &'a [f32], precision: Precision) -> Self {
         match precision {
             Precision::F32 => Self::Single(values),
-            Precision::Bf16 => Self::Half(Cow::Owned(made(values.len(), |halves| {
-                halves.iter_mut().zip(values).for_each(|(half, value)| *half = round(*value));
-            }))),
+            Precision::Bf16 => Self::Half(Cow::Owned(made(
+                values.len(),
+                #[inline(always)]
+                |halves| {
+                    halves.iter_mut().zip(values).for_each(|(half, value)| *half = round(*value));
+                },
+            ))),
         }
     }
 

@@ -93,15 +93,18 @@ impl Normed {
             bail!("a gain of {width} does not fit {} values", x.len());
         }
         let (count, epsilon) = (width as f32, self.epsilon as f32);
-        let rows = widest(|| {
-            let row = |row: &[f32]| {
-                let mean = if self.centred { sum(row) / count } else { 0.0 };
-                let squares = dot(row, row) / count - mean * mean;
-                let squares = if self.centred { spread(row, mean) / count } else { squares };
-                (mean, 1.0 / (squares + epsilon).sqrt())
-            };
-            x.chunks_exact(width).map(row).collect::<Vec<_>>()
-        });
+        let rows = widest(
+            #[inline(always)]
+            || {
+                let row = |row: &[f32]| {
+                    let mean = if self.centred { sum(row) / count } else { 0.0 };
+                    let squares = dot(row, row) / count - mean * mean;
+                    let squares = if self.centred { spread(row, mean) / count } else { squares };
+                    (mean, 1.0 / (squares + epsilon).sqrt())
+                };
+                x.chunks_exact(width).map(row).collect::<Vec<_>>()
+            },
+        );
         drop(self.rows.set(rows));
         self.again(x)
     }
@@ -114,13 +117,17 @@ impl Normed {
     pub(super) fn again(&self, x: &[f32]) -> Result<Vec<f32>> {
         let rows = self.rows()?;
         let mut normed = with_values([self.gain.tensor()], |[gain]| {
-            Ok(made(x.len(), |normed| {
-                let own = normed.chunks_exact_mut(gain.len()).zip(x.chunks_exact(gain.len()));
-                for ((normed, x), (mean, scale)) in own.zip(rows) {
-                    let numbers = normed.iter_mut().zip(x).zip(gain);
-                    numbers.for_each(|((normed, x), gain)| *normed = (x - mean) * scale * gain);
-                }
-            }))
+            Ok(made(
+                x.len(),
+                #[inline(always)]
+                |normed| {
+                    let own = normed.chunks_exact_mut(gain.len()).zip(x.chunks_exact(gain.len()));
+                    for ((normed, x), (mean, scale)) in own.zip(rows) {
+                        let numbers = normed.iter_mut().zip(x).zip(gain);
+                        numbers.for_each(|((normed, x), gain)| *normed = (x - mean) * scale * gain);
+                    }
+                },
+            ))
         })?;
         if let Some(bias) = &self.bias {
             with_values([bias.tensor()], |[bias]| {
@@ -146,23 +153,26 @@ impl Normed {
         let (width, scales) = (self.gain.tensor().elem_count(), self.rows()?);
         let (mut dgain, mut dbias) = (vec![0.0_f32; width], vec![0.0_f32; width]);
         with_values([self.gain.tensor()], |[gain]| {
-            widest(|| {
-                let rows = slope.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(scales);
-                for ((slope, x), (mean, scale)) in rows {
-                    if self.centred {
-                        dbias.iter_mut().zip(&*slope).for_each(|(sum, slope)| *sum += slope);
+            widest(
+                #[inline(always)]
+                || {
+                    let rows = slope.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(scales);
+                    for ((slope, x), (mean, scale)) in rows {
+                        if self.centred {
+                            dbias.iter_mut().zip(&*slope).for_each(|(sum, slope)| *sum += slope);
+                        }
+                        for (((sum, slope), x), gain) in dgain.iter_mut().zip(&mut *slope).zip(x).zip(gain) {
+                            *sum += *slope * ((x - mean) * scale);
+                            *slope *= gain;
+                        }
+                        let total = sum(slope);
+                        let along = dot(slope, x) - mean * total;
+                        let pull = along * scale * scale * scale / width as f32;
+                        let shift = if self.centred { total * scale / width as f32 } else { 0.0 };
+                        slope.iter_mut().zip(x).for_each(|(h, x)| *h = scale * *h - (x - mean) * pull - shift);
                     }
-                    for (((sum, slope), x), gain) in dgain.iter_mut().zip(&mut *slope).zip(x).zip(gain) {
-                        *sum += *slope * ((x - mean) * scale);
-                        *slope *= gain;
-                    }
-                    let total = sum(slope);
-                    let along = dot(slope, x) - mean * total;
-                    let pull = along * scale * scale * scale / width as f32;
-                    let shift = if self.centred { total * scale / width as f32 } else { 0.0 };
-                    slope.iter_mut().zip(x).for_each(|(h, x)| *h = scale * *h - (x - mean) * pull - shift);
-                }
-            });
+                },
+            );
             Ok(())
         })?;
         gather(&self.gain, part, &dgain)?;

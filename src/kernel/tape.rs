@@ -142,7 +142,10 @@ impl Numbers {
     pub(super) fn give(&mut self, place: Place, slope: Vec<f32>) {
         match place.0.and_then(|place| self.0.get_mut(place)) {
             None => {}
-            Some(Some(held)) => widest(|| held.iter_mut().zip(&slope).for_each(|(held, slope)| *held += slope)),
+            Some(Some(held)) => widest(
+                #[inline(always)]
+                || held.iter_mut().zip(&slope).for_each(|(held, slope)| *held += slope),
+            ),
             Some(held) => *held = Some(slope),
         }
     }

@@ -7,7 +7,8 @@ use pulp::Arch;
 /// Sums run in this many lanes: two AVX-512 registers.
 const LANES: usize = 32;
 
-/// Runs `work`, compiled for the widest vector instructions that this processor has.
+/// Runs `work`, compiled for the widest vector instructions that this processor has: if it is marked `#[inline(always)]`, since
+/// what is called from there and not inlined is compiled for any processor.
 pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(work)
 }
@@ -15,7 +16,10 @@ pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
 /// `count` numbers that `write` writes, compiled for the widest vectors. (Extending a vector is a call, and so is not.)
 pub(super) fn made<T: Copy + Default>(count: usize, write: impl FnOnce(&mut [T])) -> Vec<T> {
     let mut numbers = vec![T::default(); count];
-    widest(|| write(&mut numbers));
+    widest(
+        #[inline(always)]
+        || write(&mut numbers),
+    );
     numbers
 }
 

@@ -99,7 +99,10 @@ impl Weight {
             None => Ok(()),
             Some(rounded) => with_values([self.tensor()], |[values]| {
                 with_values_mut(rounded, |rounded: &mut [bf16]| {
-                    widest(|| rounded.iter_mut().zip(values).for_each(|(rounded, value)| *rounded = round(*value)));
+                    widest(
+                        #[inline(always)]
+                        || rounded.iter_mut().zip(values).for_each(|(rounded, value)| *rounded = round(*value)),
+                    );
                     Ok(())
                 })
             }),
@@ -138,7 +141,10 @@ impl Weight {
             let mut gradient = self.gradient();
             if gradient.filled {
                 let pairs = gradient.hosted.iter_mut().zip(&slope);
-                widest(|| pairs.for_each(|(sum, slope)| *sum += slope));
+                widest(
+                    #[inline(always)]
+                    || pairs.for_each(|(sum, slope)| *sum += slope),
+                );
             } else {
                 gradient.hosted = slope;
             }
