@@ -184,6 +184,7 @@ fn span(all: &[f32], at: usize, count: usize) -> &[f32] {
 }
 
 /// One head of one row of `all`, turned and times `factor`, row after row in `into`.
+#[inline(always)]
 fn gather(
     into: &mut [f32],
     all: &[f32],
@@ -202,6 +203,7 @@ fn gather(
 }
 
 /// The reverse: `source` turned back and times `factor` into its place in `all`.
+#[inline(always)]
 fn scatter(
     all: &mut [f32],
     (start, shape): (usize, matrix::Shape),
