@@ -394,17 +394,31 @@ impl RunSpec {
         format!("{}:{}", self.model.architecture, self.objective.objective)
     }
 
-    /// Size in the notation of the screens: `d128 L4 h4x32 n128`.
+    /// Size in the notation of the screens: `d128 L4 h4x32 n128`, with the precision if it is not f32.
     #[must_use]
     pub fn size_label(&self) -> String {
-        let m = &self.model;
-        format!("d{} L{} h{}x{} n{}", m.d_model, m.num_layers, m.num_heads, m.head_dim, self.training.seq_len)
+        let (m, precision) = (&self.model, self.training.precision);
+        let label = if precision.is_f32() { String::new() } else { format!(" {}", precision.label()) };
+        format!("d{} L{} h{}x{} n{}{label}", m.d_model, m.num_layers, m.num_heads, m.head_dim, self.training.seq_len)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What is new is left out of ids while it has the value that all had before.
+    #[test]
+    fn training_of_before_there_was_a_precision_is_the_same_training() {
+        let old = r#"{"batch_size":4,"micro_batch_size":4,"seq_len":32,"steps":200,"divergence_factor":3.0}"#;
+        let training: TrainingSpec = serde_json::from_str(old).unwrap();
+        assert_eq!((training.z_loss, training.precision), (0.0, Precision::F32));
+        assert_eq!(serde_json::to_string(&training).unwrap(), old);
+        let other = TrainingSpec { z_loss: 1e-4, precision: Precision::Bf16, ..training };
+        let stored = serde_json::to_string(&other).unwrap();
+        assert!(stored.ends_with(r#""z_loss":0.0001,"precision":"bf16"}"#), "{stored}");
+        assert_eq!(serde_json::from_str::<TrainingSpec>(&stored).unwrap(), other);
+    }
 
     #[test]
     fn probes_of_before_rank_was_measured_still_load() {

@@ -82,6 +82,13 @@ impl Part {
     }
 }
 
+impl Turn {
+    /// A step begins: it is the first member's again, whatever became of the last step.
+    pub(super) fn begin(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+}
+
 impl Drop for Part {
     /// Nobody may wait for one who left early: by an error, or in a panic.
     fn drop(&mut self) {
@@ -89,5 +96,43 @@ impl Drop for Part {
             *self.broken() = true;
             self.crew.moved.notify_all();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::threads::map;
+
+    #[test]
+    fn members_take_turns_in_order() {
+        let (turn, order) = (Turn::default(), Mutex::new(Vec::new()));
+        let work = |part: Part| -> Result<()> {
+            for _ in 0..50 {
+                part.at_turn(&turn, || order.lock().unwrap_or_else(PoisonError::into_inner).push(part.number))?;
+            }
+            part.done();
+            Ok(())
+        };
+        assert!(map(Part::crew(3), work).is_ok());
+        let order = order.into_inner().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(order, [0, 1, 2].repeat(50));
+    }
+
+    #[test]
+    fn nobody_waits_for_one_who_has_left() {
+        let turn = Turn::default();
+        let work = |part: Part| match part.number {
+            0 => bail!("it fails"),
+            _ => part.at_turn(&turn, || ()),
+        };
+        assert_eq!(map(Part::crew(3), work).map_err(|error| error.to_string()), Err("it fails".to_owned()));
+        turn.begin();
+        let done = |part: Part| {
+            let result = part.at_turn(&turn, || ());
+            part.done();
+            result
+        };
+        assert!(map(Part::crew(2), done).is_ok(), "the next step is not touched");
     }
 }

@@ -51,34 +51,24 @@ pub fn project<const N: usize>(x: &Value, norm: Option<Norm<'_>>, weights: [&Wei
         with_values([&kept], |[x]| {
             let made = normed.as_ref().map(|norm| norm.again(x)).transpose()?;
             let factor = Factor::of(made.as_deref().unwrap_or(x), precision);
-            let products = projections.iter().zip(&weights).zip(slopes);
+            let mut lean = vec![0.0; x.len()];
+            for (number, ((projection, weight), slope)) in projections.iter().zip(&weights).zip(slopes).enumerate() {
+                let slope = Factor::of(&slope, precision);
+                weight.add(part, |target, how| {
+                    projection.to_weight(target, how, &slope, &factor);
+                    Ok(())
+                })?;
+                let how = if number == 0 { Put::Replace } else { Put::Add };
+                weight.with_factor(|w| {
+                    projection.to_input(&mut lean, how, &slope, w);
+                    Ok(())
+                })?;
+            }
             match &normed {
-                None => products.into_iter().try_for_each(|((projection, weight), slope)| {
-                    let slope = Factor::of(&slope, precision);
-                    weight.add(part, |target, how| {
-                        projection.to_weight(target, how, &slope, &factor);
-                        Ok(())
-                    })?;
-                    weight.with_factor(|w| {
-                        numbers.put(place, x.len(), |target, how| projection.to_input(target, how, &slope, w));
-                        Ok(())
-                    })
-                }),
-                Some(norm) => {
-                    let mut lean = vec![0.0; x.len()];
-                    for (number, ((projection, weight), slope)) in products.enumerate() {
-                        let slope = Factor::of(&slope, precision);
-                        weight.add(part, |target, how| {
-                            projection.to_weight(target, how, &slope, &factor);
-                            Ok(())
-                        })?;
-                        let how = if number == 0 { Put::Replace } else { Put::Add };
-                        weight.with_factor(|w| {
-                            projection.to_input(&mut lean, how, &slope, w);
-                            Ok(())
-                        })?;
-                    }
-                    norm.backward(x, lean, numbers, place, part)
+                Some(norm) => norm.backward(x, lean, numbers, place, part),
+                None => {
+                    numbers.give(place, lean);
+                    Ok(())
                 }
             }
         })

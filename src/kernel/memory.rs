@@ -1,6 +1,6 @@
 //! Where large blocks of memory go between two uses. Every operation makes its output anew, and most allocators give large
 //! blocks back to the system, which then hands out zeroed pages one fault at a time: about a third of a training step. This
-//! one, while it is asked to, keeps them for the next of the same size; a training step asks for the same sizes as the one
+//! one, while it is asked to, keeps them for the next of about the same size; a training step asks for the same sizes as the one
 //! before. Promises: what is kept and what is in use never exceed the most that was in use at once by more than half.
 //! Must not know: what is in the blocks.
 
@@ -63,6 +63,17 @@ fn shelf() -> MutexGuard<'static, Shelf> {
     SHELF.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The layout that the system is asked for: large sizes in eighths of a power of two, so that those of batches of different
+/// lengths serve each other. What is not used of a block is never touched.
+fn rounded(layout: Layout) -> Layout {
+    if layout.size() < LARGE {
+        return layout;
+    }
+    let size = layout.size().next_multiple_of(1 << (layout.size().ilog2() - 3));
+    Layout::from_size_align(size, layout.align()).unwrap_or(layout)
+}
+
+/// Whether blocks of a rounded layout go over the shelf.
 fn is_kept(layout: Layout) -> bool {
     layout.size() >= LARGE && KEEPING.load(Ordering::Relaxed)
 }
@@ -142,27 +153,30 @@ impl List {
 }
 
 #[expect(unsafe_code, reason = "an allocator is")]
-// SAFETY: every block comes from the system allocator with the layout it is asked for with, and goes back with it; on the way
-// it may lie on the shelf, where only requests of the same layout find it.
+// SAFETY: every block comes from the system allocator with the rounded layout it is asked for with, and goes back with it; on
+// the way it may lie on the shelf, where only requests of the same rounded layout find it.
 unsafe impl GlobalAlloc for Recycler {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let layout = rounded(layout);
         let block = if is_kept(layout) { shelf().take(layout) } else { null_mut() };
-        // SAFETY: the caller's promise about `layout` is passed on.
+        // SAFETY: the caller's promise about the layout is passed on: rounding makes it no smaller.
         if block.is_null() { unsafe { System.alloc(layout) } } else { block }
     }
 
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+    unsafe fn alloc_zeroed(&self, asked: Layout) -> *mut u8 {
+        let layout = rounded(asked);
         let block = if is_kept(layout) { shelf().take(layout) } else { null_mut() };
         if block.is_null() {
             // SAFETY: as above.
             return unsafe { System.alloc_zeroed(layout) };
         }
         // SAFETY: the block has this size.
-        unsafe { block.write_bytes(0, layout.size()) };
+        unsafe { block.write_bytes(0, asked.size()) };
         block
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        let layout = rounded(layout);
         if !is_kept(layout) || !shelf().lay(block, layout) {
             // SAFETY: the block came from the system with this layout.
             unsafe { System.dealloc(block, layout) };
@@ -170,19 +184,38 @@ unsafe impl GlobalAlloc for Recycler {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let Ok(wanted) = Layout::from_size_align(size, layout.align()) else { return null_mut() };
-        if !is_kept(layout) && !is_kept(wanted) {
-            // SAFETY: the caller's promises are passed on.
-            return unsafe { System.realloc(block, layout, size) };
+        let Ok(asked) = Layout::from_size_align(size, layout.align()) else { return null_mut() };
+        let (old, new) = (rounded(layout), rounded(asked));
+        if old == new {
+            return block;
         }
-        // SAFETY: `wanted` is a valid layout; both blocks hold what is copied; the old one is free afterwards.
+        if !is_kept(old) && !is_kept(new) {
+            // SAFETY: the block came from the system with the old layout; the caller's promises are passed on.
+            return unsafe { System.realloc(block, old, new.size()) };
+        }
+        // SAFETY: `asked` is a valid layout; both blocks hold what is copied; the old one is free afterwards.
         unsafe {
-            let moved = self.alloc(wanted);
+            let moved = self.alloc(asked);
             if !moved.is_null() {
                 std::ptr::copy_nonoverlapping(block, moved, layout.size().min(size));
                 self.dealloc(block, layout);
             }
             moved
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_rounded_by_an_eighth_at_most() {
+        let size = |size: usize| rounded(Layout::from_size_align(size, 8).unwrap()).size();
+        assert_eq!([size(0), size(100), size(LARGE - 1)], [0, 100, LARGE - 1]);
+        assert_eq!([size(LARGE), size(LARGE + 1), size(9 << 13)], [LARGE, 9 << 13, 9 << 13]);
+        for asked in [LARGE + 7, 1_000_000, (1 << 25) - 1, (1 << 25) + 1] {
+            assert!((asked..=asked + asked / 8).contains(&size(asked)), "{asked} becomes {}", size(asked));
         }
     }
 }

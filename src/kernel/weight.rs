@@ -165,6 +165,7 @@ impl Weight {
 
     /// Begins a step: the gradient is nothing again. Its memory is kept.
     pub fn forget_gradient(&self) {
+        self.0.turn.begin();
         let mut gradient = self.gradient();
         gradient.filled = false;
         gradient.elsewhere = None;
