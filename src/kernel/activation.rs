@@ -4,9 +4,10 @@ use candle_core::{Result, Tensor, bail};
 
 use super::crew::Part;
 use super::host::with_values;
-use super::linear::{projection, single};
-use super::matrix::{Factor, Projection, Put};
-use super::tape::{Numbers, Value};
+use super::linear::projection;
+use super::matrix::{Factor, Projection};
+use super::shape::Put;
+use super::tape::{Numbers, Value, single};
 use super::vector::{exp, widest};
 use super::weight::Weight;
 

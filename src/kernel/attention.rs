@@ -6,12 +6,12 @@ use candle_core::{D, Result, Tensor, bail};
 
 use super::crew::Part;
 use super::host::with_values;
-use super::linear::single;
 use super::mask::{Mask, Run};
-use super::matrix::{self, Put, multiply};
+use super::matrix::multiply;
 use super::position_bias::PositionBias;
 use super::rope::{AllAngles, Angles, Rotation};
-use super::tape::{Numbers, Value};
+use super::shape::{Put, Shape};
+use super::tape::{Numbers, Value, single};
 use super::vector::{self, dot, exp, widest};
 
 /// Softmax over the last dimension. The maximum is a constant to the gradient: it cancels, and candle would otherwise
@@ -135,8 +135,8 @@ impl Sizes {
     }
 
     /// Where one head of one row begins in a tensor of `length` positions, and how it lies there.
-    fn place(&self, row: usize, head: usize, length: usize) -> (usize, matrix::Shape) {
-        (row * length * self.inner + head * self.head, matrix::Shape::apart(length, self.head, self.inner))
+    fn place(&self, row: usize, head: usize, length: usize) -> (usize, Shape) {
+        (row * length * self.inner + head * self.head, Shape::apart(length, self.head, self.inner))
     }
 }
 
@@ -185,13 +185,7 @@ fn span(all: &[f32], at: usize, count: usize) -> &[f32] {
 
 /// One head of one row of `all`, turned and times `factor`, row after row in `into`.
 #[inline(always)]
-fn gather(
-    into: &mut [f32],
-    all: &[f32],
-    (start, shape): (usize, matrix::Shape),
-    turn: Option<Angles<'_>>,
-    factor: f32,
-) {
+fn gather(into: &mut [f32], all: &[f32], (start, shape): (usize, Shape), turn: Option<Angles<'_>>, factor: f32) {
     for (position, target) in into.chunks_exact_mut(shape.columns).enumerate() {
         let at = start + position * shape.row_stride;
         let source = span(all, at, shape.columns);
@@ -204,13 +198,7 @@ fn gather(
 
 /// The reverse: `source` turned back and times `factor` into its place in `all`.
 #[inline(always)]
-fn scatter(
-    all: &mut [f32],
-    (start, shape): (usize, matrix::Shape),
-    source: &mut [f32],
-    turn: Option<Angles<'_>>,
-    factor: f32,
-) {
+fn scatter(all: &mut [f32], (start, shape): (usize, Shape), source: &mut [f32], turn: Option<Angles<'_>>, factor: f32) {
     for (position, source) in source.chunks_exact_mut(shape.columns).enumerate() {
         if let Some(turn) = turn {
             turn.rotate_back(source, position);
@@ -273,10 +261,9 @@ impl Attend {
                 );
                 for block in blocks(self.mask.row(row)) {
                     let count = block.runs.len();
-                    let shape = matrix::Shape::rows(count, block.width());
-                    let queries = (from(&turned_q, block.first * sizes.head), matrix::Shape::rows(count, sizes.head));
-                    let keys =
-                        (from(&turned_k, block.from * sizes.head), matrix::Shape::rows(block.width(), sizes.head));
+                    let shape = Shape::rows(count, block.width());
+                    let queries = (from(&turned_q, block.first * sizes.head), Shape::rows(count, sizes.head));
+                    let keys = (from(&turned_k, block.from * sizes.head), Shape::rows(block.width(), sizes.head));
                     let scores = scores.get_mut(..count * block.width()).unwrap_or_default();
                     multiply((scores, shape), Put::Replace, queries, (keys.0, keys.1.transposed()));
                     widest(
@@ -292,10 +279,10 @@ impl Attend {
                     );
                     let values = (
                         from(v, of_k.0 + block.from * sizes.inner),
-                        matrix::Shape::apart(block.width(), sizes.head, sizes.inner),
+                        Shape::apart(block.width(), sizes.head, sizes.inner),
                     );
                     let target = from_mut(&mut mixed, of_q.0 + block.first * sizes.inner);
-                    let into = matrix::Shape::apart(count, sizes.head, sizes.inner);
+                    let into = Shape::apart(count, sizes.head, sizes.inner);
                     multiply((target, into), Put::Replace, (scores, shape), values);
                 }
             }
@@ -333,9 +320,9 @@ impl Attend {
                 );
                 for block in blocks(self.mask.row(row)) {
                     let count = block.runs.len();
-                    let shape = matrix::Shape::rows(count, block.width());
-                    let narrow = matrix::Shape::rows(count, sizes.head);
-                    let wide = matrix::Shape::rows(block.width(), sizes.head);
+                    let shape = Shape::rows(count, block.width());
+                    let narrow = Shape::rows(count, sizes.head);
+                    let wide = Shape::rows(block.width(), sizes.head);
                     let queries = (from(&turned_q, block.first * sizes.head), narrow);
                     let keys = (from(&turned_k, block.from * sizes.head), wide);
                     let scores = scores.get_mut(..count * block.width()).unwrap_or_default();
@@ -343,8 +330,8 @@ impl Attend {
                     multiply((scores, shape), Put::Replace, queries, (keys.0, keys.1.transposed()));
                     let at_q = of_q.0 + block.first * sizes.inner;
                     let at_k = of_k.0 + block.from * sizes.inner;
-                    let upstream = (from(grad, at_q), matrix::Shape::apart(count, sizes.head, sizes.inner));
-                    let values = (from(v, at_k), matrix::Shape::apart(block.width(), sizes.head, sizes.inner));
+                    let upstream = (from(grad, at_q), Shape::apart(count, sizes.head, sizes.inner));
+                    let values = (from(v, at_k), Shape::apart(block.width(), sizes.head, sizes.inner));
                     multiply((slopes, shape), Put::Replace, upstream, (values.0, values.1.transposed()));
                     widest(
                         #[inline(always)]
@@ -366,7 +353,7 @@ impl Attend {
                             }
                         },
                     );
-                    let into_v = matrix::Shape::apart(block.width(), sizes.head, sizes.inner);
+                    let into_v = Shape::apart(block.width(), sizes.head, sizes.inner);
                     multiply((from_mut(&mut dv, at_k), into_v), Put::Add, (scores, shape.transposed()), upstream);
                     let turned = from_mut(&mut turned_dq, block.first * sizes.head);
                     multiply((turned, narrow), Put::Replace, (slopes, shape), keys);

@@ -4,9 +4,10 @@ use candle_core::{D, DType, Result, Tensor, bail};
 
 use super::crew::Part;
 use super::host::{all_hosted, with_values};
-use super::linear::{self, projection, single};
-use super::matrix::{Factor, Projection, Put};
-use super::tape::{Numbers, Value};
+use super::linear::{self, projection};
+use super::matrix::{Factor, Projection};
+use super::shape::Put;
+use super::tape::{Numbers, Value, single};
 use super::vector::{exp, largest, sum_of, widest};
 use super::weight::Weight;
 use crate::core::Precision;

@@ -5,8 +5,7 @@ use candle_core::{Result, Tensor};
 
 use super::crew::Part;
 use super::host::with_values;
-use super::linear::single;
-use super::tape::{Numbers, Value};
+use super::tape::{Numbers, Value, single};
 use super::vector::made;
 
 /// Which numbers are dropped.

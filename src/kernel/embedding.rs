@@ -4,9 +4,8 @@ use candle_core::{Result, Tensor};
 
 use super::crew::Part;
 use super::host::all_hosted;
-use super::linear::single;
-use super::matrix::Put;
-use super::tape::{Numbers, Tape, Value};
+use super::shape::Put;
+use super::tape::{Numbers, Tape, Value, single};
 use super::weight::Weight;
 
 /// The rows `ids [N]` (u32) of `table [V, D]`: `[N, D]`, recorded on `tape`, if there is one.

@@ -8,7 +8,7 @@ use gemmkit::simd::{KernelSimd, ScalarTok};
 use gemmkit::{Parallelism, Workspace, driver, kernel::KernelFamily};
 use half::bf16;
 
-use super::matrix::{Put, Shape, check};
+use super::shape::{Put, Shape, check};
 
 thread_local! {
     /// Where matrices are packed.

@@ -5,9 +5,10 @@ use candle_core::{D, DType, Device, Result, Tensor, bail};
 
 use super::crew::Part;
 use super::host::{ending_in, with_values};
-use super::matrix::{Factor, Projection, Put};
+use super::matrix::{Factor, Projection};
 use super::norm::{Norm, Normed};
-use super::tape::{Numbers, Value};
+use super::shape::Put;
+use super::tape::{Numbers, Value, single};
 use super::weight::Weight;
 use crate::core::Precision;
 
@@ -157,9 +158,4 @@ fn precision(weights: &[&Weight]) -> Precision {
 fn each<T, const N: usize>(results: [Result<T>; N]) -> Result<[T; N]> {
     let found = results.into_iter().collect::<Result<Vec<T>>>()?;
     found.try_into().map_err(|_| candle_core::Error::Msg("an operation lost an output".to_owned()))
-}
-
-/// The only one.
-pub(super) fn single([value]: [Value; 1]) -> Value {
-    value
 }

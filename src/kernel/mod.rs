@@ -20,6 +20,7 @@ pub mod norm;
 pub mod position_bias;
 pub mod reading;
 pub mod rope;
+mod shape;
 pub mod tape;
 pub mod threads;
 pub mod update;

@@ -6,9 +6,8 @@ use candle_core::{D, Result, Tensor, bail};
 
 use super::crew::Part;
 use super::host::with_values;
-use super::linear::single;
-use super::matrix::Put;
-use super::tape::{Numbers, Place, Value};
+use super::shape::Put;
+use super::tape::{Numbers, Place, Value, single};
 use super::vector::{dot, made, sum, widest};
 use super::weight::Weight;
 

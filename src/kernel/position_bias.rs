@@ -7,7 +7,7 @@ use candle_core::{Device, Result, Tensor, Var, bail};
 
 use super::crew::Part;
 use super::host::with_values;
-use super::matrix::Put;
+use super::shape::Put;
 use super::tape::Value;
 use super::weight::Weight;
 use crate::core::Precision;

@@ -12,7 +12,7 @@ use candle_core::{Result, Tensor, bail};
 
 use super::crew::Part;
 use super::host::all_hosted;
-use super::matrix::Put;
+use super::shape::Put;
 use super::vector::widest;
 use super::weight::Weight;
 
@@ -244,4 +244,9 @@ impl Tape {
         }));
         values
     }
+}
+
+/// The only value of an operation.
+pub(super) fn single([value]: [Value; 1]) -> Value {
+    value
 }

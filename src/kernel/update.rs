@@ -3,9 +3,7 @@
 
 use candle_core::{Result, Tensor, Var, bail};
 
-use super::host::{all_hosted, with_values_mut};
 use super::vector::{dot, widest};
-use super::weight::Weight;
 
 /// Numbers whose squares are summed in f32 before they are added up in f64.
 const RUN: usize = 4096;
@@ -33,22 +31,6 @@ pub struct AdamWStep {
     pub epsilon: f64,
     /// What is left of the value after decay.
     pub keep: f64,
-}
-
-/// A moment of a weight before the first step: zeros, which on a processor are written here, by the thread that asks, and not
-/// first read and then written by the first step: either touch takes the system a moment for every page.
-///
-/// # Errors
-/// The device fails.
-pub fn no_moment(weight: &Weight) -> Result<Tensor> {
-    let zeros = weight.tensor().zeros_like()?;
-    if all_hosted(&[&zeros]) {
-        with_values_mut(&zeros, |zeros: &mut [f32]| {
-            zeros.fill(0.0);
-            Ok(())
-        })?;
-    }
-    Ok(zeros)
 }
 
 /// One AdamW step in place, along `gradient` times `clip`.

@@ -7,8 +7,9 @@ use half::bf16;
 
 use super::crew::{Part, Turn};
 use super::host::{all_hosted, with_storage, with_values, with_values_mut};
-use super::matrix::{Factor, Put};
+use super::matrix::Factor;
 use super::reading::Reading;
+use super::shape::Put;
 use super::update::{self, AdamWStep};
 use super::vector::{round, widest};
 use crate::core::Precision;
@@ -195,6 +196,22 @@ impl Weight {
             Some(tensor) => Reading::of(&tensor.sqr()?.sum_all()?).map(Some),
             None => Ok(Some(Reading::Known(update::sum_of_squares(&gradient.hosted)))),
         }
+    }
+
+    /// A moment of the weight before the first step: zeros, which on a processor are written here, by the thread that asks, and
+    /// not first read and then written by the first step: either touch takes the system a moment for every page.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn no_moment(&self) -> Result<Tensor> {
+        let zeros = self.tensor().zeros_like()?;
+        if all_hosted(&[&zeros]) {
+            with_values_mut(&zeros, |zeros: &mut [f32]| {
+                zeros.fill(0.0);
+                Ok(())
+            })?;
+        }
+        Ok(zeros)
     }
 
     /// One AdamW step along the gradient times `clip`, with its moments.

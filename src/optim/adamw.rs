@@ -7,7 +7,7 @@ use candle_core::{Result, Tensor};
 
 use crate::core::OptimizerSpec;
 use crate::kernel::threads::{each, map};
-use crate::kernel::update::{AdamWStep, no_moment};
+use crate::kernel::update::AdamWStep;
 use crate::kernel::{Reading, Weight};
 
 /// The optimizer and its state.
@@ -42,7 +42,7 @@ impl AdamW {
     ) -> Result<Self> {
         let all: Vec<_> = parameters.collect();
         let zero = |(name, weight): &(&str, &Weight)| {
-            Ok(Moments { name: (*name).to_owned(), first: no_moment(weight)?, second: no_moment(weight)? })
+            Ok(Moments { name: (*name).to_owned(), first: weight.no_moment()?, second: weight.no_moment()? })
         };
         let shares = all.chunks(all.len().div_ceil(threads.max(1)).max(1)).collect();
         let made = map(shares, |share: &[_]| share.iter().map(zero).collect::<Result<Vec<_>>>())?;
