@@ -93,3 +93,48 @@ fn drive<F, S, const R: usize, const C: usize>(
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `a [M, K] · b [N, K]ᵀ` added to ones, as `multiply` with the instructions of some processors does it, and by hand.
+    fn check_on(name: &str, multiply: impl Fn((&mut [f32], Shape), Put, (&[bf16], Shape), (&[bf16], Shape))) {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (70, 33, 65)] {
+            let numbers = |count: usize, phase: f32| -> Vec<bf16> {
+                (0..count).map(|i| bf16::from_f32((i as f32 * 0.7311 + phase).sin())).collect()
+            };
+            let (a, b) = (numbers(m * k, 0.1), numbers(n * k, 0.7));
+            let mut c = vec![1.0; m * n];
+            let by_hand = |place: usize| {
+                let (row, column) = (place / n, place % n);
+                let products = (0..k).map(|i| a[row * k + i].to_f64() * b[column * k + i].to_f64());
+                products.sum::<f64>()
+            };
+            let right = Shape::rows(n, k).transposed();
+            for (how, before) in [(Put::Add, 1.0), (Put::Replace, 0.0)] {
+                multiply((&mut c, Shape::rows(m, n)), how, (&a, Shape::rows(m, k)), (&b, right));
+                for (place, c) in c.iter().enumerate() {
+                    let expected = before + by_hand(place);
+                    assert!((f64::from(*c) - expected).abs() < 1e-4, "{name} {m}x{k}x{n}: {c} and not {expected}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_are_right_on_every_processor() {
+        check_on("this one", multiply);
+        check_on("any", |target, how, a, b| drive::<MixedGemmF32<bf16>, _, 4, 4>(ScalarTok, target, how, a, b));
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+            use gemmkit::simd::Fma;
+            check_on("AVX2", |target, how, a, b| drive::<MixedGemmF32<bf16>, _, 2, 6>(Fma, target, how, a, b));
+        }
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        if std::arch::is_x86_feature_detected!("avx512f") {
+            use gemmkit::simd::Avx512F;
+            check_on("AVX-512", |target, how, a, b| drive::<MixedGemmF32<bf16>, _, 2, 12>(Avx512F, target, how, a, b));
+        }
+    }
+}
