@@ -131,41 +131,35 @@ fn block(all: &[f32], number: usize, width: usize) -> &[f32] {
 
 /// What is given on for some rows of gates, and of what they gate.
 fn activate(given: &mut [f32], gate: &[f32], up: &[f32], f: impl Fn(f32) -> (f32, f32)) {
-    widest(
-        #[inline(always)]
-        || {
-            let pairs = given.iter_mut().zip(gate);
-            if up.is_empty() {
-                pairs.for_each(|(given, gate)| *given = f(*gate).0);
-            } else {
-                pairs.zip(up).for_each(|((given, gate), up)| *given = f(*gate).0 * up);
-            }
-        },
-    );
+    widest!({
+        let pairs = given.iter_mut().zip(gate);
+        if up.is_empty() {
+            pairs.for_each(|(given, gate)| *given = f(*gate).0);
+        } else {
+            pairs.zip(up).for_each(|((given, gate), up)| *given = f(*gate).0 * up);
+        }
+    },);
 }
 
 /// The slopes of some rows of gates, and of what they gate, from those of what was given on, which then takes their place.
 fn lean([dgate, dup]: [&mut [f32]; 2], given: &mut [f32], [gate, up]: [&[f32]; 2], f: impl Fn(f32) -> (f32, f32)) {
-    widest(
-        #[inline(always)]
-        || {
-            let read = given.iter_mut().zip(gate);
-            if up.is_empty() {
-                for ((given, gate), dgate) in read.zip(dgate) {
-                    let (value, slope) = f(*gate);
-                    *dgate = *given * slope;
-                    *given = value;
-                }
-            } else {
-                for (((given, gate), up), (dgate, dup)) in read.zip(up).zip(dgate.iter_mut().zip(dup)) {
-                    let (value, slope) = f(*gate);
-                    *dgate = *given * up * slope;
-                    *dup = *given * value;
-                    *given = value * up;
-                }
+    widest!({
+        let read = given.iter_mut().zip(gate);
+        if up.is_empty() {
+            for ((given, gate), dgate) in read.zip(dgate) {
+                let (value, slope) = f(*gate);
+                *dgate = *given * slope;
+                *given = value;
             }
-        },
-    );
+        } else {
+            for (((given, gate), up), (dgate, dup)) in read.zip(up).zip(dgate.iter_mut().zip(dup)) {
+                let (value, slope) = f(*gate);
+                *dgate = *given * up * slope;
+                *dup = *given * value;
+                *given = value * up;
+            }
+        }
+    },);
 }
 
 impl Rows {

@@ -140,6 +140,15 @@ impl Sizes {
     }
 }
 
+/// One head of one row: where its queries and keys lie, and how they turn.
+struct Head<'a> {
+    row: usize,
+    number: usize,
+    turn: Option<Angles<'a>>,
+    queries: (usize, Shape),
+    keys: (usize, Shape),
+}
+
 /// A block of queries and the keys that any of them sees.
 #[derive(Clone, Copy)]
 struct Block<'m> {
@@ -227,6 +236,30 @@ impl Attend {
         Ok(Self { sizes, num_heads, mask: mask.clone(), rotation, bias, biases })
     }
 
+    /// Room for the turned queries and keys of one head of one row.
+    fn turned(&self) -> [Vec<f32>; 2] {
+        [self.sizes.queries, self.sizes.keys].map(|length| vec![0.0; length * self.sizes.head])
+    }
+
+    /// Every head of every row: its number, where its queries and keys are, and how they turn.
+    fn heads<'a>(&self, angles: Option<AllAngles<'a>>) -> impl Iterator<Item = Head<'a>> {
+        let (sizes, num_heads) = (self.sizes, self.num_heads);
+        let all = (0..sizes.batch).flat_map(move |row| (0..num_heads).map(move |number| (row, number)));
+        all.map(move |(row, number)| {
+            let of = |length: usize| sizes.place(row, number, length);
+            let turn = angles.map(|angles| angles.of(row));
+            Head { row, number, turn, queries: of(sizes.queries), keys: of(sizes.keys) }
+        })
+    }
+
+    /// Turns the queries and keys of a head into their room; queries are scaled for their products.
+    fn turn(&self, head: &Head<'_>, [of_q, of_k]: &mut [Vec<f32>; 2], [q, k]: [&[f32]; 2]) {
+        widest!({
+            gather(of_q, q, head.queries, head.turn, self.sizes.scale());
+            gather(of_k, k, head.keys, head.turn, 1.0);
+        });
+    }
+
     /// Where the biases of a query of a block for the block's keys are: nowhere if there are none.
     fn distances(&self, head: usize, block: Block<'_>, number: usize) -> std::ops::Range<usize> {
         let all = self.sizes.queries + self.sizes.keys - 1;
@@ -246,42 +279,31 @@ impl Attend {
         let sizes = self.sizes;
         let mut mixed = vec![0.0; q.len()];
         let mut denominators = Vec::with_capacity(sizes.batch * self.num_heads * sizes.queries);
-        let (mut turned_q, mut turned_k) = (vec![0.0; sizes.queries * sizes.head], vec![0.0; sizes.keys * sizes.head]);
-        let mut scores = vec![0.0; BLOCK * sizes.keys];
+        let (mut turned, mut scores) = (self.turned(), vec![0.0; BLOCK * sizes.keys]);
         self.with_angles(|angles| {
-            for (row, head) in (0..sizes.batch).flat_map(|row| (0..self.num_heads).map(move |head| (row, head))) {
-                let turn = angles.map(|angles| angles.of(row));
-                let (of_q, of_k) = (sizes.place(row, head, sizes.queries), sizes.place(row, head, sizes.keys));
-                widest(
-                    #[inline(always)]
-                    || {
-                        gather(&mut turned_q, q, of_q, turn, sizes.scale());
-                        gather(&mut turned_k, k, of_k, turn, 1.0);
-                    },
-                );
-                for block in blocks(self.mask.row(row)) {
+            for head in self.heads(angles) {
+                self.turn(&head, &mut turned, [q, k]);
+                let ([turned_q, turned_k], (at_q, _), (at_k, _)) = (&turned, head.queries, head.keys);
+                for block in blocks(self.mask.row(head.row)) {
                     let count = block.runs.len();
                     let shape = Shape::rows(count, block.width());
-                    let queries = (from(&turned_q, block.first * sizes.head), Shape::rows(count, sizes.head));
-                    let keys = (from(&turned_k, block.from * sizes.head), Shape::rows(block.width(), sizes.head));
+                    let queries = (from(turned_q, block.first * sizes.head), Shape::rows(count, sizes.head));
+                    let keys = (from(turned_k, block.from * sizes.head), Shape::rows(block.width(), sizes.head));
                     let scores = scores.get_mut(..count * block.width()).unwrap_or_default();
                     multiply((scores, shape), Put::Replace, queries, (keys.0, keys.1.transposed()));
-                    widest(
-                        #[inline(always)]
-                        || {
-                            for (number, (scores, first, last)) in block.rows(scores).enumerate() {
-                                if let Some(biases) = self.biases.get(self.distances(head, block, number)) {
-                                    scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
-                                }
-                                denominators.push(normalize(scores, first, last));
+                    widest!({
+                        for (number, (scores, first, last)) in block.rows(scores).enumerate() {
+                            if let Some(biases) = self.biases.get(self.distances(head.number, block, number)) {
+                                scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
                             }
-                        },
-                    );
+                            denominators.push(normalize(scores, first, last));
+                        }
+                    },);
                     let values = (
-                        from(v, of_k.0 + block.from * sizes.inner),
+                        from(v, at_k + block.from * sizes.inner),
                         Shape::apart(block.width(), sizes.head, sizes.inner),
                     );
-                    let target = from_mut(&mut mixed, of_q.0 + block.first * sizes.inner);
+                    let target = from_mut(&mut mixed, at_q + block.first * sizes.inner);
                     let into = Shape::apart(count, sizes.head, sizes.inner);
                     multiply((target, into), Put::Replace, (scores, shape), values);
                 }
@@ -290,8 +312,8 @@ impl Attend {
         })
     }
 
-    /// The slopes of queries, keys, values and biases. With P = softmax(S), S = q kᵀ / √K, O = P v and D = Σ dO ⊙ O by query: dv = Pᵀ dO, dS = P ⊙ (dO vᵀ − D),
-    /// dq = dS k / √K, dk = dSᵀ q / √K.
+    /// The slopes of queries, keys, values and biases. With P = softmax(S), S = q kᵀ / √K, O = P v and D = Σ dO ⊙ O by query:
+    /// dv = Pᵀ dO, dS = P ⊙ (dO vᵀ − D), dq = dS k / √K, dk = dSᵀ q / √K.
     fn backward(
         &self,
         [q, k, v]: [&[f32]; 3],
@@ -302,71 +324,57 @@ impl Attend {
         let sizes = self.sizes;
         let mut of_biases = vec![0.0; self.biases.len()];
         let (mut dq, mut dk, mut dv) = (vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]);
-        let (mut turned_q, mut turned_k) = (vec![0.0; sizes.queries * sizes.head], vec![0.0; sizes.keys * sizes.head]);
-        let (mut turned_dq, mut turned_dk) = (turned_q.clone(), turned_k.clone());
+        let (mut turned, mut turned_slopes) = (self.turned(), self.turned());
         let (mut scores, mut slopes) = (vec![0.0; BLOCK * sizes.keys], vec![0.0; BLOCK * sizes.keys]);
         let mut denominators = denominators.iter();
         self.with_angles(|angles| {
-            for (row, head) in (0..sizes.batch).flat_map(|row| (0..self.num_heads).map(move |head| (row, head))) {
-                let turn = angles.map(|angles| angles.of(row));
-                let (of_q, of_k) = (sizes.place(row, head, sizes.queries), sizes.place(row, head, sizes.keys));
-                widest(
-                    #[inline(always)]
-                    || {
-                        gather(&mut turned_q, q, of_q, turn, sizes.scale());
-                        gather(&mut turned_k, k, of_k, turn, 1.0);
-                        turned_dk.fill(0.0);
-                    },
-                );
-                for block in blocks(self.mask.row(row)) {
+            for head in self.heads(angles) {
+                self.turn(&head, &mut turned, [q, k]);
+                let ([turned_q, turned_k], [turned_dq, turned_dk]) = (&turned, &mut turned_slopes);
+                turned_dk.fill(0.0);
+                for block in blocks(self.mask.row(head.row)) {
                     let count = block.runs.len();
                     let shape = Shape::rows(count, block.width());
                     let narrow = Shape::rows(count, sizes.head);
                     let wide = Shape::rows(block.width(), sizes.head);
-                    let queries = (from(&turned_q, block.first * sizes.head), narrow);
-                    let keys = (from(&turned_k, block.from * sizes.head), wide);
+                    let queries = (from(turned_q, block.first * sizes.head), narrow);
+                    let keys = (from(turned_k, block.from * sizes.head), wide);
                     let scores = scores.get_mut(..count * block.width()).unwrap_or_default();
                     let slopes = slopes.get_mut(..count * block.width()).unwrap_or_default();
                     multiply((scores, shape), Put::Replace, queries, (keys.0, keys.1.transposed()));
-                    let at_q = of_q.0 + block.first * sizes.inner;
-                    let at_k = of_k.0 + block.from * sizes.inner;
+                    let at_q = head.queries.0 + block.first * sizes.inner;
+                    let at_k = head.keys.0 + block.from * sizes.inner;
                     let upstream = (from(grad, at_q), Shape::apart(count, sizes.head, sizes.inner));
                     let values = (from(v, at_k), Shape::apart(block.width(), sizes.head, sizes.inner));
                     multiply((slopes, shape), Put::Replace, upstream, (values.0, values.1.transposed()));
-                    widest(
-                        #[inline(always)]
-                        || {
-                            for (number, ((scores, first, last), slopes)) in
-                                block.rows(scores).zip(slopes.chunks_exact_mut(block.width())).enumerate()
-                            {
-                                let denominator = denominators.next().copied().unwrap_or(f32::INFINITY);
-                                let at = at_q + number * sizes.inner;
-                                let own = dot(span(grad, at, sizes.head), span(mixed, at, sizes.head));
-                                let distances = self.distances(head, block, number);
-                                if let Some(biases) = self.biases.get(distances.clone()) {
-                                    scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
-                                }
-                                lean(scores, slopes, first, last, denominator, own);
-                                if let Some(sums) = of_biases.get_mut(distances) {
-                                    sums.iter_mut().zip(&*slopes).for_each(|(sum, slope)| *sum += slope);
-                                }
+                    widest!({
+                        for (number, ((scores, first, last), slopes)) in
+                            block.rows(scores).zip(slopes.chunks_exact_mut(block.width())).enumerate()
+                        {
+                            let denominator = denominators.next().copied().unwrap_or(f32::INFINITY);
+                            let at = at_q + number * sizes.inner;
+                            let own = dot(span(grad, at, sizes.head), span(mixed, at, sizes.head));
+                            let distances = self.distances(head.number, block, number);
+                            if let Some(biases) = self.biases.get(distances.clone()) {
+                                scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
                             }
-                        },
-                    );
+                            lean(scores, slopes, first, last, denominator, own);
+                            if let Some(sums) = of_biases.get_mut(distances) {
+                                sums.iter_mut().zip(&*slopes).for_each(|(sum, slope)| *sum += slope);
+                            }
+                        }
+                    },);
                     let into_v = Shape::apart(block.width(), sizes.head, sizes.inner);
                     multiply((from_mut(&mut dv, at_k), into_v), Put::Add, (scores, shape.transposed()), upstream);
-                    let turned = from_mut(&mut turned_dq, block.first * sizes.head);
+                    let turned = from_mut(turned_dq, block.first * sizes.head);
                     multiply((turned, narrow), Put::Replace, (slopes, shape), keys);
-                    let turned = from_mut(&mut turned_dk, block.from * sizes.head);
+                    let turned = from_mut(turned_dk, block.from * sizes.head);
                     multiply((turned, wide), Put::Add, (slopes, shape.transposed()), queries);
                 }
-                widest(
-                    #[inline(always)]
-                    || {
-                        scatter(&mut dq, of_q, &mut turned_dq, turn, sizes.scale());
-                        scatter(&mut dk, of_k, &mut turned_dk, turn, 1.0);
-                    },
-                );
+                widest!({
+                    scatter(&mut dq, head.queries, turned_dq, head.turn, sizes.scale());
+                    scatter(&mut dk, head.keys, turned_dk, head.turn, 1.0);
+                },);
             }
             Ok(([dq, dk, dv], of_biases))
         })

@@ -55,20 +55,14 @@ pub fn projected_loss(states: &Value, head: &Weight, targets: &[Target], z_loss:
         let factor = slope.first().copied().unwrap_or(0.0);
         head.add(part, |target, how| {
             let pairs = target.iter_mut().zip(&of_head);
-            widest(
-                #[inline(always)]
-                || match how {
-                    Put::Replace => pairs.for_each(|(target, slope)| *target = slope * factor),
-                    Put::Add => pairs.for_each(|(target, slope)| *target += slope * factor),
-                },
-            );
+            widest!(match how {
+                Put::Replace => pairs.for_each(|(target, slope)| *target = slope * factor),
+                Put::Add => pairs.for_each(|(target, slope)| *target += slope * factor),
+            },);
             Ok(())
         })?;
         let mut of_states = of_states;
-        widest(
-            #[inline(always)]
-            || of_states.iter_mut().for_each(|slope| *slope *= factor),
-        );
+        widest!(of_states.iter_mut().for_each(|slope| *slope *= factor),);
         numbers.give(place, of_states);
         Ok(())
     };
@@ -135,10 +129,7 @@ pub fn likelihoods(states: &Tensor, head: &Weight, asked: &[Asked]) -> Result<Ve
             let projection = Projection { rows: rows.len(), input: width, out: vocabulary };
             projection.product(&mut logits, Put::Replace, &Factor::of(own, precision), head);
             for (row, logits) in rows.iter().zip(logits.chunks_exact(vocabulary)) {
-                let (peak, denominator) = widest(
-                    #[inline(always)]
-                    || log_sum(logits),
-                );
+                let (peak, denominator) = widest!(log_sum(logits),);
                 while let Some((at, (_, token))) = order.next_if(|(_, (asked, _))| asked == row) {
                     let logit = logits.get(token as usize).copied().unwrap_or(f32::NEG_INFINITY);
                     if let Some(found) = found.get_mut(at) {
@@ -276,18 +267,15 @@ impl<'a> Loss<'a> {
             bail!("token {} is outside a vocabulary of {}", target.token, logits.len())
         };
         let Target { token, weight, .. } = target;
-        let log_sum = widest(
-            #[inline(always)]
-            || {
-                let (peak, log_sum) = log_sum(logits);
-                if self.recorded {
-                    let factor = weight * (1.0 + 2.0 * self.z_loss * log_sum);
-                    let rest = log_sum - peak;
-                    logits.iter_mut().for_each(|logit| *logit = factor * exp(*logit - peak - rest));
-                }
-                log_sum
-            },
-        );
+        let log_sum = widest!({
+            let (peak, log_sum) = log_sum(logits);
+            if self.recorded {
+                let factor = weight * (1.0 + 2.0 * self.z_loss * log_sum);
+                let rest = log_sum - peak;
+                logits.iter_mut().for_each(|logit| *logit = factor * exp(*logit - peak - rest));
+            }
+            log_sum
+        },);
         if let Some(chosen) = logits.get_mut(token as usize) {
             *chosen -= weight;
         }

@@ -4,7 +4,6 @@ use candle_core::{Result, Tensor};
 
 use super::crew::Part;
 use super::host::all_hosted;
-use super::shape::Put;
 use super::tape::{Numbers, Tape, Value, single};
 use super::weight::Weight;
 
@@ -20,13 +19,7 @@ pub fn embed(tape: Option<&Tape>, table: &Weight, ids: &Tensor) -> Result<Value>
     }
     let (ids, width, table) = (ids.to_vec1::<u32>()?, picked.dim(1)?, table.clone());
     Ok(single(tape.step([picked], move |_: &mut Numbers, [slope]: [Vec<f32>; 1], part: &Part| {
-        table.add(part, |target, how| {
-            if how == Put::Replace {
-                target.fill(0.0);
-            }
-            scatter(target, &ids, &slope, width);
-            Ok(())
-        })
+        table.gather(part, |sums| scatter(sums, &ids, &slope, width))
     })))
 }
 

@@ -85,8 +85,7 @@ impl<T: Plain, F: FnOnce(&mut [T]) -> Result<()>> InplaceOp1 for Change<T, F> {
     }
 }
 
-/// A tensor of `values` with the dimensions of `like` but for the last.
-pub(super) fn ending_in(values: Vec<f32>, like: &Tensor, last: usize) -> Result<Tensor> {
-    let dims: Vec<usize> = like.dims().iter().copied().take(like.rank().saturating_sub(1)).chain([last]).collect();
-    Tensor::from_vec(values, dims, like.device())
+/// `dims` with another last one.
+pub(super) fn ending_in(dims: &[usize], last: usize) -> Vec<usize> {
+    dims.iter().copied().take(dims.len().saturating_sub(1)).chain([last]).collect()
 }

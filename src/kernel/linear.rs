@@ -44,7 +44,7 @@ pub fn project<const N: usize>(x: &Value, norm: Option<Norm<'_>>, weights: [&Wei
                 projection.product(&mut product, Put::Replace, &factor, w);
                 Ok(())
             })?;
-            ending_in(product, x.tensor(), projection.out)
+            Tensor::from_vec(product, ending_in(x.dims(), projection.out), x.tensor().device())
         }))
     })?;
     let (kept, place, weights) = (x.tensor().clone(), x.place(), weights.map(Weight::clone));
@@ -136,8 +136,7 @@ pub fn plain(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tensor
             rounded(&rows)?.matmul(&rounded(weight)?.t()?)?.to_dtype(x.dtype())?
         }
     };
-    let dims: Vec<usize> = x.dims().iter().copied().take(x.rank().saturating_sub(1)).chain([weight.dim(0)?]).collect();
-    product.reshape(dims)
+    product.reshape(ending_in(x.dims(), weight.dim(0)?))
 }
 
 /// The sizes of `x [.., in]` times `weight [out, in]`.

@@ -6,9 +6,8 @@ use candle_core::{D, Result, Tensor, bail};
 
 use super::crew::Part;
 use super::host::with_values;
-use super::shape::Put;
 use super::tape::{Numbers, Place, Value, single};
-use super::vector::{dot, made, sum, widest};
+use super::vector::{add, dot, made, sum, widest};
 use super::weight::Weight;
 
 /// What a row is brought to.
@@ -92,18 +91,14 @@ impl Normed {
             bail!("a gain of {width} does not fit {} values", x.len());
         }
         let (count, epsilon) = (width as f32, self.epsilon as f32);
-        let rows = widest(
-            #[inline(always)]
-            || {
-                let row = |row: &[f32]| {
-                    let mean = if self.centred { sum(row) / count } else { 0.0 };
-                    let squares = dot(row, row) / count - mean * mean;
-                    let squares = if self.centred { spread(row, mean) / count } else { squares };
-                    (mean, 1.0 / (squares + epsilon).sqrt())
-                };
-                x.chunks_exact(width).map(row).collect::<Vec<_>>()
-            },
-        );
+        let rows = widest!({
+            let row = |row: &[f32]| {
+                let mean = if self.centred { sum(row) / count } else { 0.0 };
+                let squares = if self.centred { spread(row, mean) } else { dot(row, row) };
+                (mean, 1.0 / (squares / count + epsilon).sqrt())
+            };
+            x.chunks_exact(width).map(row).collect::<Vec<_>>()
+        },);
         drop(self.rows.set(rows));
         self.again(x)
     }
@@ -152,31 +147,28 @@ impl Normed {
         let (width, scales) = (self.gain.tensor().elem_count(), self.rows()?);
         let (mut dgain, mut dbias) = (vec![0.0_f32; width], vec![0.0_f32; width]);
         with_values([self.gain.tensor()], |[gain]| {
-            widest(
-                #[inline(always)]
-                || {
-                    let rows = slope.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(scales);
-                    for ((slope, x), (mean, scale)) in rows {
-                        if self.centred {
-                            dbias.iter_mut().zip(&*slope).for_each(|(sum, slope)| *sum += slope);
-                        }
-                        for (((sum, slope), x), gain) in dgain.iter_mut().zip(&mut *slope).zip(x).zip(gain) {
-                            *sum += *slope * ((x - mean) * scale);
-                            *slope *= gain;
-                        }
-                        let total = sum(slope);
-                        let along = dot(slope, x) - mean * total;
-                        let pull = along * scale * scale * scale / width as f32;
-                        let shift = if self.centred { total * scale / width as f32 } else { 0.0 };
-                        slope.iter_mut().zip(x).for_each(|(h, x)| *h = scale * *h - (x - mean) * pull - shift);
+            widest!({
+                let rows = slope.chunks_exact_mut(width).zip(x.chunks_exact(width)).zip(scales);
+                for ((slope, x), (mean, scale)) in rows {
+                    if self.centred {
+                        dbias.iter_mut().zip(&*slope).for_each(|(sum, slope)| *sum += slope);
                     }
-                },
-            );
+                    for (((sum, slope), x), gain) in dgain.iter_mut().zip(&mut *slope).zip(x).zip(gain) {
+                        *sum += *slope * ((x - mean) * scale);
+                        *slope *= gain;
+                    }
+                    let total = sum(slope);
+                    let along = dot(slope, x) - mean * total;
+                    let pull = along * scale * scale * scale / width as f32;
+                    let shift = if self.centred { total * scale / width as f32 } else { 0.0 };
+                    slope.iter_mut().zip(x).for_each(|(h, x)| *h = scale * *h - (x - mean) * pull - shift);
+                }
+            },);
             Ok(())
         })?;
-        gather(&self.gain, part, &dgain)?;
+        self.gain.gather(part, |sums| add(sums, &dgain))?;
         if let Some(bias) = &self.bias {
-            gather(bias, part, &dbias)?;
+            bias.gather(part, |sums| add(sums, &dbias))?;
         }
         numbers.give(place, slope);
         Ok(())
@@ -187,15 +179,4 @@ impl Normed {
 #[inline(always)]
 fn spread(row: &[f32], mean: f32) -> f32 {
     super::vector::sum_of(row, row, |a, b| (a - mean) * (b - mean))
-}
-
-/// Adds `slope` to the gradient of a vector.
-fn gather(weight: &Weight, part: &Part, slope: &[f32]) -> Result<()> {
-    weight.add(part, |target, how| {
-        match how {
-            Put::Replace => target.copy_from_slice(slope),
-            Put::Add => target.iter_mut().zip(slope).for_each(|(target, slope)| *target += slope),
-        }
-        Ok(())
-    })
 }

@@ -7,7 +7,6 @@ use candle_core::{Device, Result, Tensor, Var, bail};
 
 use super::crew::Part;
 use super::host::with_values;
-use super::shape::Put;
 use super::tape::Value;
 use super::weight::Weight;
 use crate::core::Precision;
@@ -78,18 +77,14 @@ impl PositionBias {
             return Ok(());
         }
         let (_, count) = self.table.tensor().dims2()?;
-        self.table.add(part, |target, how| {
-            if how == Put::Replace {
-                target.fill(0.0);
-            }
-            for (target, slopes) in target.chunks_exact_mut(count).zip(slopes.chunks_exact(self.buckets.len())) {
+        self.table.gather(part, |sums| {
+            for (sums, slopes) in sums.chunks_exact_mut(count).zip(slopes.chunks_exact(self.buckets.len())) {
                 for (bucket, slope) in self.buckets.iter().zip(slopes) {
-                    if let Some(sum) = target.get_mut(*bucket as usize) {
+                    if let Some(sum) = sums.get_mut(*bucket as usize) {
                         *sum += slope;
                     }
                 }
             }
-            Ok(())
         })
     }
 

@@ -13,7 +13,7 @@ use candle_core::{Result, Tensor, bail};
 use super::crew::Part;
 use super::host::all_hosted;
 use super::shape::Put;
-use super::vector::widest;
+use super::vector::add;
 use super::weight::Weight;
 
 type Back = Box<dyn FnOnce(&mut Numbers, &Part) -> Result<()>>;
@@ -142,10 +142,7 @@ impl Numbers {
     pub(super) fn give(&mut self, place: Place, slope: Vec<f32>) {
         match place.0.and_then(|place| self.0.get_mut(place)) {
             None => {}
-            Some(Some(held)) => widest(
-                #[inline(always)]
-                || held.iter_mut().zip(&slope).for_each(|(held, slope)| *held += slope),
-            ),
+            Some(Some(held)) => add(held, &slope),
             Some(held) => *held = Some(slope),
         }
     }

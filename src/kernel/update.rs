@@ -10,10 +10,7 @@ const RUN: usize = 4096;
 
 /// Σ x² over all elements.
 pub(super) fn sum_of_squares(x: &[f32]) -> f64 {
-    widest(
-        #[inline(always)]
-        || x.chunks(RUN).map(|run| f64::from(dot(run, run))).sum(),
-    )
+    widest!(x.chunks(RUN).map(|run| f64::from(dot(run, run))).sum(),)
 }
 
 /// The numbers of one AdamW step (Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2).
@@ -48,18 +45,15 @@ pub(super) fn adamw(
     let AdamWStep { beta1, beta2, rate, second_correction, epsilon, keep } = step;
     let [clip, beta1, beta2, rate] = [clip, beta1, beta2, rate].map(|x| x as f32);
     let [second_correction, epsilon, keep] = [second_correction, epsilon, keep].map(|x| x as f32);
-    widest(
-        #[inline(always)]
-        || {
-            let moments = first.iter_mut().zip(second);
-            for ((value, (first, second)), gradient) in values.iter_mut().zip(moments).zip(gradient) {
-                let gradient = gradient * clip;
-                *first = *first * beta1 + gradient * (1.0 - beta1);
-                *second = *second * beta2 + gradient * gradient * (1.0 - beta2);
-                *value = *value * keep - *first * rate / ((*second * second_correction).sqrt() + epsilon);
-            }
-        },
-    );
+    widest!({
+        let moments = first.iter_mut().zip(second);
+        for ((value, (first, second)), gradient) in values.iter_mut().zip(moments).zip(gradient) {
+            let gradient = gradient * clip;
+            *first = *first * beta1 + gradient * (1.0 - beta1);
+            *second = *second * beta2 + gradient * gradient * (1.0 - beta2);
+            *value = *value * keep - *first * rate / ((*second * second_correction).sqrt() + epsilon);
+        }
+    },);
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use super::matrix::Factor;
 use super::reading::Reading;
 use super::shape::Put;
 use super::update::{self, AdamWStep};
-use super::vector::{round, widest};
+use super::vector::{add, round, widest};
 use crate::core::Precision;
 
 /// A trainable tensor: its values, in bf16 mode also rounded for products, and its gradient.
@@ -100,10 +100,7 @@ impl Weight {
             None => Ok(()),
             Some(rounded) => with_values([self.tensor()], |[values]| {
                 with_values_mut(rounded, |rounded: &mut [bf16]| {
-                    widest(
-                        #[inline(always)]
-                        || rounded.iter_mut().zip(values).for_each(|(rounded, value)| *rounded = round(*value)),
-                    );
+                    widest!(rounded.iter_mut().zip(values).for_each(|(rounded, value)| *rounded = round(*value)),);
                     Ok(())
                 })
             }),
@@ -141,15 +138,22 @@ impl Weight {
         part.at_turn(&self.0.turn, || {
             let mut gradient = self.gradient();
             if gradient.filled {
-                let pairs = gradient.hosted.iter_mut().zip(&slope);
-                widest(
-                    #[inline(always)]
-                    || pairs.for_each(|(sum, slope)| *sum += slope),
-                );
+                add(&mut gradient.hosted, &slope);
             } else {
                 gradient.hosted = slope;
             }
             gradient.filled = true;
+        })
+    }
+
+    /// Lets `work` add to the gradient here and there, as [`Weight::add`] does.
+    pub(super) fn gather(&self, part: &Part, work: impl FnOnce(&mut [f32])) -> Result<()> {
+        self.add(part, |sums, how| {
+            if how == Put::Replace {
+                sums.fill(0.0);
+            }
+            work(sums);
+            Ok(())
         })
     }
 

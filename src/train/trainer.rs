@@ -148,12 +148,7 @@ impl Trainer {
         parameters.weights().for_each(Weight::forget_gradient);
         let mut losses = Vec::new();
         for batch in micro_batches {
-            let parts = batch.split(threads);
-            let own = threads / parts.len().max(1);
-            let shares = Part::crew(parts.len()).into_iter().zip(parts).collect();
-            losses.extend(map(shares, |(part, batch): (Part, Batch)| {
-                with_threads(own, || self.slope(part, &batch, total_weight))
-            })?);
+            losses.extend(self.share(batch, |part, batch| self.slope(part, &batch, total_weight))?);
         }
         let (loss, grad_norm) = (Reading::sum(losses)?, norm(parameters.iter(), threads)?);
         if let (Reading::Known(loss), Reading::Known(grad_norm)) = (&loss, &grad_norm) {
@@ -174,6 +169,18 @@ impl Trainer {
         let (loss, grad_norm) = (made.loss.read()?, made.grad_norm.read()?);
         self.check_finite(loss, grad_norm)?;
         Ok(StepReport { loss, grad_norm, learning_rate: made.learning_rate })
+    }
+
+    /// Does `work` on the parts of a batch, each on its own thread; threads that are left over share the parts' products.
+    fn share<R: Send>(
+        &self,
+        batch: &Batch,
+        work: impl Fn(Part, Batch) -> Result<R, TrainError> + Sync,
+    ) -> Result<Vec<R>, TrainError> {
+        let parts = batch.split(self.threads());
+        let own = self.threads() / parts.len().max(1);
+        let shares = Part::crew(parts.len()).into_iter().zip(parts).collect();
+        map(shares, |(part, batch): (Part, Batch)| with_threads(own, || work(part, batch)))
     }
 
     /// Loss of a part of a batch as its share of a step of `total_weight`; its slopes are added to the gradients.
@@ -229,15 +236,11 @@ impl Trainer {
     /// # Errors
     /// The device fails.
     pub fn score(&self, batch: &Batch) -> Result<f64, TrainError> {
-        let parts = batch.split(self.threads());
-        let own = self.threads() / parts.len().max(1);
-        let value = |part: Batch| -> Result<f64, TrainError> {
-            with_threads(own, || {
-                let (states, targets) = self.predictions(&part, None)?;
-                Ok(Reading::of(self.model.loss(&states, &targets, 0.0)?.tensor())?.read()?)
-            })
+        let value = |_: Part, part: Batch| -> Result<f64, TrainError> {
+            let (states, targets) = self.predictions(&part, None)?;
+            Ok(Reading::of(self.model.loss(&states, &targets, 0.0)?.tensor())?.read()?)
         };
-        Ok(map(parts, value)?.into_iter().sum())
+        Ok(self.share(batch, value)?.into_iter().sum())
     }
 
     /// What the model looks through while it reads a batch, without a record.
