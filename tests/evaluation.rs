@@ -213,12 +213,12 @@ mod models {
     use trilab::core::spec::{DataSpec, SPEC_FORMAT};
     use trilab::core::study::{CorpusSettings, TokenizerSpec};
     use trilab::core::{
-        Architecture, Device, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective, ObjectiveSpec,
+        Architecture, Device, ExecutionSpec, Layout, LearningRateSchedule, Metric, ModelSpec, Objective, ObjectiveSpec,
         OptimizerSpec, Precision, ProbeSpec, RunSpec, TrainingSpec, legal,
     };
-    use trilab::corpus::{Corpus, Vocabulary, prepare};
-    use trilab::objective::{Batch, Side};
-    use trilab::train::{ModelScorer, Trainer, Yardstick, forms};
+    use trilab::corpus::{Corpus, Mark, Vocabulary, prepare};
+    use trilab::objective::{Asking, Batch, Side, prompt_batch};
+    use trilab::train::{ModelScorer, Trainer, Yardstick};
 
     const SEQ_LEN: usize = 20;
 
@@ -239,28 +239,15 @@ mod models {
     }
 
     fn spec(architecture: Architecture, objective: Objective, corpus: &Corpus, seed: u64) -> RunSpec {
+        let blanks = if objective == Objective::BlankInfilling { SEQ_LEN } else { 0 };
+        let model = ModelSpec::of_size(architecture, corpus.vocabulary().size() as usize, [16, 24, 2, 2, 8]);
         RunSpec {
             format: SPEC_FORMAT,
             id: "0123456789ab".parse().unwrap(),
             study: "test".parse().unwrap(),
             seed,
-            model: ModelSpec {
-                architecture,
-                vocab_size: corpus.vocabulary().size() as usize,
-                d_model: 16,
-                d_ff: 24,
-                num_layers: 2,
-                num_heads: 2,
-                head_dim: 8,
-                rope_theta: 10_000.0,
-                norm_epsilon: 1e-6,
-            },
-            objective: ObjectiveSpec {
-                objective,
-                noise_density: 0.15,
-                mean_noise_span_length: 3.0,
-                loss_on_inputs: false,
-            },
+            model: ModelSpec { block_positions: blanks, ..model },
+            objective: ObjectiveSpec::new(objective, (0.15, 3.0), false, &[]),
             optimizer: OptimizerSpec {
                 learning_rate: 1e-3,
                 schedule: LearningRateSchedule::Constant,
@@ -280,6 +267,7 @@ mod models {
                 divergence_factor: 3.0,
                 z_loss: 0.0,
                 precision: Precision::F32,
+                dropout: 0.0,
             },
             data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: PathBuf::new() },
             parent: None,
@@ -306,15 +294,13 @@ mod models {
         Trainer::new(spec).unwrap()
     }
 
-    fn cells() -> impl Iterator<Item = (Architecture, Objective, ScoringForm)> {
+    fn cells() -> impl Iterator<Item = (Architecture, Objective, ScoringForm, Asking)> {
         let pairs = Architecture::ALL.into_iter().flat_map(|a| Objective::ALL.into_iter().map(move |o| (a, o)));
-        let legal = pairs.filter(|(a, o)| legal::check(*a, *o, false).is_ok());
-        legal.flat_map(|(a, o)| forms(o).iter().map(move |form| (a, o, *form)))
-    }
-
-    fn side(tokens: &[u32]) -> Side {
-        let length = tokens.len();
-        Side { length, tokens: tokens.to_vec(), positions: (0..length as u32).collect(), segments: vec![1; length] }
+        let legal = pairs.filter(|(a, o)| *o != Objective::Mixture && legal::usual(*a, *o).is_ok());
+        legal.flat_map(|(a, o)| {
+            let asked = Asking::all(&ObjectiveSpec::new(o, (0.15, 3.0), false, &[]));
+            asked.into_iter().map(move |(form, asking)| (a, o, form, asking))
+        })
     }
 
     /// The log-likelihood of `continuation`, one forward pass a token over a row without padding.
@@ -332,38 +318,84 @@ mod models {
                 targets: vec![0; tokens.len()],
                 loss_weights: vec![0.0; tokens.len()],
                 prefix_lengths: vec![prefix as u32],
-                decoder: side(&tokens),
-                encoder: encoder.map(side),
+                decoder: Side::alone(&tokens),
+                encoder: encoder.map(Side::alone),
             };
-            let logits: Vec<f64> = trainer.last_logits(&batch).unwrap().into_iter().map(f64::from).collect();
-            let peak = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let total: f64 = logits.iter().map(|logit| (logit - peak).exp()).sum();
-            sum += logits[*target as usize] - peak - total.ln();
-            greedy &= logits[*target as usize] == peak;
+            let (nats, likeliest) = rated(&trainer.last_logits(&batch).unwrap(), *target);
+            sum += nats;
+            greedy &= likeliest;
             tokens.push(*target);
         }
         (sum, greedy)
     }
 
-    /// What a cell reads in a form: encoder, decoder before the continuation, prefix length.
+    /// What a cell reads in a form: encoder, decoder before the continuation, prefix length; nothing of blanks and masks.
     fn reading(
         architecture: Architecture,
-        form: ScoringForm,
+        asking: Asking,
         v: &Vocabulary,
         context: &[u32],
-    ) -> (Option<Vec<u32>>, Vec<u32>, usize) {
-        let x0 = v.first_sentinel();
-        let marked = [&[v.start()], context, &[x0, v.end(), x0]].concat();
-        match (architecture, form) {
-            (Architecture::CausalDecoder, ScoringForm::Plain) => (None, context.to_vec(), 0),
-            (Architecture::NonCausalDecoder, ScoringForm::Plain) => (None, context.to_vec(), context.len()),
-            (Architecture::EncoderDecoder, ScoringForm::Plain) => (Some(context.to_vec()), vec![v.start()], 0),
-            (Architecture::CausalDecoder, ScoringForm::Sentinel) => (None, marked, 0),
-            (Architecture::NonCausalDecoder, ScoringForm::Sentinel) => (None, marked, context.len() + 3),
-            (Architecture::EncoderDecoder, ScoringForm::Sentinel) => {
-                (Some([context, &[x0, v.end()]].concat()), vec![v.start(), x0], 0)
-            }
+    ) -> Option<(Option<Vec<u32>>, Vec<u32>, usize)> {
+        let (x0, s, r) = (v.first_sentinel(), v.of(Mark::Sequential), v.of(Mark::Regular));
+        let (inputs, opens) = match asking {
+            Asking::Plain(None) => (context.to_vec(), vec![]),
+            Asking::Plain(Some(_)) => ([&[s], context].concat(), vec![]),
+            Asking::Sentinel(None) => ([context, &[x0, v.end()]].concat(), vec![x0]),
+            Asking::Sentinel(Some(_)) => ([&[r], context, &[x0, v.end()]].concat(), vec![x0]),
+            Asking::Blank | Asking::Masked => return None,
+        };
+        // A plain context begins without the start mark.
+        let start = if asking == Asking::Plain(None) { vec![] } else { vec![v.start()] };
+        let whole = [start.as_slice(), &inputs, &opens].concat();
+        Some(match architecture.layout() {
+            Layout::Decoder { prefix } => (None, whole, if prefix { start.len() + inputs.len() } else { 0 }),
+            Layout::EncoderDecoder => (Some(inputs), [&[v.start()], opens.as_slice()].concat(), 0),
+            Layout::Encoder => return None,
+        })
+    }
+
+    /// The log-likelihood of `continuation` behind `context`, and whether it is the likeliest, by as many forward passes over
+    /// rows without padding as it has tokens.
+    fn expected(
+        trainer: &Trainer,
+        (architecture, asking): (Architecture, Asking),
+        v: &Vocabulary,
+        (context, continuation): (&[u32], &[u32]),
+    ) -> (f64, bool) {
+        if let Some((encoder, read, prefix)) = reading(architecture, asking, v, context) {
+            return stepwise(trainer, encoder.as_deref(), &read, prefix, continuation);
         }
+        let (mut sum, mut greedy) = (0.0, true);
+        for (at, target) in continuation.iter().enumerate() {
+            let (nats, likeliest) = if asking == Asking::Blank {
+                let batch = prompt_batch(architecture, asking, v, context, &continuation[..at]);
+                rated(&trainer.last_logits(&batch).unwrap(), *target)
+            } else {
+                // Turned so that the masked token stands last: an encoder without positions does not mind.
+                let mut tokens = [&[v.start()], context, continuation].concat();
+                let place = 1 + context.len() + at;
+                tokens[place] = v.of(Mark::Mask);
+                let mut side = Side::alone(&tokens);
+                let last = tokens.len() - 1;
+                side.tokens.swap(place, last);
+                side.positions.swap(place, last);
+                let (length, rows) = (tokens.len(), 1);
+                let (targets, loss_weights) = (vec![0; length], vec![0.0; length]);
+                let prefix_lengths = vec![length as u32];
+                let batch = Batch { rows, targets, loss_weights, prefix_lengths, decoder: side, encoder: None };
+                rated(&trainer.last_logits(&batch).unwrap(), *target)
+            };
+            sum += nats;
+            greedy &= likeliest;
+        }
+        (sum, greedy)
+    }
+
+    fn rated(logits: &[f32], target: u32) -> (f64, bool) {
+        let logits: Vec<f64> = logits.iter().copied().map(f64::from).collect();
+        let peak = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = logits.iter().map(|logit| (logit - peak).exp()).sum();
+        (logits[target as usize] - peak - total.ln(), logits[target as usize] == peak)
     }
 
     fn request(context: &str, continuation: &str) -> ScoreRequest {
@@ -376,7 +408,7 @@ mod models {
         let corpus = corpus(folder.path());
         let v = corpus.vocabulary();
         let encode = |text: &str| corpus.tokenizer().encode(text).unwrap();
-        for (architecture, objective, form) in cells() {
+        for (architecture, objective, form, asking) in cells() {
             let trainer = trainer(&spec(architecture, objective, &corpus, 3));
             let mut scorer = ModelScorer::new(&trainer, corpus.tokenizer(), form).unwrap();
             let asked = [
@@ -391,8 +423,7 @@ mod models {
                 let context = encode(request.context.trim_end());
                 let blanks = &request.context[request.context.trim_end().len()..];
                 let continuation = encode(&format!("{blanks}{}", request.continuation));
-                let (encoder, read, prefix) = reading(architecture, form, &v, &context);
-                let (expected, greedy) = stepwise(&trainer, encoder.as_deref(), &read, prefix, &continuation);
+                let (expected, greedy) = expected(&trainer, (architecture, asking), &v, (&context, &continuation));
                 let found = scored.log_likelihood;
                 assert!(
                     (found - expected).abs() < 1e-4,
@@ -496,7 +527,7 @@ mod models {
         let words = ["the fog", "a harbour", "ferries and three bells", "morning.", ""];
         let asked: Vec<ScoreRequest> =
             (0..40).map(|n| request(words[n % 5], &format!(" {}", words[n * 3 % 4]))).collect();
-        for (architecture, objective, form) in cells() {
+        for (architecture, objective, form, _) in cells() {
             let trainer = trainer(&spec(architecture, objective, &corpus, 3));
             let scores = |positions| {
                 let scorer = ModelScorer::new(&trainer, corpus.tokenizer(), form).unwrap();
@@ -534,7 +565,7 @@ mod models {
             ((1..40).collect(), vec![6]),
         ]
         .into();
-        for (architecture, objective, form) in cells() {
+        for (architecture, objective, form, _) in cells() {
             let trainer = trainer(&spec(architecture, objective, &corpus, 3));
             let scorer = ModelScorer::new(&trainer, corpus.tokenizer(), form).unwrap();
             let together = scorer.score_tokens(&pairs).unwrap();
@@ -553,7 +584,7 @@ mod models {
         let corpus = corpus(folder.path());
         let v = corpus.vocabulary();
         let mut known: Option<Yardstick> = None;
-        for (architecture, objective, form) in cells() {
+        for (architecture, objective, form, asking) in cells() {
             let spec = spec(architecture, objective, &corpus, architecture as u64 + 10 * objective as u64);
             let yardstick = Yardstick::new(&spec, &corpus).unwrap();
             assert_eq!(known.get_or_insert_with(|| yardstick.clone()), &yardstick);
@@ -564,6 +595,10 @@ mod models {
             );
             let trainer = trainer(&spec);
             let metrics = yardstick.measure(&trainer, &corpus).unwrap();
+            if architecture == Architecture::EncoderOnly {
+                assert!(metrics.is_empty(), "a pseudo-log-likelihood is none of a continuation");
+                continue;
+            }
             let (loss, bits) = match form {
                 ScoringForm::Plain => (Metric::ContinuationLoss, Metric::ContinuationBitsPerByte),
                 ScoringForm::Sentinel => (Metric::ContinuationLossSentinel, Metric::ContinuationBitsPerByteSentinel),
@@ -572,16 +607,16 @@ mod models {
                 .iter()
                 .map(|(prefix, continuation)| {
                     // Plain decoders begin with the start mark, as in training.
-                    let opens = form == ScoringForm::Plain && architecture != Architecture::EncoderDecoder;
+                    let opens = asking == Asking::Plain(None) && !architecture.has_encoder();
                     let opened = if opens { [&[v.start()], prefix.as_slice()].concat() } else { prefix.clone() };
-                    let (encoder, read, length) = reading(architecture, form, &v, &opened);
-                    -stepwise(&trainer, encoder.as_deref(), &read, length, continuation).0
+                    -expected(&trainer, (architecture, asking), &v, (&opened, continuation)).0
                 })
                 .sum();
             assert!((metrics[&loss] - expected / 512.0).abs() < 1e-5, "{architecture}:{objective} {form}");
             let bytes: u32 = pairs.iter().flat_map(|(_, c)| c).map(|id| corpus.tokenizer().byte_length(*id)).sum();
             assert!((metrics[&bits] - expected / f64::from(bytes) / std::f64::consts::LN_2).abs() < 1e-5);
-            assert_eq!(metrics.contains_key(&Metric::ContinuationLossSentinel), objective == Objective::SpanCorruption);
+            let asked = Asking::all(&trainer.spec().objective).len();
+            assert_eq!(metrics.contains_key(&Metric::ContinuationLossSentinel), asked == 2);
         }
         let short = {
             let mut spec = spec(Architecture::CausalDecoder, Objective::FullLm, &corpus, 0);
@@ -598,7 +633,7 @@ mod models {
         let corpus = corpus(folder.path());
         let trainer = trainer(&spec(Architecture::CausalDecoder, Objective::FullLm, &corpus, 0));
         let said = ModelScorer::new(&trainer, corpus.tokenizer(), ScoringForm::Sentinel).unwrap_err().to_string();
-        assert!(said.contains("CD:FLM never saw a sentinel"), "{said}");
+        assert!(said.contains("CD:FLM was never trained in sentinel form"), "{said}");
     }
 }
 

@@ -7,27 +7,30 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
-use trilab::core::rows::batch_shape;
+use trilab::core::rows::{batch_shape, iid_bounds};
 use trilab::core::seed::{Stream, generator};
-use trilab::core::{Architecture, Objective, ObjectiveSpec};
-use trilab::corpus::{DataOrder, Vocabulary};
-use trilab::objective::{Batch, Corrupted, ObjectiveError, Side, UnigramCounts, batch, corrupt};
+use trilab::core::{Architecture, MixturePart, Mode, Objective, ObjectiveSpec, Task, legal};
+use trilab::corpus::{DataOrder, Mark, Vocabulary};
+use trilab::objective::{
+    Batch, Corrupted, Example, ObjectiveError, Side, UnigramCounts, Words, batch, corrupt, drop_tokens, example,
+};
 
-use Architecture::{CausalDecoder, EncoderDecoder, NonCausalDecoder};
-use Objective::{FullLm, PrefixLm, SpanCorruption};
+use Architecture::{CausalDecoder, EncoderDecoder, EncoderOnly, NonCausalDecoder};
+use Objective::{BlankInfilling, FullLm, IidDenoising, MaskedLm, PrefixLm, SpanCorruption};
 
-const LEGAL: [(Architecture, Objective); 7] = [
-    (CausalDecoder, FullLm),
-    (CausalDecoder, PrefixLm),
-    (NonCausalDecoder, PrefixLm),
-    (EncoderDecoder, PrefixLm),
-    (CausalDecoder, SpanCorruption),
-    (NonCausalDecoder, SpanCorruption),
-    (EncoderDecoder, SpanCorruption),
-];
+/// Every cell that can be trained; of a mixture of one's own nothing is known.
+fn legal_cells() -> Vec<(Architecture, Objective)> {
+    let all = Architecture::ALL.into_iter().flat_map(|a| Objective::ALL.into_iter().map(move |o| (a, o)));
+    all.filter(|(a, o)| *o != Objective::Mixture && legal::usual(*a, *o).is_ok()).collect()
+}
 
 fn spec(objective: Objective) -> ObjectiveSpec {
-    ObjectiveSpec { objective, noise_density: 0.15, mean_noise_span_length: 3.0, loss_on_inputs: false }
+    ObjectiveSpec::new(objective, (0.15, 3.0), false, &[])
+}
+
+/// Every ninth token ends a sentence.
+fn words(vocabulary: &Vocabulary) -> Words<'_> {
+    Words { vocabulary, ends_sentence: &|id| id % 9 == 8 }
 }
 
 fn draws(seed: u64) -> impl FnMut(usize) -> ChaCha8Rng {
@@ -38,23 +41,38 @@ fn windows(count: usize, length: usize) -> Vec<Vec<u32>> {
     (0..count).map(|row| (0..length).map(|at| ((row * 31 + at * 7) % 200) as u32).collect()).collect()
 }
 
-fn made(architecture: Architecture, spec: &ObjectiveSpec, windows: &[Vec<u32>], seed: u64) -> Batch {
-    batch(spec, architecture, &Vocabulary::new(256), windows, &mut draws(seed)).unwrap()
+fn made(
+    (architecture, spec): (Architecture, &ObjectiveSpec),
+    seq_len: usize,
+    windows: &[Vec<u32>],
+    seed: u64,
+) -> Result<Batch, ObjectiveError> {
+    batch(spec, architecture, seq_len, words(&Vocabulary::new(256)), windows, &mut draws(seed))
+}
+
+/// A batch of `count` examples in rows of `seq_len`.
+fn filled(cell: (Architecture, &ObjectiveSpec), seq_len: usize, count: usize, seed: u64) -> Batch {
+    let window = batch_shape(cell.0, cell.1, count, seq_len).unwrap().window;
+    made(cell, seq_len, &windows(count, window), seed).unwrap()
 }
 
 // ---------------------------------------------------------------------------------------------- literal rows
 
 /// Ids 0..26 as letters, specials by their marks.
 fn letters(vocabulary: &Vocabulary, tokens: &[u32]) -> String {
-    let shown = |id: &u32| match char::from_u32(u32::from(b'a') + id) {
-        Some(letter) if vocabulary.is_text(*id) => letter.to_string(),
-        _ => vocabulary.mark(*id),
+    let marks = [Mark::Mask, Mark::SentenceMask, Mark::DocumentMask, Mark::StartOfPiece, Mark::EndOfPiece];
+    let modes = [Mark::Regular, Mark::Sequential, Mark::Extreme];
+    let mark = |id| marks.into_iter().chain(modes).find(|mark| vocabulary.of(*mark) == id);
+    let shown = |id: &u32| match (char::from_u32(u32::from(b'a') + id), mark(*id)) {
+        (Some(letter), _) if vocabulary.is_text(*id) => letter.to_string(),
+        (_, Some(mark)) => mark.written().to_owned(),
+        (_, None) => vocabulary.mark(*id),
     };
     columns(tokens.iter().map(shown))
 }
 
 fn columns(cells: impl Iterator<Item = String>) -> String {
-    cells.map(|cell| format!("{cell:<5}")).collect::<String>().trim_end().to_owned()
+    cells.map(|cell| format!("{cell:<7}")).collect::<String>().trim_end().to_owned()
 }
 
 fn side(out: &mut String, vocabulary: &Vocabulary, name: &str, side: &Side, row: usize) {
@@ -62,6 +80,9 @@ fn side(out: &mut String, vocabulary: &Vocabulary, name: &str, side: &Side, row:
     writeln!(out, "{:<18} {}", format!("{name} tokens"), letters(vocabulary, &side.tokens[range.clone()])).unwrap();
     let numbers = |values: &[u32]| columns(values.iter().map(u32::to_string));
     writeln!(out, "{:<18} {}", "  positions", numbers(&side.positions[range.clone()])).unwrap();
+    if !side.block_positions.is_empty() {
+        writeln!(out, "{:<18} {}", "  in the blank", numbers(&side.block_positions[range.clone()])).unwrap();
+    }
     writeln!(out, "{:<18} {}", "  segments", numbers(&side.segments[range])).unwrap();
 }
 
@@ -81,24 +102,81 @@ fn written(title: &str, vocabulary: &Vocabulary, batch: &Batch) -> String {
     out
 }
 
+/// A row of `architecture` that learns `spec`, in `seq_len` positions, from as much of `texts` as it takes.
+fn shown(
+    out: &mut String,
+    title: &str,
+    (architecture, spec): (Architecture, &ObjectiveSpec),
+    seq_len: usize,
+    (texts, seed): (&[Vec<u32>], u64),
+) {
+    let vocabulary = Vocabulary::new(26);
+    let window = batch_shape(architecture, spec, texts.len(), seq_len).unwrap().window;
+    let windows: Vec<Vec<u32>> = texts.iter().map(|text| text[..window].to_vec()).collect();
+    let words = Words { vocabulary: &vocabulary, ends_sentence: &|id| id % 4 == 3 };
+    let batch = batch(spec, architecture, seq_len, words, &windows, &mut draws(seed)).unwrap();
+    let of: Vec<String> = windows.iter().map(|w| letters(&vocabulary, w).split_whitespace().collect()).collect();
+    out.push_str(&written(&format!("{architecture}:{title} of {}", of.join(" and ")), &vocabulary, &batch));
+    out.push('\n');
+}
+
 #[test]
 fn rows_are_those_of_the_documentation() {
-    let vocabulary = Vocabulary::new(26);
-    let language = [vec![0, 1, 2, 3, 4, 5], vec![20, 21, 22, 23, 24, 25]];
-    let corruption = [(0..10).collect::<Vec<u32>>()];
+    let (first, second): (Vec<u32>, Vec<u32>) = ((0..26).collect(), (20..26).collect());
+    let (alone, both) = (std::slice::from_ref(&first), [first.clone(), second]);
     let mut text = String::from("```text\n");
-    for (architecture, objective) in LEGAL {
-        let spec = ObjectiveSpec { noise_density: 0.3, mean_noise_span_length: 1.5, ..spec(objective) };
-        let windows: &[Vec<u32>] = match (architecture, objective) {
-            (_, SpanCorruption) => &corruption,
-            (EncoderDecoder, FullLm | PrefixLm) => &language,
-            (CausalDecoder | NonCausalDecoder, FullLm | PrefixLm) => &language[..1],
-        };
-        let batch = batch(&spec, architecture, &vocabulary, windows, &mut draws(7)).unwrap();
-        let shown: Vec<String> = windows.iter().map(|w| letters(&vocabulary, w).split_whitespace().collect()).collect();
-        let title = format!("{architecture}:{objective} of {}", shown.join(" and "));
-        text.push_str(&written(&title, &vocabulary, &batch));
-        text.push('\n');
+    for (architecture, objective) in legal_cells() {
+        let cell = (architecture, &ObjectiveSpec::new(objective, (0.3, 1.5), false, &[]));
+        // The other encoder–decoders have the rows of ED.
+        let same = architecture.has_encoder() && architecture != EncoderDecoder;
+        match objective {
+            _ if same => {}
+            FullLm | PrefixLm => {
+                let texts = if architecture == EncoderDecoder { &both[..] } else { alone };
+                shown(&mut text, objective.label(), cell, 6, (texts, 7));
+            }
+            SpanCorruption => shown(&mut text, "MLM", cell, 16, (alone, 7)),
+            IidDenoising => {
+                shown(&mut text, "IID", cell, 24, (alone, 1));
+                // A text that begins with a dropped token has its first sentinel first on both sides.
+                let begins = |seed: &u64| {
+                    let vocabulary = Vocabulary::new(26);
+                    let dropped = drop_tokens(0.3, &vocabulary, &first[..10], &mut draws(*seed)(0)).unwrap();
+                    dropped.inputs[0] == vocabulary.first_sentinel()
+                };
+                let seed = (0..).find(begins).unwrap();
+                shown(&mut text, "IID (the first token is dropped)", cell, 24, (alone, seed));
+            }
+            MaskedLm => shown(&mut text, "BERT", cell, 13, (alone, 7)),
+            BlankInfilling | Objective::Ul2 => {
+                let part = |task, mean, mode| MixturePart {
+                    task,
+                    weight: 1.0,
+                    noise_density: if task == Task::BlankDocument { 0.5 } else { 0.3 },
+                    mean_noise_span_length: mean,
+                    mode,
+                };
+                let parts = if objective == BlankInfilling {
+                    vec![
+                        ("GLM (tokens)", part(Task::BlankTokens, 3.0, None)),
+                        ("GLM (sentences)", part(Task::BlankSentences, 3.0, None)),
+                        ("GLM (document)", part(Task::BlankDocument, 3.0, None)),
+                    ]
+                } else {
+                    vec![
+                        ("UL2 (regular)", part(Task::SpanCorruption, 1.5, Some(Mode::R))),
+                        ("UL2 (extreme)", part(Task::SpanCorruption, 8.0, Some(Mode::X))),
+                        ("UL2 (sequential)", part(Task::Suffix, 1.0, Some(Mode::S))),
+                    ]
+                };
+                for (title, part) in parts {
+                    let mix = ObjectiveSpec::new(Objective::Mixture, (0.3, 1.5), false, &[part]);
+                    shown(&mut text, title, (architecture, &mix), 17, (alone, 7));
+                }
+            }
+            // UL2R mixes the same tasks in other shares.
+            Objective::Ul2R | Objective::Mixture => {}
+        }
     }
     let text = format!("{}\n```\n", text.trim_end());
     assert_eq!(text, include_str!("../src/objective/rows.md"), "the rows are now\n{text}");
@@ -133,8 +211,7 @@ proptest! {
         seed: u64,
     ) {
         let vocabulary = Vocabulary::new(256);
-        let spec = ObjectiveSpec { noise_density, mean_noise_span_length, ..spec(SpanCorruption) };
-        match corrupt(&spec, &vocabulary, &window, &mut draws(seed)(0)) {
+        match corrupt((noise_density, mean_noise_span_length), &vocabulary, &window, &mut draws(seed)(0)) {
             Ok(corrupted) => {
                 prop_assert_eq!(rebuilt(&vocabulary, &corrupted), window);
                 prop_assert!(vocabulary.sentinel_index(corrupted.inputs[0]).is_none(), "starts clean");
@@ -149,11 +226,57 @@ proptest! {
     }
 
     #[test]
-    fn shapes_are_those_of_core(seq_len in 6usize..200, rows in 1usize..4, seed: u64) {
-        for (architecture, objective) in LEGAL {
+    fn dropping_tokens_inverts(
+        window in prop::collection::vec(0u32..257, 2..200),
+        noise_density in 0.01f64..0.6,
+        seed: u64,
+    ) {
+        let vocabulary = Vocabulary::new(256);
+        match drop_tokens(noise_density, &vocabulary, &window, &mut draws(seed)(0)) {
+            Ok(corrupted) => {
+                let (most, most_runs) = iid_bounds(window.len(), noise_density);
+                let runs = corrupted.inputs.iter().filter(|id| vocabulary.sentinel_index(**id).is_some()).count();
+                let dropped = corrupted.targets.len() - runs - 1;
+                prop_assert!((1..=most).contains(&dropped) && (1..=most_runs).contains(&runs));
+                let numbered = |side: &[u32]| side.iter().filter_map(|id| vocabulary.sentinel_index(*id)).collect::<Vec<_>>();
+                prop_assert_eq!(numbered(&corrupted.inputs), numbered(&corrupted.targets), "one number on both sides");
+                prop_assert_eq!(rebuilt(&vocabulary, &corrupted), window);
+            }
+            Err(ObjectiveError::Spans(spans)) => prop_assert!(spans > 128),
+            Err(other) => return Err(TestCaseError::fail(other.to_string())),
+        }
+    }
+
+    #[test]
+    fn blanks_hold_the_whole_text_and_never_touch(length in 8usize..300, kind in 0usize..3, seed: u64) {
+        let vocabulary = Vocabulary::new(256);
+        let part = &Objective::BlankInfilling.mixture(0.15)[kind];
+        let window: Vec<u32> = (0..length as u32).map(|i| i * 7 % 200).collect();
+        let Ok(Example::Blanks { text, blanks }) = example(part, words(&vocabulary), &window, length + 200, &mut draws(seed)(0))
+        else { return Ok(()) };
+        let mut rebuilt = Vec::new();
+        for (place, token) in text.iter().enumerate() {
+            match blanks.iter().find(|(at, _)| *at == place) {
+                Some((_, blank)) => {
+                    prop_assert!(vocabulary.is_mark(*token) && !blank.is_empty());
+                    rebuilt.extend(blank);
+                }
+                None => rebuilt.push(*token),
+            }
+        }
+        prop_assert_eq!(&rebuilt[..], &window[..rebuilt.len()]);
+        let mut places: Vec<usize> = blanks.iter().map(|(place, _)| *place).collect();
+        places.sort_unstable();
+        prop_assert!(places.windows(2).all(|pair| pair[1] > pair[0] + 1), "{:?}", places);
+    }
+
+    #[test]
+    fn shapes_are_those_of_core(seq_len in 16usize..200, rows in 1usize..4, seed: u64) {
+        for (architecture, objective) in legal_cells() {
             let spec = spec(objective);
             let shape = batch_shape(architecture, &spec, 2 * rows, seq_len).unwrap();
-            let made = made(architecture, &spec, &windows(2 * rows, shape.window), seed);
+            let made = filled((architecture, &spec), seq_len, 2 * rows, seed);
+            prop_assert!(shape.decoder_len <= seq_len && shape.encoder_len <= seq_len);
             prop_assert_eq!(made.rows, shape.rows);
             prop_assert_eq!(made.decoder.length, shape.decoder_len);
             prop_assert_eq!(made.encoder.as_ref().map_or(0, |side| side.length), shape.encoder_len);
@@ -161,6 +284,11 @@ proptest! {
                 prop_assert_eq!(side.tokens.len(), made.rows * side.length);
                 prop_assert_eq!(side.positions.len(), side.tokens.len());
                 prop_assert_eq!(side.segments.len(), side.tokens.len());
+                let blanks = objective == BlankInfilling;
+                prop_assert_eq!(side.block_positions.len(), if blanks { side.tokens.len() } else { 0 });
+                // Padding closes a row and is nothing else.
+                let padding = |at: usize| side.tokens[at] == Vocabulary::new(256).pad();
+                prop_assert!((0..side.tokens.len()).all(|at| padding(at) == (side.segments[at] == 0)));
             }
             prop_assert_eq!(made.targets.len(), made.decoder.tokens.len());
             prop_assert_eq!(made.loss_weights.len(), made.targets.len());
@@ -169,21 +297,31 @@ proptest! {
     }
 
     #[test]
-    fn no_position_reads_what_it_must_predict(seq_len in 6usize..120, seed: u64) {
-        for (architecture, objective) in LEGAL {
-            let spec = spec(objective);
-            let window = batch_shape(architecture, &spec, 2, seq_len).unwrap().window;
-            let made = made(architecture, &spec, &windows(2, window), seed);
+    fn no_position_reads_what_it_must_predict(seq_len in 16usize..120, seed: u64) {
+        let vocabulary = Vocabulary::new(256);
+        let opens = [vocabulary.start(), vocabulary.of(Mark::StartOfPiece)];
+        for (architecture, objective) in legal_cells() {
+            let made = filled((architecture, &spec(objective)), seq_len, 2, seed);
             let length = made.decoder.length;
             for (row, prefix) in made.prefix_lengths.iter().enumerate() {
-                let at = |place: usize| row * length + place;
                 for place in 0..length {
-                    let trained = made.loss_weights[at(place)] > 0.0;
+                    let at = row * length + place;
+                    if made.loss_weights[at] == 0.0 {
+                        continue;
+                    }
+                    let read = made.decoder.tokens[at];
+                    if architecture == EncoderOnly {
+                        // Of masked tokens some are left as they are: that is the objective.
+                        prop_assert!(read == vocabulary.of(Mark::Mask) || vocabulary.is_text(read));
+                        continue;
+                    }
                     // Inside a prefix only its last position may be trained: its target is the first token after it.
-                    prop_assert!(!trained || place + 1 >= *prefix as usize);
-                    let continues = place > 0 && made.decoder.segments[at(place)] == made.decoder.segments[at(place) - 1];
-                    let before = if continues { made.targets[at(place) - 1] } else { Vocabulary::new(256).start() };
-                    prop_assert_eq!(made.decoder.tokens[at(place)], before);
+                    prop_assert!(place + 1 >= *prefix as usize);
+                    // What is read is what the position before had to predict, or the mark of a beginning.
+                    let continues = place > 0 && made.decoder.segments[at] == made.decoder.segments[at - 1];
+                    let before = continues.then(|| made.targets[at - 1]);
+                    let is_first = place == *prefix as usize || place + 1 == *prefix as usize || !continues;
+                    prop_assert!(before == Some(read) || opens.contains(&read) || is_first, "{architecture}:{objective}");
                 }
             }
         }
@@ -209,9 +347,7 @@ proptest! {
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
 fn shares_of_trained_positions() {
     let share = |architecture, objective| {
-        let spec = spec(objective);
-        let window = batch_shape(architecture, &spec, 400, 626).unwrap().window;
-        let made = made(architecture, &spec, &windows(400, window), 5);
+        let made = filled((architecture, &spec(objective)), 626, 400, 5);
         made.weight() / made.targets.len() as f64
     };
     let exactly = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
@@ -225,32 +361,80 @@ fn shares_of_trained_positions() {
         let found = share(architecture, PrefixLm);
         assert!((found - 0.5).abs() < 0.06, "{found}");
     }
+    // 94 of 625 tokens are masked, in rows with a start mark.
+    exactly(share(EncoderOnly, MaskedLm), 94.0 / 626.0);
+    for architecture in Architecture::ALL.into_iter().filter(|architecture| architecture.has_encoder()) {
+        exactly(share(architecture, PrefixLm), 1.0);
+        exactly(share(architecture, SpanCorruption), 1.0);
+    }
 }
 
 #[test]
 fn weights_cover_targets_only_unless_asked() {
-    for (architecture, objective) in LEGAL {
+    for (architecture, objective) in legal_cells() {
         let spec = spec(objective);
-        let window = batch_shape(architecture, &spec, 2, 64).unwrap().window;
-        let plain = made(architecture, &spec, &windows(2, window), 3);
+        let plain = filled((architecture, &spec), 64, 2, 3);
         let length = plain.decoder.length;
-        for row in plain.loss_weights.chunks(length) {
-            let first = row.iter().position(|weight| *weight > 0.0).unwrap();
-            assert!(row[first..].iter().all(|weight| (*weight - 1.0).abs() < 1e-9));
+        let used = |batch: &Batch, at: usize| batch.decoder.segments[at] > 0;
+        if architecture != EncoderOnly && objective != BlankInfilling {
+            for (row, weights) in plain.loss_weights.chunks(length).enumerate() {
+                let first = weights.iter().position(|weight| *weight > 0.0).unwrap();
+                let ones = (first..length).filter(|place| used(&plain, row * length + place));
+                assert!(ones.clone().count() > 0 && ones.clone().all(|place| (weights[place] - 1.0).abs() < 1e-9));
+            }
         }
         let asked = ObjectiveSpec { loss_on_inputs: true, ..spec };
-        let answer = batch(&asked, architecture, &Vocabulary::new(256), &windows(2, window), &mut draws(3));
-        match answer {
+        let window = batch_shape(architecture, &asked, 2, 64).unwrap().window;
+        match made((architecture, &asked), 64, &windows(2, window), 3) {
             Ok(all) => {
-                assert!((all.weight() - all.targets.len() as f64).abs() < 1e-9);
+                let weighed = (0..all.targets.len()).all(|at| (all.loss_weights[at] > 0.0) == used(&all, at));
+                assert!(weighed, "{architecture}:{objective}");
                 assert_eq!((all.decoder, all.prefix_lengths), (plain.decoder, plain.prefix_lengths));
             }
             Err(error) => {
-                assert_eq!(architecture, EncoderDecoder);
+                assert!(architecture.has_encoder() || architecture == EncoderOnly || objective == BlankInfilling);
                 assert!(error.to_string().contains("loss_on_inputs = false"), "{error}");
             }
         }
     }
+}
+
+#[test]
+#[expect(clippy::cast_precision_loss, reason = "small counts")]
+fn mixtures_have_their_shares() {
+    let vocabulary = Vocabulary::new(256);
+    for objective in [Objective::Ul2, Objective::Ul2R] {
+        let made = filled((CausalDecoder, &spec(objective)), 64, 4000, 5);
+        let parts = spec(objective).parts();
+        let total: f64 = parts.iter().map(|part| part.weight).sum();
+        for (mode, mark) in [(Mode::R, Mark::Regular), (Mode::S, Mark::Sequential), (Mode::X, Mark::Extreme)] {
+            let rows = made.decoder.tokens.chunks(64).filter(|row| row[1] == vocabulary.of(mark)).count();
+            let own = parts.iter().filter(|part| part.mode == Some(mode));
+            let share = own.map(|part| part.weight).sum::<f64>() / total;
+            // Four standard deviations of a count among 4,000.
+            let allowed = 4.0 * (4000.0 * share * (1.0 - share)).sqrt();
+            assert!((rows as f64 - 4000.0 * share).abs() < allowed, "{objective} {mode:?}: {rows}, share {share}");
+        }
+    }
+    let made = filled((NonCausalDecoder, &spec(BlankInfilling)), 128, 4000, 6);
+    let marks = [(Mark::Mask, 0.5), (Mark::SentenceMask, 0.3), (Mark::DocumentMask, 0.2)];
+    for (mark, share) in marks {
+        let rows = made.decoder.tokens.chunks(128).filter(|row| row.contains(&vocabulary.of(mark))).count();
+        assert!((rows as f64 / 4000.0 - share).abs() < 0.03, "{mark:?}: {rows}");
+    }
+}
+
+#[test]
+#[expect(clippy::cast_precision_loss, reason = "small counts")]
+fn masked_tokens_are_masked_replaced_or_left_in_their_shares() {
+    let vocabulary = Vocabulary::new(256);
+    let made = filled((EncoderOnly, &spec(MaskedLm)), 128, 2000, 4);
+    let chosen: Vec<usize> = (0..made.targets.len()).filter(|at| made.loss_weights[*at] > 0.0).collect();
+    let share = |of: &dyn Fn(usize) -> bool| chosen.iter().filter(|at| of(**at)).count() as f64 / chosen.len() as f64;
+    let masked = share(&|at| made.decoder.tokens[at] == vocabulary.of(Mark::Mask));
+    let left = share(&|at| made.decoder.tokens[at] == made.targets[at]);
+    // 38,000 choices: 0.8 within 0.008 and 0.1 within 0.006 (four standard deviations), and 1 in 256 of the replaced by itself.
+    assert!((masked - 0.8).abs() < 0.01 && (left - 0.1).abs() < 0.01, "{masked} {left}");
 }
 
 /// Pearson's statistic of `counts` against equal shares.
@@ -263,14 +447,14 @@ fn chi_square(counts: &[u64]) -> f64 {
 #[test]
 fn splits_are_uniform() {
     let windows = windows(20_000, 17);
-    let made = made(NonCausalDecoder, &spec(PrefixLm), &windows, 11);
+    let made = made((NonCausalDecoder, &spec(PrefixLm)), 17, &windows, 11).unwrap();
     let mut counts = [0u64; 16];
     for prefix in made.prefix_lengths {
         counts[prefix as usize - 2] += 1; // split 1..=16 gives prefix length 2..=17
     }
     // 15 degrees of freedom: 37.7 is passed once in a thousand.
     assert!(chi_square(&counts) < 37.7, "{counts:?}");
-    let made = self::made(EncoderDecoder, &spec(PrefixLm), &windows, 12);
+    let made = self::made((EncoderDecoder, &spec(PrefixLm)), 17, &windows, 12).unwrap();
     let mut counts = [0u64; 16];
     for row in made.encoder.unwrap().segments.chunks(17) {
         counts[row.iter().filter(|segment| **segment == 1).count() - 1] += 1;
@@ -281,12 +465,11 @@ fn splits_are_uniform() {
 #[test]
 fn span_lengths_are_uniform_compositions() {
     // 12 tokens, half removed in 3 spans: 6 = a + b + c has 10 solutions in positive numbers, all equally likely.
-    let spec = ObjectiveSpec { noise_density: 0.5, mean_noise_span_length: 2.0, ..spec(SpanCorruption) };
     let vocabulary = Vocabulary::new(256);
     let window: Vec<u32> = (0..12).collect();
     let mut found = std::collections::BTreeMap::<Vec<usize>, u64>::new();
     for example in 0..10_000 {
-        let targets = corrupt(&spec, &vocabulary, &window, &mut draws(2)(example)).unwrap().targets;
+        let targets = corrupt((0.5, 2.0), &vocabulary, &window, &mut draws(2)(example)).unwrap().targets;
         let spans = targets[..targets.len() - 1].chunk_by(|_, next| vocabulary.is_text(*next));
         *found.entry(spans.map(|span| span.len() - 1).collect()).or_default() += 1;
     }
@@ -298,10 +481,8 @@ fn span_lengths_are_uniform_compositions() {
 
 #[test]
 fn the_same_draws_give_the_same_batch() {
-    for (architecture, objective) in LEGAL {
-        let spec = spec(objective);
-        let window = batch_shape(architecture, &spec, 8, 64).unwrap().window;
-        let make = |seed| made(architecture, &spec, &windows(8, window), seed);
+    for (architecture, objective) in legal_cells() {
+        let make = |seed| filled((architecture, &spec(objective)), 64, 8, seed);
         assert_eq!(make(1), make(1));
         assert_eq!(make(1) != make(2), objective != FullLm);
     }
@@ -311,22 +492,25 @@ fn the_same_draws_give_the_same_batch() {
 
 #[test]
 fn refusals_name_the_cure() {
-    let vocabulary = Vocabulary::new(256);
-    let said = |architecture, objective, windows: &[Vec<u32>]| {
-        batch(&spec(objective), architecture, &vocabulary, windows, &mut draws(1)).unwrap_err().to_string()
+    let said = |architecture, objective, seq_len, windows: &[Vec<u32>]| {
+        made((architecture, &spec(objective)), seq_len, windows, 1).unwrap_err().to_string()
     };
-    assert!(said(NonCausalDecoder, FullLm, &windows(2, 8)).contains("nearest legal cell: ND:PLM"));
-    assert!(said(EncoderDecoder, FullLm, &windows(2, 8)).contains("nearest legal cell: ED:PLM"));
-    assert!(said(EncoderDecoder, PrefixLm, &windows(3, 8)).contains("micro_batch_size"));
-    assert!(said(CausalDecoder, FullLm, &[]).contains("at least 2"));
-    assert!(said(CausalDecoder, FullLm, &windows(1, 1)).contains("seq_len"));
-    assert!(said(CausalDecoder, FullLm, &[vec![1, 2], vec![1, 2, 3]]).contains("[2, 3]"));
-    assert!(said(EncoderDecoder, SpanCorruption, &windows(1, 4000)).contains("mean_noise_span_length"));
+    assert!(said(NonCausalDecoder, FullLm, 8, &windows(2, 8)).contains("nearest legal cell: ND:PLM"));
+    assert!(said(EncoderDecoder, FullLm, 8, &windows(2, 8)).contains("nearest legal cell: ED:PLM"));
+    assert!(said(EncoderOnly, PrefixLm, 8, &windows(2, 8)).contains("nearest legal cell: EO:BERT"));
+    assert!(said(EncoderDecoder, PrefixLm, 8, &windows(3, 8)).contains("micro_batch_size"));
+    assert!(said(CausalDecoder, FullLm, 8, &[]).contains("must have 8"));
+    assert!(said(CausalDecoder, FullLm, 1, &windows(1, 1)).contains("seq_len"));
+    assert!(said(CausalDecoder, FullLm, 3, &[vec![1, 2], vec![1, 2, 3]]).contains("[2, 3]"));
+    let window = batch_shape(EncoderDecoder, &spec(SpanCorruption), 1, 4000).unwrap().window;
+    assert!(said(EncoderDecoder, SpanCorruption, 4000, &windows(1, window)).contains("mean_noise_span_length"));
+    let window = batch_shape(EncoderDecoder, &spec(Objective::Ul2), 40, 4000).unwrap().window;
+    assert!(said(EncoderDecoder, Objective::Ul2, 4000, &windows(40, window)).contains("sentinels"));
 }
 
 #[test]
 fn the_unigram_yardstick_counts_what_is_trained() {
-    let made = made(CausalDecoder, &spec(SpanCorruption), &windows(4, 568), 9);
+    let made = filled((CausalDecoder, &spec(SpanCorruption)), 626, 4, 9);
     let mut counts = UnigramCounts::default();
     counts.add(&made);
     assert!((counts.weight() - made.weight()).abs() < 1e-9);

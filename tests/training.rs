@@ -16,39 +16,31 @@ use trilab::corpus::{Corpus, Vocabulary};
 use trilab::kernel::activation::{self, Activation};
 use trilab::kernel::dropout::{Dropout, dropout};
 use trilab::kernel::embedding::embed;
-use trilab::kernel::mask::{Mask, Run};
+use trilab::kernel::mask::{Mask, Run, Seen};
 use trilab::kernel::norm::{Kind, Norm};
 use trilab::kernel::position_bias::PositionBias;
 use trilab::kernel::{Tape, Value, Weight, attention, cross_entropy, linear, rope};
-use trilab::model::{LanguageModel, ModelInput, Numbers, Parameters};
-use trilab::objective::{Batch, Side, batch};
+use trilab::model::{LanguageModel, ModelInput, Numbers, Parameters, Pass};
+use trilab::objective::{Batch, Side, Words, batch};
 use trilab::train::{Outcome, Surroundings, Trainer, train};
 
 const SEQ_LEN: usize = 24;
 
 fn legal_cells() -> Vec<(Architecture, Objective)> {
     let all = Architecture::ALL.iter().flat_map(|a| Objective::ALL.iter().map(move |o| (*a, *o)));
-    all.filter(|(a, o)| legal::check(*a, *o, false).is_ok()).collect()
+    all.filter(|(a, o)| *o != Objective::Mixture && legal::usual(*a, *o).is_ok()).collect()
 }
 
 fn run_spec(architecture: Architecture, objective: Objective, vocab_size: u32, directory: &Path) -> RunSpec {
+    let blanks = if objective == Objective::BlankInfilling { SEQ_LEN } else { 0 };
+    let model = ModelSpec::of_size(architecture, vocab_size as usize, [16, 24, 2, 3, 4]);
     let mut spec = RunSpec {
         format: SPEC_FORMAT,
         id: "0123456789ab".parse().unwrap(),
         study: "test".parse().unwrap(),
         seed: 7,
-        model: ModelSpec {
-            architecture,
-            vocab_size: vocab_size as usize,
-            d_model: 16,
-            d_ff: 24,
-            num_layers: 2,
-            num_heads: 3,
-            head_dim: 4,
-            rope_theta: 10_000.0,
-            norm_epsilon: 1e-6,
-        },
-        objective: ObjectiveSpec { objective, noise_density: 0.15, mean_noise_span_length: 3.0, loss_on_inputs: false },
+        model: ModelSpec { block_positions: blanks, ..model },
+        objective: ObjectiveSpec::new(objective, (0.15, 3.0), false, &[]),
         optimizer: OptimizerSpec {
             learning_rate: 5e-3,
             schedule: LearningRateSchedule::Cosine,
@@ -68,6 +60,7 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: u32, d
             divergence_factor: 3.0,
             z_loss: 0.0,
             precision: Precision::F32,
+            dropout: 0.0,
         },
         data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: directory.to_owned() },
         parent: None,
@@ -98,12 +91,14 @@ fn made_up_batch(spec: &RunSpec, vocabulary: &Vocabulary) -> Batch {
     let windows: Vec<Vec<u32>> =
         (0..4_u32).map(|row| (0..shape.window as u32).map(|i| (i * 7 + row * 5) % 40).collect()).collect();
     let mut draw = |example: usize| generator(1, Stream::Objective, example as u64);
-    batch(&spec.objective, spec.model.architecture, vocabulary, &windows, &mut draw).unwrap()
+    let words = Words { vocabulary, ends_sentence: &|id| id % 9 == 0 };
+    batch(&spec.objective, spec.model.architecture, spec.training.seq_len, words, &windows, &mut draw).unwrap()
 }
 
 /// Σ weight · negative log-likelihood of a batch, recorded on `tape`, if there is one.
-fn summed_loss(model: &LanguageModel, batch: &Batch, tape: Option<&Tape>) -> Value {
-    let states = model.states(&ModelInput::new(batch, &Device::Cpu).unwrap(), tape).unwrap();
+fn summed_loss((spec, model): (&ModelSpec, &LanguageModel), batch: &Batch, tape: Option<&Tape>) -> Value {
+    let pass = Pass { tape, dropping: None };
+    let states = model.states(&ModelInput::new(batch, spec, &Device::Cpu).unwrap(), pass).unwrap();
     let flat = states.reshape(&[batch.targets.len(), *states.dims().last().unwrap()]).unwrap();
     let pairs = (0..).zip(batch.targets.iter().zip(&batch.loss_weights));
     let targets: Vec<_> =
@@ -119,7 +114,7 @@ fn drawn(spec: &RunSpec) -> (LanguageModel, Parameters) {
 }
 
 /// The gradients of a batch, in the parameters' order.
-fn gradients(model: &LanguageModel, parameters: &Parameters, batch: &Batch) -> Vec<Tensor> {
+fn gradients(model: (&ModelSpec, &LanguageModel), parameters: &Parameters, batch: &Batch) -> Vec<Tensor> {
     let tape = Tape::alone();
     parameters.weights().for_each(Weight::forget_gradient);
     let loss = summed_loss(model, batch, Some(&tape));
@@ -142,7 +137,7 @@ fn every_parameter_of_every_cell_has_a_finite_gradient_that_is_not_zero() {
             cost::parameters(&spec.model),
             "{architecture}:{objective}: counted and computed"
         );
-        let gradients = gradients(&model, &parameters, &made_up_batch(&spec, &vocabulary));
+        let gradients = gradients((&spec.model, &model), &parameters, &made_up_batch(&spec, &vocabulary));
         for ((name, _), gradient) in parameters.iter().zip(gradients) {
             let values = gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap();
             assert!(values.iter().all(|v| v.is_finite()), "{architecture}:{objective} {name}");
@@ -156,7 +151,7 @@ fn a_weight_that_the_loss_does_not_reach_is_named() {
     let vocabulary = Vocabulary::new(40);
     let spec = run_spec(Architecture::CausalDecoder, Objective::FullLm, vocabulary.size(), Path::new("none"));
     let (model, parameters) = drawn(&spec);
-    gradients(&model, &parameters, &made_up_batch(&spec, &vocabulary));
+    gradients((&spec.model, &model), &parameters, &made_up_batch(&spec, &vocabulary));
     let norm = |threads: usize| trilab::optim::norm(parameters.iter(), threads).unwrap().read().unwrap();
     assert_eq!(norm(1), norm(2));
     let (name, weight) = parameters.iter().nth(4).unwrap();
@@ -172,7 +167,7 @@ fn gradients_of_a_whole_model_equal_finite_differences() {
         let spec = run_spec(architecture, objective, vocabulary.size(), Path::new("none"));
         let (model, parameters) = drawn(&spec);
         let batch = made_up_batch(&spec, &vocabulary);
-        let gradients = gradients(&model, &parameters, &batch);
+        let gradients = gradients((&spec.model, &model), &parameters, &batch);
         for ((name, weight), gradient) in parameters.iter().zip(gradients) {
             // Along the gradient itself the slope is its norm. The losses differ by 0.1 nats: small enough to be
             // straight, large enough for f32, which resolves the sum of a few hundred nats to 3e-5.
@@ -182,7 +177,7 @@ fn gradients_of_a_whole_model_equal_finite_differences() {
             let direction = (gradient * f64::from(1.0 / norm)).unwrap();
             let at = |distance: f64| {
                 weight.set(&(&start + (&direction * distance).unwrap()).unwrap()).unwrap();
-                number(&summed_loss(&model, &batch, None))
+                number(&summed_loss((&spec.model, &model), &batch, None))
             };
             let slope = (at(reach) - at(-reach)) / (2.0 * reach);
             weight.set(&start).unwrap();
@@ -322,12 +317,16 @@ fn with_weights(rows: usize, width: usize, check: &dyn Fn(&str, Shapes<'_>, Oper
     }
 }
 
+fn runs(runs: impl IntoIterator<Item = Run>) -> Vec<Seen> {
+    runs.into_iter().map(Seen::all).collect()
+}
+
 #[test]
 fn kernels_have_the_gradients_of_their_values() {
     with_weights(3, 4, &check_kernel);
-    let mask = Mask::new(vec![(0, 1), (0, 2), (1, 3)], 3, 3, &Device::Cpu).unwrap();
+    let mask = Mask::new(runs([(0, 1), (0, 2), (1, 3)]), 3, 3, &Device::Cpu).unwrap();
     let shape: &[usize] = &[2, 3, 8];
-    let sight = attention::Sight { num_heads: 2, mask: &mask, rotation: None, bias: None };
+    let sight = attention::Sight { num_heads: 2, mask: &mask, rotations: [None, None], bias: None };
     check_kernel("biased", (&[shape, shape, shape], &[&[2, 3]]), &|x, w| {
         let bucket = |distance: i64| (distance + 2).clamp(0, 2) as u32;
         let bias = PositionBias::learnt(&w[0], 3, 3, bucket).unwrap();
@@ -362,12 +361,12 @@ fn fused_kernels_equal_their_plain_references() {
     let across: Vec<Run> = (0..65).map(|query| if query < 9 { (0, 4) } else { (4, 7) }).collect();
     let cases = [(causal, 150, 150), (prefix, 64, 64), (packed.collect(), 70, 70), (across, 65, 7)];
     for (runs, queries, keys) in cases {
-        let mask = Mask::new(runs, queries, keys, &Device::Cpu).unwrap();
+        let mask = Mask::new(self::runs(runs), queries, keys, &Device::Cpu).unwrap();
         let tables = rope::RotaryTables::new(queries, 6, 10_000.0, &Device::Cpu).unwrap();
         let positions: Vec<u32> = (0..2).flat_map(|row| (0..queries as u32).map(move |p| p / (row + 1))).collect();
         let rotation = tables.at(&Tensor::from_vec(positions, (2, queries), &Device::Cpu).unwrap()).unwrap();
         let rotation = (queries == keys).then_some(&rotation);
-        let sight = attention::Sight { num_heads: 3, mask: &mask, rotation, bias: None };
+        let sight = attention::Sight { num_heads: 3, mask: &mask, rotations: [rotation, rotation], bias: None };
         let shapes: [&[usize]; 3] = [&[2, queries, 18], &[2, keys, 18], &[2, keys, 18]];
         check_fused("attend", (&shapes, &[]), &|x, _| attention::attend(&x[0], &x[1], &x[2], sight).unwrap());
         // Learnt biases for 16 buckets of distances, or a fixed one that falls with the distance.
@@ -433,17 +432,12 @@ fn rotation_keeps_lengths_and_depends_on_distance_only() {
     );
 }
 
-fn side(tokens: &[u32]) -> Side {
-    let length = tokens.len();
-    Side { length, tokens: tokens.to_vec(), positions: (0..length as u32).collect(), segments: vec![1; length] }
-}
-
 fn one_row(decoder: &[u32], encoder: Option<&[u32]>, prefix: u32) -> Batch {
     let length = decoder.len();
     Batch {
         rows: 1,
-        decoder: side(decoder),
-        encoder: encoder.map(side),
+        decoder: Side::alone(decoder),
+        encoder: encoder.map(Side::alone),
         targets: vec![0; length],
         loss_weights: vec![1.0; length],
         prefix_lengths: vec![prefix],
@@ -453,7 +447,13 @@ fn one_row(decoder: &[u32], encoder: Option<&[u32]>, prefix: u32) -> Batch {
 fn row_logits(architecture: Architecture, batch: &Batch) -> Vec<Vec<f32>> {
     let spec = run_spec(architecture, Objective::PrefixLm, 60, Path::new("none"));
     let (model, _) = drawn(&spec);
-    model.logits(&ModelInput::new(batch, &Device::Cpu).unwrap()).unwrap().get(0).unwrap().to_vec2::<f32>().unwrap()
+    model
+        .logits(&ModelInput::new(batch, &spec.model, &Device::Cpu).unwrap())
+        .unwrap()
+        .get(0)
+        .unwrap()
+        .to_vec2::<f32>()
+        .unwrap()
 }
 
 /// Which positions change when token `changed` of the side does.
@@ -693,6 +693,7 @@ fn reference_batch(architecture: Architecture, step: usize) -> Batch {
         length,
         tokens: tokens(from),
         positions: (0..rows).flat_map(|_| 0..length as u32).collect(),
+        block_positions: Vec::new(),
         segments: vec![1; rows * length],
     };
     let first = if architecture == Architecture::EncoderDecoder { length } else { 0 };
@@ -778,7 +779,8 @@ fn two_hundred_steps_have_the_losses_of_an_independent_program() {
 /// away than 15 % or 0.1 nats. In the end it has learnt as much.
 #[test]
 fn losses_in_bf16_follow_those_in_f32() {
-    for architecture in Architecture::ALL.iter().copied() {
+    // The three whose losses the reference has.
+    for architecture in Architecture::ALL.into_iter().take(3) {
         let (halves, singles) =
             (reference_losses(architecture, Precision::Bf16), reference_losses(architecture, Precision::F32));
         assert_ne!(halves, singles, "{architecture}: nothing was rounded");

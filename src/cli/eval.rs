@@ -78,7 +78,7 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
         families: Vec::new(),
         failed: Vec::new(),
     };
-    for form in forms(spec.objective.objective) {
+    for form in &forms(&spec.objective) {
         let mut scorer = ModelScorer::new(&trainer, corpus.tokenizer(), *form)?;
         score(&suite, &mut scorer, *form, command.limit, &mut log, &mut output)?;
     }

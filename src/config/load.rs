@@ -85,7 +85,7 @@ pub fn save_study(study: &StudySpec) -> Result<String, toml::ser::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::study::{Axis, Budget, TokenizerSpec};
+    use crate::core::study::{Axis, Budget, HeadDim, TokenizerSpec};
     use crate::core::{Architecture, Objective};
 
     fn study(text: &str, overrides: &[&str]) -> Result<StudySpec, ConfigError> {
@@ -98,7 +98,7 @@ mod tests {
         let config = load_config(None).unwrap();
         assert_eq!(config.budget, Budget::Steps(300));
         assert_eq!(config.corpus.tokenizer, TokenizerSpec::Bytes);
-        assert_eq!(config.model.head_dim, None);
+        assert_eq!(config.model.head_dim, Axis::from(HeadDim::STANDARD));
     }
 
     #[test]

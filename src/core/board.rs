@@ -8,9 +8,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::architecture::Architecture;
 use super::id::{RunId, StudyId};
 use super::metric::{Direction, Metric};
-use super::spec::{Architecture, Objective};
+use super::objective::Objective;
 
 /// Mean over seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,9 @@
-//! Which architecture meets which objective. The refusals carry their reason and the nearest cell that is legal.
+//! Which architecture meets which objective, and which parts make a model. The refusals carry their reason and the nearest
+//! choice that is legal.
 
-use super::spec::{Architecture, Objective};
+use super::architecture::{Architecture, Layout};
+use super::model::{AttentionDirection, ModelSpec, Position};
+use super::objective::{Objective, ObjectiveSpec, Task};
 
 /// Why a cell cannot be trained.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -18,55 +21,128 @@ pub struct Illegal {
 ///
 /// # Errors
 /// The reason, with the nearest legal cell.
-pub fn check(architecture: Architecture, objective: Objective, loss_on_inputs: bool) -> Result<(), Illegal> {
-    let refuse = |reason, nearest: Objective, note: &str| {
-        Err(Illegal {
-            cell: format!("{architecture}:{objective}{}", if loss_on_inputs { " with loss on inputs" } else { "" }),
-            reason,
-            nearest: format!("{architecture}:{nearest}{note}"),
-        })
-    };
-    match (architecture, objective) {
-        (Architecture::NonCausalDecoder, Objective::FullLm) => refuse(
-            "a bidirectional prefix needs a split, and full language modelling has none",
-            Objective::PrefixLm,
-            "",
-        ),
-        (Architecture::EncoderDecoder, Objective::FullLm) => {
-            refuse("full language modelling leaves nothing for the encoder to read", Objective::PrefixLm, "")
+pub fn check(architecture: Architecture, objective: &ObjectiveSpec) -> Result<(), Illegal> {
+    let layout = architecture.layout();
+    let name = objective.objective;
+    let inputs = if objective.loss_on_inputs { " with loss on inputs" } else { "" };
+    let refuse =
+        |reason, nearest: String| Err(Illegal { cell: format!("{architecture}:{name}{inputs}"), reason, nearest });
+    for part in objective.parts() {
+        match task(layout, part.task) {
+            Ok(()) => {}
+            Err((reason, Nearest::Objective(nearest))) => return refuse(reason, format!("{architecture}:{nearest}")),
+            Err((reason, Nearest::Architecture(nearest))) => return refuse(reason, format!("{nearest}:{name}")),
         }
-        (Architecture::EncoderDecoder, Objective::PrefixLm | Objective::SpanCorruption) if loss_on_inputs => refuse(
-            "an encoder predicts nothing, so its inputs cannot carry loss",
-            objective,
-            " with loss_on_inputs = false",
-        ),
-        (Architecture::CausalDecoder, Objective::FullLm | Objective::PrefixLm | Objective::SpanCorruption)
+        if objective.loss_on_inputs {
+            let without = format!("{architecture}:{name} with loss_on_inputs = false");
+            match (layout, part.task) {
+                (Layout::EncoderDecoder, _) => {
+                    return refuse("an encoder predicts nothing, so its inputs cannot carry loss", without);
+                }
+                (Layout::Encoder, _) | (_, Task::BlankTokens | Task::BlankSentences | Task::BlankDocument) => {
+                    return refuse("what is not hidden is read in its own place, so it cannot carry loss", without);
+                }
+                (Layout::Decoder { .. }, _) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether `architecture` can be trained with `objective` as it usually is, for screens that show all cells. What a mixture of
+/// one's own lists is not known here: it counts as legal.
+///
+/// # Errors
+/// As for [`check`].
+pub fn usual(architecture: Architecture, objective: Objective) -> Result<(), Illegal> {
+    check(architecture, &ObjectiveSpec::new(objective, (0.15, 3.0), false, &[]))
+}
+
+enum Nearest {
+    Objective(Objective),
+    Architecture(Architecture),
+}
+
+const fn task(layout: Layout, task: Task) -> Result<(), (&'static str, Nearest)> {
+    match (layout, task) {
+        (Layout::Encoder, Task::MaskedLm)
+        | (Layout::Decoder { prefix: true }, Task::BlankTokens | Task::BlankSentences | Task::BlankDocument)
+        | (Layout::Decoder { prefix: false }, Task::FullLm)
         | (
-            Architecture::NonCausalDecoder | Architecture::EncoderDecoder,
-            Objective::PrefixLm | Objective::SpanCorruption,
+            Layout::Decoder { .. } | Layout::EncoderDecoder,
+            Task::PrefixLm | Task::Suffix | Task::SpanCorruption | Task::IidDenoising,
         ) => Ok(()),
+        (Layout::Decoder { prefix: true }, Task::FullLm) => Err((
+            "a bidirectional prefix needs a split, and full language modelling has none",
+            Nearest::Objective(Objective::PrefixLm),
+        )),
+        (Layout::EncoderDecoder, Task::FullLm) => Err((
+            "full language modelling leaves nothing for the encoder to read",
+            Nearest::Objective(Objective::PrefixLm),
+        )),
+        (Layout::Encoder, _) => Err((
+            "an encoder-only model sees every token it reads, so it can only restore what is masked in its place",
+            Nearest::Objective(Objective::MaskedLm),
+        )),
+        (Layout::Decoder { .. } | Layout::EncoderDecoder, Task::MaskedLm) => Err((
+            "tokens are masked in their places for a stack that sees both ways; a decoder restores them as targets",
+            Nearest::Objective(Objective::IidDenoising),
+        )),
+        (
+            Layout::Decoder { prefix: false } | Layout::EncoderDecoder,
+            Task::BlankTokens | Task::BlankSentences | Task::BlankDocument,
+        ) => Err((
+            "blanks are filled behind a text that sees itself both ways, in one stack",
+            Nearest::Architecture(Architecture::NonCausalDecoder),
+        )),
     }
 }
 
-/// What each objective looks like from each architecture, for the composer.
-#[must_use]
-pub const fn describe_architecture(architecture: Architecture) -> &'static str {
-    match architecture {
-        Architecture::CausalDecoder => "one stack, each position sees only the past",
-        Architecture::NonCausalDecoder => "one stack, the prefix sees itself both ways",
-        Architecture::EncoderDecoder => {
-            "two stacks: the encoder reads both ways, the decoder writes; about twice the parameters"
+/// Whether the parts of a model go together.
+///
+/// # Errors
+/// The reason, with the key to change.
+pub fn model(spec: &ModelSpec) -> Result<(), String> {
+    let ModelSpec { architecture, position, num_heads, head_dim, num_layers, .. } = *spec;
+    if position == Position::Rope && (head_dim == 0 || !head_dim.is_multiple_of(2)) {
+        return Err(format!(
+            "heads of {head_dim}, and rotary embeddings turn pairs; set an even model.head_dim, or another model.position"
+        ));
+    }
+    let refuse = |reason: &str| Err(format!("{reason}; set model.position = \"rope\", \"learned\" or \"none\""));
+    match (position, architecture) {
+        (Position::Alibi, Architecture::MergedEncoderDecoder)
+        | (Position::T5Bias, Architecture::MergedEncoderDecoder) => {
+            return refuse("merged attention looks at two texts in one softmax, and between them there is no distance");
         }
+        (Position::Alibi, _) if architecture.has_encoder() => {
+            return refuse("ALiBi is not defined for cross-attention: between two texts there is no distance");
+        }
+        (Position::Alibi | Position::T5Bias, _) if spec.block_positions > 0 => {
+            return refuse(
+                "the places of blanks are looked up in two tables, and a bias by the distance of rows would tell their order",
+            );
+        }
+        (Position::Rope | Position::T5Bias | Position::Alibi | Position::Learned | Position::None, _) => {}
     }
-}
-
-/// The objective in a sentence, for the composer.
-#[must_use]
-pub const fn describe_objective(objective: Objective) -> &'static str {
-    match objective {
-        Objective::FullLm => "predict every next token; all positions carry loss",
-        Objective::PrefixLm => "predict what follows a random split; half of the positions carry loss",
-        Objective::SpanCorruption => "restore removed spans (15 %, mean 3); about 18 % of the positions carry loss",
+    if architecture == Architecture::HalfEncoderDecoder && !num_layers.is_multiple_of(2) {
+        return Err(format!("model.num_layers {num_layers} cannot be halved; make it even"));
+    }
+    match spec.direction {
+        AttentionDirection::Both => Ok(()),
+        AttentionDirection::MixedHeads | AttentionDirection::AlternatingLayers
+            if !architecture.has_bidirectional_stack() =>
+        {
+            Err(format!(
+                "a head that looks at what follows would see the targets of {architecture}; model.direction = \"{}\" is \
+                 for EO and for encoders that see both ways: ED, EDS, EDH, EDM",
+                spec.direction
+            ))
+        }
+        AttentionDirection::MixedHeads if !num_heads.is_multiple_of(2) => {
+            Err(format!("model.num_heads {num_heads} cannot be halved between two directions; make it even"))
+        }
+        AttentionDirection::MixedHeads | AttentionDirection::AlternatingLayers => Ok(()),
     }
 }
 
@@ -74,17 +150,36 @@ pub const fn describe_objective(objective: Objective) -> &'static str {
 mod tests {
     use super::*;
 
+    fn of(objective: Objective, loss_on_inputs: bool) -> ObjectiveSpec {
+        ObjectiveSpec::new(objective, (0.15, 3.0), loss_on_inputs, &[])
+    }
+
     #[test]
-    fn seven_of_nine_cells_are_legal() {
-        let legal = Architecture::ALL
-            .iter()
-            .flat_map(|a| Objective::ALL.iter().map(move |o| check(*a, *o, false).is_ok()))
-            .filter(|ok| *ok)
-            .count();
-        assert_eq!(legal, 7);
-        let refused = check(Architecture::NonCausalDecoder, Objective::FullLm, false).unwrap_err();
-        assert_eq!(refused.nearest, "ND:PLM");
-        assert!(check(Architecture::EncoderDecoder, Objective::PrefixLm, true).is_err());
-        assert!(check(Architecture::CausalDecoder, Objective::PrefixLm, true).is_ok());
+    fn each_architecture_has_its_objectives() {
+        let legal = |architecture| {
+            let all = Objective::ALL.into_iter().filter(|objective| *objective != Objective::Mixture);
+            let fits = all.filter(|objective| check(architecture, &of(*objective, false)).is_ok());
+            fits.map(Objective::label).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(legal(Architecture::CausalDecoder), "FLM PLM MLM IID UL2 UL2R");
+        assert_eq!(legal(Architecture::NonCausalDecoder), "PLM MLM IID GLM UL2 UL2R");
+        for architecture in Architecture::ALL.into_iter().filter(|architecture| architecture.has_encoder()) {
+            assert_eq!(legal(architecture), "PLM MLM IID UL2 UL2R", "{architecture}");
+        }
+        assert_eq!(legal(Architecture::EncoderOnly), "BERT");
+    }
+
+    #[test]
+    fn refusals_name_what_would_do() {
+        let refused =
+            |architecture, objective, inputs| check(architecture, &of(objective, inputs)).unwrap_err().nearest;
+        assert_eq!(refused(Architecture::NonCausalDecoder, Objective::FullLm, false), "ND:PLM");
+        assert_eq!(refused(Architecture::CausalDecoder, Objective::BlankInfilling, false), "ND:GLM");
+        assert_eq!(refused(Architecture::CausalDecoder, Objective::MaskedLm, false), "CD:IID");
+        assert_eq!(refused(Architecture::EncoderOnly, Objective::SpanCorruption, false), "EO:BERT");
+        let nearest = refused(Architecture::EncoderDecoder, Objective::PrefixLm, true);
+        assert_eq!(nearest, "ED:PLM with loss_on_inputs = false");
+        assert!(check(Architecture::EncoderOnly, &of(Objective::MaskedLm, true)).is_err());
+        assert!(check(Architecture::CausalDecoder, &of(Objective::PrefixLm, true)).is_ok());
     }
 }

@@ -2,6 +2,7 @@
 //! Promises: no input or output, no clock, no global state; every type here means the same in every module.
 //! Must not know: files, sockets, tensors, terminals.
 
+pub mod architecture;
 pub mod board;
 pub mod control;
 pub mod cost;
@@ -9,6 +10,8 @@ pub mod event;
 pub mod id;
 pub mod legal;
 pub mod metric;
+pub mod model;
+pub mod objective;
 pub mod picture;
 pub mod rank;
 pub mod rows;
@@ -19,14 +22,16 @@ pub mod study;
 pub mod summary;
 pub mod task;
 
+pub use architecture::{Architecture, Layout};
 pub use board::Estimate;
 pub use control::{Control, ControlSource};
 pub use event::{EventSink, RunEvent, SinkError, StampedEvent};
 pub use id::{RunId, StudyId};
 pub use metric::{Direction, Metric, Metrics};
+pub use model::{AttentionDirection, Mlp, ModelPreset, ModelSpec, NormKind, Position};
+pub use objective::{MixturePart, Mode, Objective, ObjectiveSpec, Task};
 pub use rank::{RankHistory, RankReport};
 pub use spec::{
-    Architecture, Device, ExecutionSpec, LearningRateSchedule, ModelSpec, Objective, ObjectiveSpec, OptimizerSpec,
-    Precision, ProbeSpec, RunSpec, TrainingSpec,
+    Device, ExecutionSpec, LearningRateSchedule, OptimizerSpec, Precision, ProbeSpec, RunSpec, TrainingSpec,
 };
 pub use status::RunStatus;

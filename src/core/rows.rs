@@ -1,7 +1,8 @@
 //! How many positions an example takes, for each architecture × objective: arithmetic shared by planner and batcher.
 //! Source: Wang et al. 2022 (arXiv 2204.05832) and the random-span helper of T5 (arXiv 1910.10683, §3.1.4).
 
-use super::spec::{Architecture, Objective, ObjectiveSpec};
+use super::architecture::{Architecture, Layout};
+use super::objective::{MixturePart, Objective, ObjectiveSpec, Task};
 
 /// Lengths of one span-corrupted example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,104 @@ pub fn span_window(budget: usize, noise_density: f64, mean_noise_span_length: f6
         .find(|lengths| lengths.inputs + lengths.targets <= budget)
 }
 
+/// The most that examples of a task take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskLengths {
+    /// Raw tokens of text.
+    pub window: usize,
+    /// Inputs: what an encoder reads.
+    pub inputs: usize,
+    /// Targets: what a decoder behind an encoder writes.
+    pub targets: usize,
+    /// Both in one row.
+    pub row: usize,
+}
+
+/// Standard deviations above the mean that a random number of removed tokens or spans may lie: rows have room for as many, and
+/// in the few examples that would have more the last ones are kept.
+const SPREAD: f64 = 2.0;
+
+/// The most tokens that i.i.d. denoising removes from `raw`, and the most spans they form: mean and [`SPREAD`] deviations.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "lengths are far below 2^52"
+)]
+pub fn iid_bounds(raw: usize, noise_density: f64) -> (usize, usize) {
+    let (n, p) = (raw as f64, noise_density);
+    let spread = SPREAD * (n * p * (1.0 - p)).sqrt();
+    let noise = ((n * p + spread).ceil() as usize).clamp(1, raw);
+    (noise, ((n * p * (1.0 - p) + p + spread).ceil() as usize).clamp(1, noise))
+}
+
+/// Tokens of `raw` that blanks hide at least, and the most blanks: as many as blanks of the mean length give, and
+/// [`SPREAD`] deviations of a Poisson number more.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "lengths are far below 2^52"
+)]
+pub fn blank_bounds(raw: usize, noise_density: f64, mean_length: f64) -> (usize, usize) {
+    let noise = ((raw as f64 * noise_density).ceil() as usize).clamp(1, raw.max(1));
+    let blanks = noise as f64 / mean_length.max(1.0);
+    (noise, ((blanks + SPREAD * blanks.sqrt()).ceil() as usize).clamp(1, noise))
+}
+
+/// What `part` takes when a row has `seq_len` positions; `None` if nothing fits. Whatever the architecture, a task reads
+/// windows of one length.
+#[must_use]
+pub fn task_lengths(part: &MixturePart, seq_len: usize) -> Option<TaskLengths> {
+    let marks = usize::from(part.mode.is_some());
+    let room = seq_len.checked_sub(marks).filter(|room| *room >= 2)?;
+    let lengths =
+        |window, inputs, targets, row| Some(TaskLengths { window, inputs: inputs + marks, targets, row: row + marks });
+    let density = part.noise_density;
+    match part.task {
+        Task::FullLm => lengths(room, 0, room, room),
+        Task::PrefixLm => lengths(room, room - 1, room - 1, room),
+        Task::Suffix => {
+            let suffix = suffix_length(room, density);
+            lengths(room, room - suffix, suffix, room)
+        }
+        Task::SpanCorruption => {
+            let spans = span_window(room, density, part.mean_noise_span_length)?;
+            lengths(spans.raw, spans.inputs, spans.targets, spans.inputs + spans.targets)
+        }
+        Task::IidDenoising => (2..room).rev().find_map(|raw| {
+            let (noise, spans) = iid_bounds(raw, density);
+            let (inputs, targets) = (raw + 1, noise + spans + 1);
+            if inputs + targets > room { None } else { lengths(raw, inputs, targets, raw + 2 * spans + 2) }
+        }),
+        Task::MaskedLm => lengths(room - 1, 0, room, room),
+        Task::BlankTokens | Task::BlankSentences | Task::BlankDocument => (2..room).rev().find_map(|raw| {
+            let row = 1 + raw + 2 * most_blanks(part, raw);
+            if row > room { None } else { lengths(raw, 0, row, row) }
+        }),
+    }
+}
+
+/// The most blanks that a task makes in `raw` tokens.
+#[must_use]
+pub fn most_blanks(part: &MixturePart, raw: usize) -> usize {
+    if part.task == Task::BlankDocument { 1 } else { blank_bounds(raw, part.noise_density, 3.0).1 }
+}
+
+/// The last tokens of `raw` that are predicted: a share of them, at least one, and one is kept.
+#[must_use]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "lengths are far below 2^52"
+)]
+pub fn suffix_length(raw: usize, noise_density: f64) -> usize {
+    ((raw as f64 * noise_density).round_ties_even() as usize).clamp(1, raw.saturating_sub(1).max(1))
+}
+
 /// Positions of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BatchShape {
@@ -70,7 +169,7 @@ impl BatchShape {
 }
 
 /// The shape of `examples` examples of `seq_len` positions; `None` where nothing fits (too short, or an odd number
-/// of examples where two share a row).
+/// of examples where two share a row). Rows of a mixture have room for the longest of its tasks.
 #[must_use]
 pub fn batch_shape(
     architecture: Architecture,
@@ -81,21 +180,27 @@ pub fn batch_shape(
     if examples == 0 || seq_len < 2 {
         return None;
     }
-    let plain =
-        BatchShape { rows: examples, encoder_len: 0, decoder_len: seq_len, window: seq_len, examples_per_row: 1 };
-    match (architecture, objective.objective) {
-        (Architecture::EncoderDecoder, Objective::FullLm | Objective::PrefixLm) => (examples.is_multiple_of(2))
-            .then_some(BatchShape { rows: examples / 2, encoder_len: seq_len, examples_per_row: 2, ..plain }),
-        (_, Objective::FullLm | Objective::PrefixLm) => Some(plain),
-        (Architecture::EncoderDecoder, Objective::SpanCorruption) => {
-            let spans = span_window(seq_len, objective.noise_density, objective.mean_noise_span_length)?;
-            Some(BatchShape { encoder_len: spans.inputs, decoder_len: spans.targets, window: spans.raw, ..plain })
-        }
-        (Architecture::CausalDecoder | Architecture::NonCausalDecoder, Objective::SpanCorruption) => {
-            let spans = span_window(seq_len, objective.noise_density, objective.mean_noise_span_length)?;
-            Some(BatchShape { decoder_len: spans.inputs + spans.targets, window: spans.raw, ..plain })
-        }
+    let parts = objective.parts();
+    let lengths = parts.iter().map(|part| task_lengths(part, seq_len)).collect::<Option<Vec<_>>>()?;
+    let most = |of: fn(&TaskLengths) -> usize| lengths.iter().map(of).max();
+    let window = most(|task| task.window)?;
+    if packs_pairs(architecture, objective) {
+        let rows = examples / 2;
+        let shape = BatchShape { rows, encoder_len: seq_len, decoder_len: seq_len, window, examples_per_row: 2 };
+        return examples.is_multiple_of(2).then_some(shape);
     }
+    let (encoder_len, decoder_len) = match architecture.layout() {
+        Layout::EncoderDecoder => (most(|task| task.inputs)?, most(|task| task.targets)?),
+        Layout::Decoder { .. } | Layout::Encoder => (0, most(|task| task.row)?),
+    };
+    Some(BatchShape { rows: examples, encoder_len, decoder_len, window, examples_per_row: 1 })
+}
+
+/// Whether two examples share a row, each with what the other leaves free: prefix LM between an encoder and a decoder
+/// (Wang et al. 2022, arXiv 2204.05832, its code). A mixture does not: its rows have one example each.
+#[must_use]
+pub fn packs_pairs(architecture: Architecture, objective: &ObjectiveSpec) -> bool {
+    architecture.has_encoder() && objective.objective == Objective::PrefixLm
 }
 
 #[cfg(test)]

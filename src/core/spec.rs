@@ -1,143 +1,16 @@
 //! What a run is asked to be: complete, immutable, written once as `spec.json`. A run never reads a config.
 //! The id hashes what changes the result and nothing else; device, threads, paths and probes are recorded only.
 
-use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::id::{RunId, StudyId};
+use super::model::ModelSpec;
+use super::objective::ObjectiveSpec;
 
 /// Version of `spec.json`.
 pub const SPEC_FORMAT: u32 = 1;
-
-/// How the layers are wired.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Architecture {
-    /// CD: every position sees itself and what came before.
-    #[serde(rename = "CD", alias = "cd", alias = "causal_decoder")]
-    CausalDecoder,
-    /// ND: a prefix sees itself both ways, the rest is causal.
-    #[serde(rename = "ND", alias = "nd", alias = "non_causal_decoder")]
-    NonCausalDecoder,
-    /// ED: a bidirectional encoder and a causal decoder with cross-attention.
-    #[serde(rename = "ED", alias = "ed", alias = "encoder_decoder")]
-    EncoderDecoder,
-}
-
-/// What the model is trained to predict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Objective {
-    /// FLM: every next token.
-    #[serde(rename = "FLM", alias = "flm", alias = "full_lm")]
-    FullLm,
-    /// PLM: every next token after a uniformly drawn split.
-    #[serde(rename = "PLM", alias = "plm", alias = "prefix_lm")]
-    PrefixLm,
-    /// MLM: the spans that sentinels replaced (T5's span corruption).
-    #[serde(rename = "MLM", alias = "mlm", alias = "span_corruption")]
-    SpanCorruption,
-}
-
-impl Architecture {
-    /// All, in the order of tables.
-    pub const ALL: [Self; 3] = [Self::CausalDecoder, Self::NonCausalDecoder, Self::EncoderDecoder];
-
-    /// Two letters for tables.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::CausalDecoder => "CD",
-            Self::NonCausalDecoder => "ND",
-            Self::EncoderDecoder => "ED",
-        }
-    }
-
-    /// The name in words.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::CausalDecoder => "causal decoder",
-            Self::NonCausalDecoder => "non-causal decoder",
-            Self::EncoderDecoder => "encoder-decoder",
-        }
-    }
-}
-
-impl Objective {
-    /// All, in the order of tables.
-    pub const ALL: [Self; 3] = [Self::FullLm, Self::PrefixLm, Self::SpanCorruption];
-
-    /// Three letters for tables.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::FullLm => "FLM",
-            Self::PrefixLm => "PLM",
-            Self::SpanCorruption => "MLM",
-        }
-    }
-
-    /// The name in words.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::FullLm => "full language modelling",
-            Self::PrefixLm => "prefix language modelling",
-            Self::SpanCorruption => "span corruption",
-        }
-    }
-}
-
-impl fmt::Display for Architecture {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
-    }
-}
-
-impl fmt::Display for Objective {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.label())
-    }
-}
-
-/// Shape of a model. Every head has `head_dim` dimensions whatever `d_model / num_heads` is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSpec {
-    /// Wiring.
-    pub architecture: Architecture,
-    /// Token ids, specials and sentinels included.
-    pub vocab_size: usize,
-    /// Width of the residual stream.
-    pub d_model: usize,
-    /// Hidden width of the gated MLP.
-    pub d_ff: usize,
-    /// Blocks of the decoder; an encoder–decoder has as many in its encoder.
-    pub num_layers: usize,
-    /// Attention heads.
-    pub num_heads: usize,
-    /// Size of one head; even, because RoPE turns pairs.
-    pub head_dim: usize,
-    /// Base of the rotary frequencies (RoFormer, arXiv 2104.09864, eq. 15).
-    pub rope_theta: f64,
-    /// Added to the mean square in RMSNorm.
-    pub norm_epsilon: f64,
-}
-
-/// The objective and its settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ObjectiveSpec {
-    /// Which.
-    pub objective: Objective,
-    /// Share of tokens that span corruption removes.
-    pub noise_density: f64,
-    /// Mean length of a removed span, in tokens.
-    pub mean_noise_span_length: f64,
-    /// Whether a decoder also learns from its inputs (prefix or corrupted text).
-    pub loss_on_inputs: bool,
-}
 
 /// Shape of the learning rate after warm-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,6 +69,9 @@ pub struct TrainingSpec {
     /// another.
     #[serde(default, skip_serializing_if = "Precision::is_f32")]
     pub precision: Precision,
+    /// Share of the numbers that dropout drops of the embedding and of what blocks add; 0 for none, and left out of the id.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub dropout: f64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -394,12 +270,20 @@ impl RunSpec {
         format!("{}:{}", self.model.architecture, self.objective.objective)
     }
 
-    /// Size in the notation of the screens: `d128 L4 h4x32 n128`, with the precision if it is not f32.
+    /// Size in the notation of the screens: `d128 L4 h4x32 n128`, with what is not usual about it behind.
     #[must_use]
     pub fn size_label(&self) -> String {
-        let (m, precision) = (&self.model, self.training.precision);
-        let label = if precision.is_f32() { String::new() } else { format!(" {}", precision.label()) };
-        format!("d{} L{} h{}x{} n{}{label}", m.d_model, m.num_layers, m.num_heads, m.head_dim, self.training.seq_len)
+        let (m, training) = (&self.model, &self.training);
+        let mut label =
+            format!("d{} L{} h{}x{} n{}", m.d_model, m.num_layers, m.num_heads, m.head_dim, training.seq_len);
+        let inputs = if self.objective.loss_on_inputs { "loss_on_inputs" } else { "" };
+        let dropout = if is_zero(&training.dropout) { String::new() } else { format!("dropout{}", training.dropout) };
+        let precision = if training.precision.is_f32() { "" } else { training.precision.label() };
+        for word in [m.variant().as_str(), inputs, &dropout, precision].into_iter().filter(|word| !word.is_empty()) {
+            label.push(' ');
+            label.push_str(word);
+        }
+        label
     }
 }
 
@@ -412,11 +296,11 @@ mod tests {
     fn training_of_before_there_was_a_precision_is_the_same_training() {
         let old = r#"{"batch_size":4,"micro_batch_size":4,"seq_len":32,"steps":200,"divergence_factor":3.0}"#;
         let training: TrainingSpec = serde_json::from_str(old).unwrap();
-        assert_eq!((training.z_loss, training.precision), (0.0, Precision::F32));
+        assert_eq!((training.z_loss, training.precision, training.dropout), (0.0, Precision::F32, 0.0));
         assert_eq!(serde_json::to_string(&training).unwrap(), old);
-        let other = TrainingSpec { z_loss: 1e-4, precision: Precision::Bf16, ..training };
+        let other = TrainingSpec { z_loss: 1e-4, precision: Precision::Bf16, dropout: 0.1, ..training };
         let stored = serde_json::to_string(&other).unwrap();
-        assert!(stored.ends_with(r#""z_loss":0.0001,"precision":"bf16"}"#), "{stored}");
+        assert!(stored.ends_with(r#""z_loss":0.0001,"precision":"bf16","dropout":0.1}"#), "{stored}");
         assert_eq!(serde_json::from_str::<TrainingSpec>(&stored).unwrap(), other);
     }
 

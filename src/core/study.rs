@@ -8,8 +8,11 @@ use std::str::FromStr;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::architecture::Architecture;
 use super::id::StudyId;
-use super::spec::{Architecture, Device, LearningRateSchedule, Objective, Precision};
+use super::model::{AttentionDirection, Mlp, ModelPreset, NormKind, Position};
+use super::objective::{MixturePart, Objective};
+use super::spec::{Device, LearningRateSchedule, Precision};
 
 /// One value or a list; never empty.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -56,6 +59,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Axis<T> {
             }
             fn visit_f64<E: de::Error>(self, value: f64) -> Result<Axis<T>, E> {
                 T::deserialize(de::value::F64Deserializer::new(value)).map(Axis::from)
+            }
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Axis<T>, E> {
+                T::deserialize(de::value::BoolDeserializer::new(value)).map(Axis::from)
             }
             fn visit_str<E: de::Error>(self, value: &str) -> Result<Axis<T>, E> {
                 T::deserialize(de::value::StrDeserializer::new(value)).map(Axis::from)
@@ -152,7 +158,11 @@ impl TryFrom<String> for CellName {
         let architecture = Architecture::ALL.into_iter().find(|known| known.label() == left);
         let objective = Objective::ALL.into_iter().find(|known| known.label() == right);
         let cell = architecture.zip(objective).map(|(architecture, objective)| Self { architecture, objective });
-        cell.ok_or_else(|| format!("`{text}` is no cell; write it like `CD:PLM`, from CD, ND, ED and FLM, PLM, MLM"))
+        cell.ok_or_else(|| {
+            let architectures = Architecture::ALL.map(Architecture::label).join(", ");
+            let objectives = Objective::ALL.map(Objective::label).join(", ");
+            format!("`{text}` is no cell; write it like `CD:PLM`, from {architectures} and {objectives}")
+        })
     }
 }
 
@@ -166,14 +176,46 @@ impl From<CellName> for String {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GridSettings {
-    /// `CD`, `ND`, `ED`.
+    /// `CD`, `ND`, `ED`, ….
     pub architecture: Axis<Architecture>,
-    /// `FLM`, `PLM`, `MLM`.
+    /// `FLM`, `PLM`, `MLM`, ….
     pub objective: Axis<Objective>,
     /// Seeds.
     pub seed: Axis<u64>,
     /// Cells of the product that are not wanted.
     pub exclude: Vec<CellName>,
+}
+
+/// Size of the heads of a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "`head_dim` takes a size or \"standard\", which means d_model / num_heads")]
+pub enum HeadDim {
+    /// As many dimensions, whatever else the model has (Bhojanapalli et al. 2020, arXiv 2002.07028, §3).
+    Fixed(usize),
+    /// `d_model / num_heads`.
+    Standard(Standard),
+}
+
+/// The word `standard`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Standard {
+    /// The word.
+    Standard,
+}
+
+impl HeadDim {
+    /// `d_model / num_heads`.
+    pub const STANDARD: Self = Self::Standard(Standard::Standard);
+}
+
+impl fmt::Display for HeadDim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fixed(size) => write!(f, "{size}"),
+            Self::Standard(Standard::Standard) => f.write_str("standard"),
+        }
+    }
 }
 
 /// Shape of the models.
@@ -186,10 +228,24 @@ pub struct ModelSettings {
     pub num_layers: Axis<usize>,
     /// Axis.
     pub num_heads: Axis<usize>,
-    /// Axis; absent means `d_model / num_heads`.
-    pub head_dim: Option<Axis<usize>>,
+    /// Axis.
+    pub head_dim: Axis<HeadDim>,
     /// Axis; absent means 4 × `d_model`.
     pub d_ff: Option<Axis<usize>>,
+    /// Whether models that differ in `head_dim` alone get as many parameters as the largest of them, by a wider MLP.
+    pub match_parameters: bool,
+    /// Axis: what the next four are where they are absent.
+    pub preset: Axis<ModelPreset>,
+    /// Axis.
+    pub position: Option<Axis<Position>>,
+    /// Axis.
+    pub mlp: Option<Axis<Mlp>>,
+    /// Axis.
+    pub norm: Option<Axis<NormKind>>,
+    /// Axis.
+    pub tied_embeddings: Option<Axis<bool>>,
+    /// Axis.
+    pub direction: Axis<AttentionDirection>,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
     /// Added to the mean square in RMSNorm.
@@ -204,8 +260,10 @@ pub struct ObjectiveSettings {
     pub noise_density: f64,
     /// Mean length of a removed span.
     pub mean_noise_span_length: f64,
-    /// Whether decoders also learn from their inputs.
-    pub loss_on_inputs: bool,
+    /// Axis: whether decoders also learn from their inputs.
+    pub loss_on_inputs: Axis<bool>,
+    /// The tasks of the objective MIX.
+    pub mixture: Vec<MixturePart>,
 }
 
 /// Data per step and optimizer.
@@ -242,6 +300,8 @@ pub struct TrainingSettings {
     pub z_loss: f64,
     /// Number format of the factors of products with weights.
     pub precision: Precision,
+    /// Share of the numbers that dropout drops.
+    pub dropout: f64,
 }
 
 /// Length of a run; exactly one of the three.

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::architecture::Architecture;
 use super::event::StampedEvent;
 use super::id::{RunId, StudyId};
 use super::metric::{Metric, Metrics};
-use super::spec::{Architecture, Objective, RunSpec};
+use super::objective::Objective;
+use super::spec::RunSpec;
 use super::status::RunStatus;
 use super::task::{ScoringForm, TaskRecord};
 

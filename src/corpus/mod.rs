@@ -25,7 +25,7 @@ pub use shard::TokenStream;
 pub use source::shipped_names;
 pub use survey::{Survey, TextSize, survey};
 pub use tokenizer::Tokenizer;
-pub use vocabulary::{SENTINELS, Vocabulary};
+pub use vocabulary::{Mark, SENTINELS, SENTINELS_BESIDE_MARKS, Vocabulary};
 
 /// Version of the corpus folder: shards, tokenizer and manifest. Part of the fingerprint.
 pub const CORPUS_FORMAT: u32 = 1;

@@ -99,6 +99,13 @@ impl Tokenizer {
         }
     }
 
+    /// Whether a text id is the last of a sentence: what it stands for ends in a full stop, a question or an exclamation mark, or
+    /// a line end.
+    #[must_use]
+    pub fn ends_sentence(&self, id: u32) -> bool {
+        self.vocabulary().is_text(id) && self.decode(&[id]).ends_with(['.', '?', '!', '\n'])
+    }
+
     /// UTF-8 bytes that a text id stands for, 0 for specials. Exact for bytes, characters and byte-level BPE; for other
     /// subwords the length of the written entry; 1 for an unknown character.
     #[must_use]

@@ -6,7 +6,7 @@ use candle_core::{D, Result, Tensor, bail};
 
 use super::crew::Part;
 use super::host::with_values;
-use super::mask::{Mask, Run};
+use super::mask::{Mask, Seen};
 use super::matrix::multiply;
 use super::position_bias::PositionBias;
 use super::rope::{AllAngles, Angles, Rotation};
@@ -31,18 +31,18 @@ fn by_head(x: &Tensor, num_heads: usize) -> Result<Tensor> {
     x.reshape((batch, length, num_heads, inner / num_heads))?.transpose(1, 2)?.contiguous()
 }
 
-/// Attention logits before any mask: q kᵀ / √K for `q [B, T, H·K]` and `k [B, S, H·K]`, both turned if there is a rotation.
-/// Gives `[B, H, T, S]`.
+/// Attention logits before any mask and bias: q kᵀ / √K for `q [B, T, H·K]` and `k [B, S, H·K]`, each turned if it has a
+/// rotation. Gives `[B, H, T, S]`.
 ///
 /// # Errors
 /// Shapes do not fit, or the device fails.
 #[expect(clippy::cast_precision_loss, reason = "head sizes are small")]
-pub fn logits(q: &Tensor, k: &Tensor, num_heads: usize, rotation: Option<&Rotation>) -> Result<Tensor> {
-    let (q, k) = (by_head(q, num_heads)?, by_head(k, num_heads)?);
-    let (q, k) = match rotation {
-        Some(rotation) => (rotation.apply(&q)?, rotation.apply(&k)?),
-        None => (q, k),
+pub fn logits(q: &Tensor, k: &Tensor, num_heads: usize, [of_q, of_k]: [Option<&Rotation>; 2]) -> Result<Tensor> {
+    let turned = |x: &Tensor, rotation: Option<&Rotation>| {
+        let x = by_head(x, num_heads)?;
+        rotation.map_or_else(|| Ok(x.clone()), |rotation| rotation.apply(&x))
     };
+    let (q, k) = (turned(q, of_q)?, turned(k, of_k)?);
     let scale = 1.0 / (q.dim(D::Minus1)? as f64).sqrt();
     (q * scale)?.matmul(&k.transpose(2, 3)?)
 }
@@ -54,8 +54,8 @@ pub struct Sight<'a> {
     pub num_heads: usize,
     /// Who sees whom.
     pub mask: &'a Mask,
-    /// Turns queries and keys, in self-attention.
-    pub rotation: Option<&'a Rotation>,
+    /// Turn queries and keys, in self-attention.
+    pub rotations: [Option<&'a Rotation>; 2],
     /// Added to the logits.
     pub bias: Option<&'a PositionBias>,
 }
@@ -94,13 +94,13 @@ pub fn attend(q: &Value, k: &Value, v: &Value, sight: Sight<'_>) -> Result<Value
 /// # Errors
 /// As for [`attend`].
 pub fn plain([q, k, v]: [&Value; 3], sight: Sight<'_>) -> Result<Tensor> {
-    let Sight { num_heads, mask, rotation, bias } = sight;
-    let mut logits = logits(q.tensor(), k.tensor(), num_heads, rotation)?;
+    let Sight { num_heads, mask, rotations, bias } = sight;
+    let mut logits = logits(q.tensor(), k.tensor(), num_heads, rotations)?;
     if let Some(bias) = bias {
         let (_, _, queries, keys) = logits.dims4()?;
         logits = logits.broadcast_add(&bias.plain(q, queries, keys)?)?;
     }
-    let mask = mask.additive()?.to_dtype(logits.dtype())?;
+    let mask = mask.additive(num_heads)?.to_dtype(logits.dtype())?;
     let mixed = softmax(&logits.broadcast_add(&mask)?)?.matmul(&by_head(v.tensor(), num_heads)?)?; // [B, H, T, K]
     mixed.transpose(1, 2)?.reshape(q.tensor().shape())
 }
@@ -112,7 +112,7 @@ struct Attend {
     sizes: Sizes,
     num_heads: usize,
     mask: Mask,
-    rotation: Option<Rotation>,
+    rotations: [Option<Rotation>; 2],
     bias: Option<PositionBias>,
     /// The biases of each head by distance, from the last query's first key on; empty if there are none.
     biases: Vec<f32>,
@@ -144,7 +144,7 @@ impl Sizes {
 struct Head<'a> {
     row: usize,
     number: usize,
-    turn: Option<Angles<'a>>,
+    turns: [Option<Angles<'a>>; 2],
     queries: (usize, Shape),
     keys: (usize, Shape),
 }
@@ -153,17 +153,35 @@ struct Head<'a> {
 #[derive(Clone, Copy)]
 struct Block<'m> {
     first: usize,
-    runs: &'m [Run],
+    seen: &'m [Seen],
     from: usize,
     to: usize,
 }
 
-fn blocks(runs: &[Run]) -> impl Iterator<Item = Block<'_>> {
-    runs.chunks(BLOCK).enumerate().map(|(number, runs)| {
-        let from = runs.iter().map(|run| run.0).min().unwrap_or(0) as usize;
-        let to = runs.iter().map(|run| run.1).max().unwrap_or(0) as usize;
-        Block { first: number * BLOCK, runs, from, to }
+fn blocks(seen: &[Seen]) -> impl Iterator<Item = Block<'_>> {
+    seen.chunks(BLOCK).enumerate().map(|(number, seen)| {
+        let from = seen.iter().map(|seen| seen.run.0).min().unwrap_or(0) as usize;
+        let to = seen.iter().map(|seen| seen.run.1).max().unwrap_or(0) as usize;
+        Block { first: number * BLOCK, seen, from, to }
     })
+}
+
+/// What a query sees of the keys of its block, counted from the first of them.
+#[derive(Clone, Copy)]
+struct Window {
+    first: usize,
+    last: usize,
+    hidden: (usize, usize),
+}
+
+impl Window {
+    /// Does `hide` to everything in `row` that is not seen, but for what is before and behind.
+    #[inline(always)]
+    fn hide(self, row: &mut [f32], value: f32) {
+        if self.hidden.0 < self.hidden.1 {
+            row.get_mut(self.hidden.0..self.hidden.1).unwrap_or_default().fill(value);
+        }
+    }
 }
 
 impl Block<'_> {
@@ -171,10 +189,13 @@ impl Block<'_> {
         self.to - self.from
     }
 
-    /// Every row of `of` with the place of its run in it.
-    fn rows<'a>(&'a self, of: &'a mut [f32]) -> impl Iterator<Item = (&'a mut [f32], usize, usize)> {
-        let rows = of.chunks_exact_mut(self.width()).zip(self.runs);
-        rows.map(|(row, (from, to))| (row, *from as usize - self.from, *to as usize - self.from))
+    /// Every row of `of` with what its query sees of it.
+    fn rows<'a>(&'a self, of: &'a mut [f32]) -> impl Iterator<Item = (&'a mut [f32], Window)> {
+        let place = |key: u32| (key as usize).saturating_sub(self.from);
+        of.chunks_exact_mut(self.width()).zip(self.seen).map(move |(row, Seen { run, hidden })| {
+            let hidden = (place(hidden.0), place(hidden.1));
+            (row, Window { first: place(run.0), last: place(run.1), hidden })
+        })
     }
 }
 
@@ -219,7 +240,7 @@ fn scatter(all: &mut [f32], (start, shape): (usize, Shape), source: &mut [f32], 
 }
 
 impl Attend {
-    fn new([q, k, v]: [&Tensor; 3], Sight { num_heads, mask, rotation, bias }: Sight<'_>) -> Result<Self> {
+    fn new([q, k, v]: [&Tensor; 3], Sight { num_heads, mask, rotations, bias }: Sight<'_>) -> Result<Self> {
         let ([batch, queries, inner], [_, keys, _]) = (q.dims(), k.dims()) else {
             bail!("queries and keys have three dimensions")
         };
@@ -231,9 +252,9 @@ impl Attend {
             bail!("queries {:?}, keys {:?}, values {:?} and a mask of {:?} do not fit", q, k, v, mask.dims());
         }
         let sizes = Sizes { batch: *batch, queries: *queries, keys: *keys, inner: *inner, head: inner / num_heads };
-        let (bias, rotation) = (bias.cloned(), rotation.cloned());
+        let (bias, rotations) = (bias.cloned(), rotations.map(Option::<&Rotation>::cloned));
         let biases = bias.as_ref().map_or_else(|| Ok(Vec::new()), PositionBias::by_distance)?;
-        Ok(Self { sizes, num_heads, mask: mask.clone(), rotation, bias, biases })
+        Ok(Self { sizes, num_heads, mask: mask.clone(), rotations, bias, biases })
     }
 
     /// Room for the turned queries and keys of one head of one row.
@@ -242,21 +263,22 @@ impl Attend {
     }
 
     /// Every head of every row: its number, where its queries and keys are, and how they turn.
-    fn heads<'a>(&self, angles: Option<AllAngles<'a>>) -> impl Iterator<Item = Head<'a>> {
+    fn heads<'a>(&self, angles: [Option<AllAngles<'a>>; 2]) -> impl Iterator<Item = Head<'a>> {
         let (sizes, num_heads) = (self.sizes, self.num_heads);
         let all = (0..sizes.batch).flat_map(move |row| (0..num_heads).map(move |number| (row, number)));
         all.map(move |(row, number)| {
             let of = |length: usize| sizes.place(row, number, length);
-            let turn = angles.map(|angles| angles.of(row));
-            Head { row, number, turn, queries: of(sizes.queries), keys: of(sizes.keys) }
+            let turns = angles.map(|angles| angles.map(|angles| angles.of(row)));
+            Head { row, number, turns, queries: of(sizes.queries), keys: of(sizes.keys) }
         })
     }
 
     /// Turns the queries and keys of a head into their room; queries are scaled for their products.
     fn turn(&self, head: &Head<'_>, [of_q, of_k]: &mut [Vec<f32>; 2], [q, k]: [&[f32]; 2]) {
         widest!({
-            gather(of_q, q, head.queries, head.turn, self.sizes.scale());
-            gather(of_k, k, head.keys, head.turn, 1.0);
+            let [turn_q, turn_k] = head.turns;
+            gather(of_q, q, head.queries, turn_q, self.sizes.scale());
+            gather(of_k, k, head.keys, turn_k, 1.0);
         });
     }
 
@@ -267,11 +289,10 @@ impl Attend {
         if self.biases.is_empty() { usize::MAX..usize::MAX } else { from..from + block.width() }
     }
 
-    fn with_angles<R>(&self, work: impl FnOnce(Option<AllAngles<'_>>) -> Result<R>) -> Result<R> {
-        match &self.rotation {
-            None => work(None),
-            Some(rotation) => rotation.with_angles(|angles| work(Some(angles))),
-        }
+    /// The angles of queries and of keys, for `work`.
+    fn with_angles<R>(&self, work: impl FnOnce([Option<AllAngles<'_>>; 2]) -> Result<R>) -> Result<R> {
+        let [of_q, of_k] = &self.rotations;
+        Rotation::with_angles(of_q.as_ref(), |of_q| Rotation::with_angles(of_k.as_ref(), |of_k| work([of_q, of_k])))
     }
 
     /// What each query mixes, and ln Σ exp(logit) of every row, head and query, `[B, H, T]`.
@@ -284,19 +305,19 @@ impl Attend {
             for head in self.heads(angles) {
                 self.turn(&head, &mut turned, [q, k]);
                 let ([turned_q, turned_k], (at_q, _), (at_k, _)) = (&turned, head.queries, head.keys);
-                for block in blocks(self.mask.row(head.row)) {
-                    let count = block.runs.len();
+                for block in blocks(self.mask.row(head.row, head.number, self.num_heads)) {
+                    let count = block.seen.len();
                     let shape = Shape::rows(count, block.width());
                     let queries = (from(turned_q, block.first * sizes.head), Shape::rows(count, sizes.head));
                     let keys = (from(turned_k, block.from * sizes.head), Shape::rows(block.width(), sizes.head));
                     let scores = scores.get_mut(..count * block.width()).unwrap_or_default();
                     multiply((scores, shape), Put::Replace, queries, (keys.0, keys.1.transposed()));
                     widest!({
-                        for (number, (scores, first, last)) in block.rows(scores).enumerate() {
+                        for (number, (scores, window)) in block.rows(scores).enumerate() {
                             if let Some(biases) = self.biases.get(self.distances(head.number, block, number)) {
                                 scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
                             }
-                            denominators.push(normalize(scores, first, last));
+                            denominators.push(normalize(scores, window));
                         }
                     },);
                     let values = (
@@ -332,8 +353,8 @@ impl Attend {
                 self.turn(&head, &mut turned, [q, k]);
                 let ([turned_q, turned_k], [turned_dq, turned_dk]) = (&turned, &mut turned_slopes);
                 turned_dk.fill(0.0);
-                for block in blocks(self.mask.row(head.row)) {
-                    let count = block.runs.len();
+                for block in blocks(self.mask.row(head.row, head.number, self.num_heads)) {
+                    let count = block.seen.len();
                     let shape = Shape::rows(count, block.width());
                     let narrow = Shape::rows(count, sizes.head);
                     let wide = Shape::rows(block.width(), sizes.head);
@@ -348,7 +369,7 @@ impl Attend {
                     let values = (from(v, at_k), Shape::apart(block.width(), sizes.head, sizes.inner));
                     multiply((slopes, shape), Put::Replace, upstream, (values.0, values.1.transposed()));
                     widest!({
-                        for (number, ((scores, first, last), slopes)) in
+                        for (number, ((scores, window), slopes)) in
                             block.rows(scores).zip(slopes.chunks_exact_mut(block.width())).enumerate()
                         {
                             let denominator = denominators.next().copied().unwrap_or(f32::INFINITY);
@@ -358,7 +379,7 @@ impl Attend {
                             if let Some(biases) = self.biases.get(distances.clone()) {
                                 scores.iter_mut().zip(biases).for_each(|(score, bias)| *score += bias);
                             }
-                            lean(scores, slopes, first, last, denominator, own);
+                            lean(scores, slopes, window, denominator, own);
                             if let Some(sums) = of_biases.get_mut(distances) {
                                 sums.iter_mut().zip(&*slopes).for_each(|(sum, slope)| *sum += slope);
                             }
@@ -372,8 +393,9 @@ impl Attend {
                     multiply((turned, wide), Put::Add, (slopes, shape.transposed()), queries);
                 }
                 widest!({
-                    scatter(&mut dq, head.queries, turned_dq, head.turn, sizes.scale());
-                    scatter(&mut dk, head.keys, turned_dk, head.turn, 1.0);
+                    let [turn_q, turn_k] = head.turns;
+                    scatter(&mut dq, head.queries, turned_dq, turn_q, sizes.scale());
+                    scatter(&mut dk, head.keys, turned_dk, turn_k, 1.0);
                 },);
             }
             Ok(([dq, dk, dv], of_biases))
@@ -381,27 +403,34 @@ impl Attend {
     }
 }
 
-/// Makes probabilities of one row of scores: the softmax from `first` to before `last`, 0 elsewhere. Gives the logarithm of
-/// its denominator.
+/// Makes probabilities of one row of scores: the softmax over what is seen, 0 elsewhere. Gives the logarithm of its
+/// denominator.
 #[inline(always)]
-fn normalize(scores: &mut [f32], first: usize, last: usize) -> f32 {
-    let (before, rest) = scores.split_at_mut(first);
-    let (seen, after) = rest.split_at_mut(last - first);
+fn normalize(scores: &mut [f32], window: Window) -> f32 {
+    window.hide(scores, f32::NEG_INFINITY);
+    let (before, rest) = scores.split_at_mut(window.first);
+    let (seen, after) = rest.split_at_mut(window.last - window.first);
     before.fill(0.0);
     after.fill(0.0);
-    vector::softmax(seen, 1.0)
+    let denominator = vector::softmax(seen, 1.0);
+    // The exponential of −∞ is not quite 0.
+    window.hide(scores, 0.0);
+    denominator
 }
 
 /// Makes probabilities of one row of scores again, and of the slopes dO vᵀ the gradient of the scores.
 #[inline(always)]
-fn lean(scores: &mut [f32], slopes: &mut [f32], first: usize, last: usize, denominator: f32, own: f32) {
+fn lean(scores: &mut [f32], slopes: &mut [f32], window: Window, denominator: f32, own: f32) {
+    let Window { first, last, .. } = window;
     for unseen in [&mut *scores, &mut *slopes] {
         unseen.iter_mut().take(first).for_each(|value| *value = 0.0);
         unseen.iter_mut().skip(last).for_each(|value| *value = 0.0);
     }
-    let seen = scores.iter_mut().zip(slopes).take(last).skip(first);
+    let seen = scores.iter_mut().zip(&mut *slopes).take(last).skip(first);
     seen.for_each(|(score, slope)| {
         *score = exp(*score - denominator);
         *slope = *score * (*slope - own);
     });
+    window.hide(scores, 0.0);
+    window.hide(slopes, 0.0);
 }

@@ -118,6 +118,29 @@ pub fn add_linear(stream: &Value, x: &Value, weight: &Weight) -> Result<Value> {
     Ok(single(Value::record(&[stream, x], [sum], back)))
 }
 
+/// `factor · x`.
+///
+/// # Errors
+/// The device fails.
+pub fn scaled(x: &Value, factor: f64) -> Result<Value> {
+    #[expect(clippy::float_cmp, reason = "one is the factor that changes nothing")]
+    if factor == 1.0 {
+        return Ok(x.clone());
+    }
+    let product = (x.tensor() * factor)?;
+    if !x.is_hosted() {
+        return Ok(single(Value::elsewhere(&[x], [product])));
+    }
+    let place = x.place();
+    let back = move |numbers: &mut Numbers, [mut slope]: [Vec<f32>; 1], _: &Part| {
+        #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
+        slope.iter_mut().for_each(|slope| *slope *= factor as f32);
+        numbers.give(place, slope);
+        Ok(())
+    };
+    Ok(single(Value::record(&[x], [product.detach()], back)))
+}
+
 /// The reference: `x · wᵀ`. In bf16 both factors are rounded; where the device has no such product, they are widened again.
 ///
 /// # Errors

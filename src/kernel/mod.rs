@@ -12,6 +12,7 @@ pub mod dropout;
 pub mod embedding;
 mod half_product;
 mod host;
+pub mod join;
 pub mod linear;
 pub mod mask;
 mod matrix;

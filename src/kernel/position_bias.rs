@@ -89,7 +89,10 @@ impl PositionBias {
     }
 
     /// The reference: biases `[1, H, T, S]` beside `q`, whose record they join.
-    pub(super) fn plain(&self, q: &Value, queries: usize, keys: usize) -> Result<Tensor> {
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn plain(&self, q: &Value, queries: usize, keys: usize) -> Result<Tensor> {
         let table = if self.learnt { q.seen(&self.table) } else { self.table.tensor().detach() };
         let place = |query: usize| (0..keys).map(move |key| key + queries - 1 - query);
         let buckets: Vec<u32> =

@@ -64,11 +64,27 @@ impl Rotation {
         Tensor::cat(&[first, second], D::Minus1)
     }
 
-    /// The angles as slices, for `work`; the device is the processor.
-    pub(super) fn with_angles<R>(&self, work: impl FnOnce(AllAngles<'_>) -> Result<R>) -> Result<R> {
-        let (batch, _, length, half) = self.cos.dims4()?;
+    /// The same behind `count` positions that are not turned.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn behind(&self, count: usize) -> Result<Self> {
+        let (batch, one, _, half) = self.cos.dims4()?;
+        let before = (batch, one, count, half);
+        let ones = Tensor::ones(before, self.cos.dtype(), self.cos.device())?;
+        let (cos, sin) = (Tensor::cat(&[&ones, &self.cos], 2)?, Tensor::cat(&[&ones.zeros_like()?, &self.sin], 2)?);
+        Ok(Self { cos, sin })
+    }
+
+    /// The angles as slices, for `work`, if there is a rotation; the device is the processor.
+    pub(super) fn with_angles<R>(
+        rotation: Option<&Self>,
+        work: impl FnOnce(Option<AllAngles<'_>>) -> Result<R>,
+    ) -> Result<R> {
+        let Some(Self { cos, sin }) = rotation else { return work(None) };
+        let (batch, _, length, half) = cos.dims4()?;
         let stride = if batch == 1 { 0 } else { length * half };
-        with_values([&self.cos, &self.sin], |[cos, sin]| work(AllAngles { cos, sin, stride, half }))
+        with_values([cos, sin], |[cos, sin]| work(Some(AllAngles { cos, sin, stride, half })))
     }
 }
 

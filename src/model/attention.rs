@@ -4,14 +4,16 @@
 use candle_core::Result;
 
 use super::capture::Matrices;
+use super::dropout::Dropping;
 use super::initial::Deviations;
 use super::parameters::Parameters;
+use super::position::Here;
 use crate::core::ModelSpec;
 use crate::kernel::attention::{Sight, attend, logits, softmax};
-use crate::kernel::linear::{add_linear, project};
+use crate::kernel::join::{behind, sum};
+use crate::kernel::linear::{add_linear, linear, project};
 use crate::kernel::mask::Mask;
 use crate::kernel::norm::Norm;
-use crate::kernel::rope::Rotation;
 use crate::kernel::{Value, Weight};
 
 /// One attention module.
@@ -22,6 +24,15 @@ pub struct Attention {
     k_proj: Weight, // [H·K, D]
     v_proj: Weight, // [H·K, D]
     o_proj: Weight, // [D, H·K]
+}
+
+/// Who sees whom, and where they stand.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Who sees whom.
+    pub mask: &'a Mask,
+    /// Places of the queries, and of the keys in self-attention.
+    pub here: &'a Here,
 }
 
 impl Attention {
@@ -43,47 +54,114 @@ impl Attention {
         })
     }
 
-    /// `x [B, T, D]` plus what its positions see of each other through `mask`, behind `norm`.
+    const fn sight<'a>(&self, View { mask, here }: View<'a>) -> Sight<'a> {
+        let rotation = here.rotation.as_ref();
+        Sight { num_heads: self.num_heads, mask, rotations: [rotation, rotation], bias: here.bias.as_ref() }
+    }
+
+    /// `x [B, T, D]` plus what its positions see of each other, behind `norm`.
     ///
     /// # Errors
     /// Shapes do not fit, or the device fails.
-    pub fn to_self(&self, x: &Value, norm: Norm<'_>, mask: &Mask, rotation: &Rotation) -> Result<Value> {
+    pub fn to_self(&self, x: &Value, norm: Norm<'_>, view: View<'_>, dropping: Option<&Dropping>) -> Result<Value> {
         let [q, k, v] = project(x, Some(norm), [&self.q_proj, &self.k_proj, &self.v_proj])?; // [B, T, H·K]
-        let sight = Sight { num_heads: self.num_heads, mask, rotation: Some(rotation), bias: None };
-        add_linear(x, &attend(&q, &k, &v, sight)?, &self.o_proj) // [B, T, D]
+        self.add(x, &attend(&q, &k, &v, self.sight(view))?, dropping)
     }
 
     /// `x [B, T, D]` plus what its positions, behind `norm`, see of `memory [B, S, D]` through `mask`.
     ///
     /// # Errors
     /// Shapes do not fit, or the device fails.
-    pub fn to_memory(&self, x: &Value, norm: Norm<'_>, memory: &Value, mask: &Mask) -> Result<Value> {
-        let [q] = project(x, Some(norm), [&self.q_proj])?; // [B, T, H·K]
-        let [k, v] = project(memory, None, [&self.k_proj, &self.v_proj])?; // [B, S, H·K]
-        let sight = Sight { num_heads: self.num_heads, mask, rotation: None, bias: None };
-        add_linear(x, &attend(&q, &k, &v, sight)?, &self.o_proj) // [B, T, D]
-    }
-
-    /// What is looked through on the way from `x [B, T, D]`, behind `norm`, to `memory [B, S, D]`, or to itself without one:
-    /// logits before the mask, and probabilities.
-    ///
-    /// # Errors
-    /// As [`Attention::to_self`].
-    pub fn matrices(
+    pub fn to_memory(
         &self,
         x: &Value,
         norm: Norm<'_>,
-        memory: Option<&Value>,
+        memory: &Value,
         mask: &Mask,
-        rotation: Option<&Rotation>,
-    ) -> Result<Matrices> {
+        dropping: Option<&Dropping>,
+    ) -> Result<Value> {
+        let [q] = project(x, Some(norm), [&self.q_proj])?; // [B, T, H·K]
+        let [k, v] = project(memory, None, [&self.k_proj, &self.v_proj])?; // [B, S, H·K]
+        self.add(x, &attend(&q, &k, &v, self.sight(View { mask, here: &Here::default() }))?, dropping)
+    }
+
+    /// `x [B, T, D]` plus what its positions, behind `norm`, see of `memory [B, S, D]` and of each other in one softmax. The
+    /// keys of the memory do not turn (T5Gemma 2, arXiv 2512.14856, and its code).
+    ///
+    /// # Errors
+    /// Shapes do not fit, or the device fails.
+    pub fn to_both(
+        &self,
+        x: &Value,
+        norm: Norm<'_>,
+        memory: &Value,
+        view: View<'_>,
+        dropping: Option<&Dropping>,
+    ) -> Result<Value> {
+        let [q, k, v] = project(x, Some(norm), [&self.q_proj, &self.k_proj, &self.v_proj])?; // [B, T, H·K]
+        let [far_k, far_v] = project(memory, None, [&self.k_proj, &self.v_proj])?; // [B, S, H·K]
+        let source = memory.dims().get(1).copied().unwrap_or(0);
+        let of_keys = view.here.rotation.as_ref().map(|rotation| rotation.behind(source)).transpose()?;
+        let rotations = [view.here.rotation.as_ref(), of_keys.as_ref()];
+        let sight = Sight { rotations, ..self.sight(view) };
+        self.add(x, &attend(&q, &behind(&far_k, &k)?, &behind(&far_v, &v)?, sight)?, dropping)
+    }
+
+    /// `x [B, T, D]` plus the projection of what was `mixed [B, T, H·K]`.
+    fn add(&self, x: &Value, mixed: &Value, dropping: Option<&Dropping>) -> Result<Value> {
+        match dropping {
+            None => add_linear(x, mixed, &self.o_proj),
+            Some(dropping) => sum(x, &dropping.drop(&linear(mixed, &self.o_proj)?)?),
+        }
+    }
+
+    /// What is looked through on the way from `x [B, T, D]`, behind `norm`, to `memory [B, S, D]`, or to itself without one:
+    /// logits before bias and mask, and probabilities.
+    ///
+    /// # Errors
+    /// As [`Attention::to_self`].
+    pub fn matrices(&self, x: &Value, norm: Norm<'_>, memory: Option<&Value>, view: View<'_>) -> Result<Matrices> {
         let [q] = project(x, Some(norm), [&self.q_proj])?;
         let [k] = match memory {
             None => project(x, Some(norm), [&self.k_proj])?,
             Some(memory) => project(memory, None, [&self.k_proj])?,
         };
-        let logits = logits(q.tensor(), k.tensor(), self.num_heads, rotation)?;
-        let probabilities = softmax(&logits.broadcast_add(&mask.additive()?)?)?;
-        Ok(Matrices { logits, probabilities })
+        self.seen(&q, &k, self.sight(view))
+    }
+
+    /// The same of merged attention: to the memory, and to itself; the probabilities of both add up to 1.
+    ///
+    /// # Errors
+    /// As [`Attention::to_self`].
+    pub fn merged_matrices(
+        &self,
+        x: &Value,
+        norm: Norm<'_>,
+        memory: &Value,
+        view: View<'_>,
+    ) -> Result<(Matrices, Matrices)> {
+        let [q, k] = project(x, Some(norm), [&self.q_proj, &self.k_proj])?;
+        let [far] = project(memory, None, [&self.k_proj])?;
+        let source = memory.dims().get(1).copied().unwrap_or(0);
+        let of_keys = view.here.rotation.as_ref().map(|rotation| rotation.behind(source)).transpose()?;
+        let sight = Sight { rotations: [view.here.rotation.as_ref(), of_keys.as_ref()], ..self.sight(view) };
+        let Matrices { logits, probabilities } = self.seen(&q, &behind(&far, &k)?, sight)?;
+        let part = |from, count| {
+            let of = |all: &candle_core::Tensor| all.narrow(3, from, count)?.contiguous();
+            Ok::<_, candle_core::Error>(Matrices { logits: of(&logits)?, probabilities: of(&probabilities)? })
+        };
+        let keys = logits.dim(3)?;
+        Ok((part(0, source)?, part(source, keys - source)?))
+    }
+
+    fn seen(&self, q: &Value, k: &Value, sight: Sight<'_>) -> Result<Matrices> {
+        let logits = logits(q.tensor(), k.tensor(), self.num_heads, sight.rotations)?;
+        let (_, _, queries, keys) = logits.dims4()?;
+        let biased = match sight.bias {
+            None => logits.clone(),
+            Some(bias) => logits.broadcast_add(&bias.plain(q, queries, keys)?)?,
+        };
+        let mask = sight.mask.additive(self.num_heads)?.to_dtype(biased.dtype())?;
+        Ok(Matrices { logits, probabilities: softmax(&biased.broadcast_add(&mask)?)? })
     }
 }

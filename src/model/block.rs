@@ -2,61 +2,26 @@
 
 use candle_core::Result;
 
-use super::attention::Attention;
+use super::attention::{Attention, View};
 use super::capture::StackCapture;
+use super::dropout::Dropping;
 use super::initial::Deviations;
+use super::mlp::Mlp;
+use super::norm::OwnNorm;
 use super::parameters::Parameters;
 use crate::core::ModelSpec;
-use crate::kernel::activation::{Activation, add_activated};
-use crate::kernel::linear::project;
+use crate::kernel::Value;
 use crate::kernel::mask::Mask;
-use crate::kernel::norm::{Kind, Norm};
-use crate::kernel::rope::Rotation;
-use crate::kernel::{Value, Weight};
 
-/// RMSNorm with its gain.
-#[derive(Clone, Debug)]
-struct RmsNorm {
-    gain: Weight, // [D]
-    epsilon: f64,
-}
-
-impl RmsNorm {
-    /// Gains of one under `name`.
-    fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str) -> Result<Self> {
-        let gain = parameters.ones(&format!("{name}.weight"), &[spec.d_model])?;
-        Ok(Self { gain, epsilon: spec.norm_epsilon })
-    }
-
-    const fn as_norm(&self) -> Norm<'_> {
-        Norm { kind: Kind::RootMeanSquare, gain: &self.gain, epsilon: self.epsilon }
-    }
-}
-
-#[derive(Clone, Debug)]
-struct Mlp {
-    gate: Weight, // [F, D]
-    up: Weight,   // [F, D]
-    down: Weight, // [D, F]
-}
-
-impl Mlp {
-    fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, deviations: Deviations) -> Result<Self> {
-        let mut weight = |part: &str, shape: [usize; 2], deviation| {
-            parameters.normal(&format!("{name}.{part}.weight"), &shape, deviation)
-        };
-        Ok(Self {
-            gate: weight("gate_proj", [spec.d_ff, spec.d_model], deviations.weight)?,
-            up: weight("up_proj", [spec.d_ff, spec.d_model], deviations.weight)?,
-            down: weight("down_proj", [spec.d_model, spec.d_ff], deviations.residual)?,
-        })
-    }
-
-    /// `x [B, T, D]` plus the gated MLP of it behind `norm`.
-    fn forward(&self, x: &Value, norm: Norm<'_>) -> Result<Value> {
-        let [gate, up] = project(x, Some(norm), [&self.gate, &self.up])?; // [B, T, F]
-        add_activated(x, Activation::Silu, &gate, Some(&up), &self.down)
-    }
+/// How a decoder block looks at what the encoder read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Across {
+    /// Not at all: there is no encoder, or it is one of its blocks.
+    Never,
+    /// With a module of its own.
+    Cross,
+    /// In one softmax with itself.
+    Merged,
 }
 
 /// Where a decoder block looks besides itself.
@@ -64,112 +29,91 @@ impl Mlp {
 pub struct Memory<'a> {
     /// Encoder output `[B, S, D]`.
     pub states: &'a Value,
-    /// Who sees it.
-    pub mask: &'a Mask,
+    /// Who sees it; in merged attention the mask of self-attention says that too.
+    pub mask: Option<&'a Mask>,
 }
 
 /// One block.
 #[derive(Clone, Debug)]
 pub struct Block {
-    attention_norm: RmsNorm,
+    attention_norm: OwnNorm,
     attention: Attention,
-    cross: Option<(RmsNorm, Attention)>,
-    mlp_norm: RmsNorm,
+    merged: bool,
+    cross: Option<(OwnNorm, Attention)>,
+    mlp_norm: OwnNorm,
     mlp: Mlp,
 }
 
 impl Block {
-    /// Seeded weights under `name`, with cross-attention if `cross`.
+    /// Seeded weights under `name`.
     ///
     /// # Errors
     /// The device fails.
-    pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, cross: bool) -> Result<Self> {
+    pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, across: Across) -> Result<Self> {
         let deviations = Deviations::of_size(spec.num_layers, spec.d_model);
-        let attention_norm = RmsNorm::new(spec, parameters, &format!("{name}.attention_norm"))?;
+        let attention_norm = OwnNorm::new(spec, parameters, &format!("{name}.attention_norm"))?;
         let attention = Attention::new(spec, parameters, &format!("{name}.attention"), deviations)?;
-        let cross = if cross {
-            let norm = RmsNorm::new(spec, parameters, &format!("{name}.cross_attention_norm"))?;
+        let cross = if across == Across::Cross {
+            let norm = OwnNorm::new(spec, parameters, &format!("{name}.cross_attention_norm"))?;
             Some((norm, Attention::new(spec, parameters, &format!("{name}.cross_attention"), deviations)?))
         } else {
             None
         };
-        let mlp_norm = RmsNorm::new(spec, parameters, &format!("{name}.mlp_norm"))?;
+        let mlp_norm = OwnNorm::new(spec, parameters, &format!("{name}.mlp_norm"))?;
         let mlp = Mlp::new(spec, parameters, &format!("{name}.mlp"), deviations)?;
-        Ok(Self { attention_norm, attention, cross, mlp_norm, mlp })
+        Ok(Self { attention_norm, attention, merged: across == Across::Merged, cross, mlp_norm, mlp })
+    }
+
+    /// A block of an encoder with the same self-attention and MLP.
+    #[must_use]
+    pub fn shared(&self) -> Self {
+        Self { cross: None, merged: false, ..self.clone() }
     }
 
     /// `x [B, T, D]` to the same shape; what is looked at is shown to `watch`, if there is one.
     ///
     /// # Errors
-    /// Shapes do not fit, a block with cross-attention has no memory, or the device fails.
+    /// Shapes do not fit, a block that looks at an encoder has none, or the device fails.
     pub fn forward(
         &self,
         x: &Value,
-        mask: &Mask,
-        rotation: &Rotation,
+        view: View<'_>,
         memory: Option<Memory<'_>>,
+        dropping: Option<&Dropping>,
         mut watch: Option<&mut StackCapture>,
     ) -> Result<Value> {
         let norm = self.attention_norm.as_norm();
-        if let Some(watch) = watch.as_deref_mut() {
-            watch.attention.push(self.attention.matrices(x, norm, None, mask, Some(rotation))?);
+        if self.merged {
+            let Some(Memory { states, mask: None }) = memory else {
+                candle_core::bail!("merged attention needs encoder states, and one mask for both texts")
+            };
+            if let Some(watch) = watch {
+                let (cross, own) = self.attention.merged_matrices(x, norm, states, view)?;
+                watch.cross.push(cross);
+                watch.attention.push(own);
+            }
+            let x = self.attention.to_both(x, norm, states, view, dropping)?;
+            return self.mlp.forward(&x, self.mlp_norm.as_norm(), dropping);
         }
-        let mut x = self.attention.to_self(x, norm, mask, rotation)?;
+        if let Some(watch) = watch.as_deref_mut() {
+            watch.attention.push(self.attention.matrices(x, norm, None, view)?);
+        }
+        let mut x = self.attention.to_self(x, norm, view, dropping)?;
         match (&self.cross, memory) {
-            (Some((norm, attention)), Some(Memory { states, mask })) => {
+            (Some((norm, attention)), Some(Memory { states, mask: Some(mask) })) => {
                 let norm = norm.as_norm();
                 if let Some(watch) = watch {
-                    watch.cross.push(attention.matrices(&x, norm, Some(states), mask, None)?);
+                    let view = View { mask, here: &super::position::Here::default() };
+                    watch.cross.push(attention.matrices(&x, norm, Some(states), view)?);
                 }
-                x = attention.to_memory(&x, norm, states, mask)?;
+                x = attention.to_memory(&x, norm, states, mask, dropping)?;
             }
             (None, None) => {}
-            (Some(_), None) => candle_core::bail!("a decoder block with cross-attention needs encoder states"),
+            (Some(_), _) => {
+                candle_core::bail!("a decoder block with cross-attention needs encoder states and their mask")
+            }
             (None, Some(_)) => candle_core::bail!("encoder states reach a block without cross-attention"),
         }
-        self.mlp.forward(&x, self.mlp_norm.as_norm())
-    }
-}
-
-/// Blocks and a final norm.
-#[derive(Clone, Debug)]
-pub struct Stack {
-    blocks: Vec<Block>,
-    norm: RmsNorm,
-}
-
-impl Stack {
-    /// `num_layers` blocks under `name`.
-    ///
-    /// # Errors
-    /// The device fails.
-    pub fn new(spec: &ModelSpec, parameters: &mut Parameters, name: &str, cross: bool) -> Result<Self> {
-        let block = |layer: usize| Block::new(spec, parameters, &format!("{name}.layers.{layer}"), cross);
-        let blocks = (0..spec.num_layers).map(block).collect::<Result<Vec<_>>>()?;
-        Ok(Self { blocks, norm: RmsNorm::new(spec, parameters, &format!("{name}.norm"))? })
-    }
-
-    /// `x [B, T, D]` through all blocks and the final norm; what happens on the way is shown to `watch`, if there is one.
-    ///
-    /// # Errors
-    /// As [`Block::forward`].
-    pub fn forward(
-        &self,
-        mut x: Value,
-        mask: &Mask,
-        rotation: &Rotation,
-        memory: Option<Memory<'_>>,
-        mut watch: Option<&mut StackCapture>,
-    ) -> Result<Value> {
-        for block in &self.blocks {
-            if let Some(watch) = watch.as_deref_mut() {
-                watch.residual.push(x.tensor().clone());
-            }
-            x = block.forward(&x, mask, rotation, memory, watch.as_deref_mut())?;
-        }
-        if let Some(watch) = watch {
-            watch.residual.push(x.tensor().clone());
-        }
-        self.norm.as_norm().apply(&x)
+        self.mlp.forward(&x, self.mlp_norm.as_norm(), dropping)
     }
 }

@@ -76,6 +76,15 @@ impl Parameters {
         self.add(name, Weight::zeros(shape, *format, *precision, device)?, Some(deviation))
     }
 
+    /// A parameter of zeros.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn zeros(&mut self, name: &str, shape: &[usize]) -> Result<Weight> {
+        let Numbers { format, precision, device } = &self.numbers;
+        self.add(name, Weight::zeros(shape, *format, *precision, device)?, None)
+    }
+
     /// A parameter of ones.
     ///
     /// # Errors

@@ -1,15 +1,17 @@
-//! The shape of a batch, and the feature converter: which objective meets which architecture.
+//! The shape of a batch, and the feature converter: which example meets which architecture.
 //! Promises: illegal cells are refused by `core::legal`; every row is filled to its length.
-//! Must not know: how one objective lays out its rows.
+//! Must not know: how a task makes its examples.
 
 use std::ops::Range;
 
 use rand::Rng;
 
-use super::{full_lm, prefix_lm, span_corruption};
+use super::example::{Example, Words, chosen, example};
+use super::prefix_lm;
 use crate::core::legal::{self, Illegal};
-use crate::core::{Architecture, Objective, ObjectiveSpec};
-use crate::corpus::{SENTINELS, Vocabulary};
+use crate::core::rows::{BatchShape, batch_shape, packs_pairs};
+use crate::core::{Architecture, Layout, ObjectiveSpec};
+use crate::corpus::{Mark, SENTINELS, SENTINELS_BESIDE_MARKS, Vocabulary};
 
 /// Tokens of one stack, row by row: three matrices of rows × `length`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,21 +20,36 @@ pub struct Side {
     pub length: usize,
     /// Token ids.
     pub tokens: Vec<u32>,
-    /// Place of each token in its own segment, from 0.
+    /// Place of each token in its own segment, from 0; a token that fills a blank has the place of the blank.
     pub positions: Vec<u32>,
+    /// Place of each token inside its blank, from 1, and 0 outside: GLM's second positions; empty where no row has blanks.
+    pub block_positions: Vec<u32>,
     /// Which example of the row a token belongs to, from 1; 0 is padding. Tokens see their own segment only.
     pub segments: Vec<u32>,
 }
 
 impl Side {
+    /// One row of one example.
+    #[must_use]
+    pub fn alone(tokens: &[u32]) -> Self {
+        let mut side = Self::with_length(tokens.len());
+        side.push(1, tokens);
+        side
+    }
+
     pub(super) fn with_length(length: usize) -> Self {
         Self { length, ..Self::default() }
     }
 
     fn rows(&self, rows: &Range<usize>) -> Self {
         let part = |all: &[u32]| part(all, self.length, rows);
-        let (tokens, positions, segments) = (part(&self.tokens), part(&self.positions), part(&self.segments));
-        Self { length: self.length, tokens, positions, segments }
+        Self {
+            length: self.length,
+            tokens: part(&self.tokens),
+            positions: part(&self.positions),
+            block_positions: part(&self.block_positions),
+            segments: part(&self.segments),
+        }
     }
 
     /// Appends `tokens` as segment `segment`, with positions from 0.
@@ -40,6 +57,27 @@ impl Side {
         self.tokens.extend_from_slice(tokens);
         self.positions.extend((0..).take(tokens.len()));
         self.segments.extend(std::iter::repeat_n(segment, tokens.len()));
+    }
+
+    /// Appends the tokens of a blank at `place` of the row's only segment.
+    pub(super) fn push_blank(&mut self, place: u32, tokens: &[u32]) {
+        // What came before stands outside of blanks.
+        self.block_positions.resize(self.tokens.len(), 0);
+        self.block_positions.extend((1..).take(tokens.len()));
+        self.tokens.extend_from_slice(tokens);
+        self.positions.extend(std::iter::repeat_n(place, tokens.len()));
+        self.segments.extend(std::iter::repeat_n(1, tokens.len()));
+    }
+
+    /// Fills `rows` rows with padding.
+    pub(super) fn pad(&mut self, rows: usize, vocabulary: &Vocabulary) {
+        let size = rows * self.length;
+        self.tokens.resize(size, vocabulary.pad());
+        self.positions.resize(size, 0);
+        self.segments.resize(size, 0);
+        if !self.block_positions.is_empty() {
+            self.block_positions.resize(size, 0);
+        }
     }
 }
 
@@ -52,7 +90,7 @@ pub struct Batch {
     pub decoder: Side,
     /// What the encoder reads; only for encoder–decoders.
     pub encoder: Option<Side>,
-    /// What each decoder position predicts: rows × decoder length.
+    /// What each decoder position predicts: rows × decoder length; the pad mark where nothing is asked.
     pub targets: Vec<u32>,
     /// How much each prediction counts: rows × decoder length.
     pub loss_weights: Vec<f32>,
@@ -72,32 +110,108 @@ impl Batch {
         }
     }
 
-    /// Appends a row with one example: `stream` shifted right behind `start`, with `weight_from` the first position that
-    /// carries loss.
-    pub(super) fn push_shifted(&mut self, start: u32, stream: &[u32], weight_from: usize, prefix_length: usize) {
-        self.rows += 1;
-        self.decoder.push(1, &shifted(start, stream));
-        self.targets.extend_from_slice(stream);
-        self.loss_weights.extend((0..stream.len()).map(|place| f32::from(u8::from(place >= weight_from))));
-        self.prefix_lengths.push(prefix_length as u32);
+    /// Appends a row: `targets` behind `inputs`, shifted right behind the start mark, or in the decoder with the inputs in the
+    /// encoder. Loss is on the targets, and on the inputs of a decoder if `on_inputs`.
+    pub(super) fn push_pair(
+        &mut self,
+        layout: Layout,
+        vocabulary: &Vocabulary,
+        (inputs, targets): (&[u32], &[u32]),
+        on_inputs: bool,
+    ) {
+        if let Some(encoder) = &mut self.encoder {
+            encoder.push(1, inputs);
+            self.push_targets(1, vocabulary, targets);
+        } else {
+            let stream = [inputs, targets].concat();
+            self.decoder.push(1, &shifted(vocabulary.start(), &stream));
+            let weight_from = if on_inputs { 0 } else { inputs.len() };
+            self.loss_weights.extend((0..stream.len()).map(|place| f32::from(u8::from(place >= weight_from))));
+            self.targets.extend(stream);
+        }
+        // Behind the start mark, the last token of the inputs is read at place `inputs.len()`.
+        let prefix = if layout == (Layout::Decoder { prefix: true }) { inputs.len() + 1 } else { 0 };
+        self.close(prefix, vocabulary);
     }
 
-    /// Its rows in at most `count` batches of consecutive ones, as equal as can be; parts that carry no loss are left out.
+    /// Appends what the decoder of an encoder–decoder writes in `segment`.
+    fn push_targets(&mut self, segment: u32, vocabulary: &Vocabulary, targets: &[u32]) {
+        self.decoder.push(segment, &shifted(vocabulary.start(), targets));
+        self.targets.extend_from_slice(targets);
+        self.loss_weights.extend(targets.iter().map(|_| 1.0));
+    }
+
+    /// Appends a row of two examples, one behind the other in both stacks.
+    fn push_two(&mut self, vocabulary: &Vocabulary, examples: &[Example; 2]) {
+        for (example, segment) in examples.iter().zip(1..) {
+            if let (Example::Pair { inputs, targets }, Some(encoder)) = (example, &mut self.encoder) {
+                encoder.push(segment, inputs);
+                self.push_targets(segment, vocabulary, targets);
+            }
+        }
+        self.close(0, vocabulary);
+    }
+
+    /// Appends a row that sees itself both ways, behind the start mark; loss is on the masked places.
+    fn push_in_place(&mut self, vocabulary: &Vocabulary, tokens: &[u32], masked: &[(usize, u32)]) {
+        let first = self.targets.len() + 1;
+        self.decoder.push(1, &[&[vocabulary.start()], tokens].concat());
+        self.targets.resize(self.decoder.tokens.len(), vocabulary.pad());
+        self.loss_weights.resize(self.decoder.tokens.len(), 0.0);
+        for (place, token) in masked {
+            if let (Some(target), Some(weight)) =
+                (self.targets.get_mut(first + place), self.loss_weights.get_mut(first + place))
+            {
+                (*target, *weight) = (*token, 1.0);
+            }
+        }
+        self.close(self.decoder.length, vocabulary);
+    }
+
+    /// Appends a row of a text behind the start mark, and its blanks, each behind its own; loss is on the blanks.
+    pub(super) fn push_blanks(&mut self, vocabulary: &Vocabulary, text: &[u32], blanks: &[(usize, Vec<u32>)]) {
+        self.decoder.push(1, &[&[vocabulary.start()], text].concat());
+        for (place, blank) in blanks {
+            let target = [blank.as_slice(), &[vocabulary.of(Mark::EndOfPiece)]].concat();
+            self.decoder.push_blank(*place as u32 + 1, &shifted(vocabulary.of(Mark::StartOfPiece), &target));
+            self.targets.resize(self.decoder.tokens.len() - target.len(), vocabulary.pad());
+            self.loss_weights.resize(self.targets.len(), 0.0);
+            self.loss_weights.extend(target.iter().map(|_| 1.0));
+            self.targets.extend(target);
+        }
+        self.close(text.len() + 1, vocabulary);
+    }
+
+    /// A row is complete: what is left of it is padding.
+    pub(super) fn close(&mut self, prefix_length: usize, vocabulary: &Vocabulary) {
+        self.rows += 1;
+        self.prefix_lengths.push(prefix_length as u32);
+        self.decoder.pad(self.rows, vocabulary);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.pad(self.rows, vocabulary);
+        }
+        self.targets.resize(self.rows * self.decoder.length, vocabulary.pad());
+        self.loss_weights.resize(self.rows * self.decoder.length, 0.0);
+    }
+
+    /// Its rows in at most `count` batches of consecutive ones, as equal as can be, each with the number of its first row; parts
+    /// that carry no loss are left out.
     #[must_use]
-    pub fn split(&self, count: usize) -> Vec<Self> {
+    pub fn split(&self, count: usize) -> Vec<(usize, Self)> {
         let count = count.clamp(1, self.rows.max(1));
         let parts = (0..count).map(|place| {
             let rows = self.rows * place / count..self.rows * (place + 1) / count;
-            Self {
+            let part = Self {
                 rows: rows.len(),
                 decoder: self.decoder.rows(&rows),
                 encoder: self.encoder.as_ref().map(|side| side.rows(&rows)),
                 targets: part(&self.targets, self.decoder.length, &rows),
                 loss_weights: part(&self.loss_weights, self.decoder.length, &rows),
                 prefix_lengths: part(&self.prefix_lengths, 1, &rows),
-            }
+            };
+            (rows.start, part)
         });
-        parts.filter(|part| part.loss_weights.iter().any(|weight| *weight != 0.0)).collect()
+        parts.filter(|(_, part)| part.loss_weights.iter().any(|weight| *weight != 0.0)).collect()
     }
 
     /// Sum of the loss weights.
@@ -126,12 +240,12 @@ pub enum ObjectiveError {
     Illegal(#[from] Illegal),
     /// No windows, windows of different lengths, or too short ones.
     #[error(
-        "make a batch from windows of {found} tokens: all must have the same length, at least {least}; raise `training.seq_len`"
+        "make a batch from windows of {found} tokens: all must have {least}; raise `training.seq_len` if that is too short"
     )]
     Windows {
         /// Lengths seen.
         found: String,
-        /// Least length.
+        /// The length that they must have.
         least: usize,
     },
     /// An odd number of examples where two share a row.
@@ -144,10 +258,13 @@ pub enum ObjectiveError {
         "mark {0} removed spans with {SENTINELS} sentinels; lower `training.seq_len` or `objective.noise_density`, or raise `objective.mean_noise_span_length`"
     )]
     Spans(usize),
+    /// More spans than sentinels that are left beside mode tokens.
+    #[error("mark removed spans with {SENTINELS_BESIDE_MARKS} sentinels beside mode tokens; lower `training.seq_len`")]
+    Marks,
 }
 
-/// The batch of `windows`, laid out for `architecture`. `draw` gives the generator of example i of this batch, counted as
-/// `windows` are. The rows are specified by example:
+/// The batch of `windows`, in rows of `seq_len` positions laid out for `architecture`. `draw` gives the generator of example i
+/// of this batch, counted as `windows` are. The rows are specified by example:
 ///
 #[doc = include_str!("rows.md")]
 ///
@@ -156,21 +273,45 @@ pub enum ObjectiveError {
 pub fn batch<R: Rng>(
     spec: &ObjectiveSpec,
     architecture: Architecture,
-    vocabulary: &Vocabulary,
+    seq_len: usize,
+    words: Words<'_>,
     windows: &[Vec<u32>],
     draw: &mut dyn FnMut(usize) -> R,
 ) -> Result<Batch, ObjectiveError> {
-    legal::check(architecture, spec.objective, spec.loss_on_inputs)?;
-    let length = windows.first().map_or(0, Vec::len);
-    if length < 2 || windows.iter().any(|window| window.len() != length) {
+    legal::check(architecture, spec)?;
+    let (pairs, layout) = (packs_pairs(architecture, spec), architecture.layout());
+    let examples = windows.len().max(1);
+    let even = if pairs { examples.next_multiple_of(2) } else { examples };
+    let shape = batch_shape(architecture, spec, even, seq_len);
+    let lengths = || {
         let mut lengths: Vec<usize> = windows.iter().map(Vec::len).collect();
         lengths.sort_unstable();
         lengths.dedup();
-        return Err(ObjectiveError::Windows { found: format!("{lengths:?}"), least: 2 });
+        format!("{lengths:?}")
+    };
+    let fits = |shape: &BatchShape| windows.iter().all(|window| window.len() == shape.window) && !windows.is_empty();
+    let Some(BatchShape { encoder_len, decoder_len, .. }) = shape.filter(fits) else {
+        return Err(ObjectiveError::Windows { found: lengths(), least: shape.map_or(2, |shape| shape.window) });
+    };
+    let mut batch = Batch::empty(decoder_len, (encoder_len > 0).then_some(encoder_len));
+    let vocabulary = words.vocabulary;
+    if pairs {
+        for (row, pair) in windows.chunks(2).enumerate() {
+            batch.push_two(vocabulary, &prefix_lm::pair(pair, &mut draw(2 * row))?);
+        }
+        return Ok(batch);
     }
-    match spec.objective {
-        Objective::FullLm => Ok(full_lm::batch(vocabulary, windows, length)),
-        Objective::PrefixLm => prefix_lm::batch(spec, architecture, vocabulary, windows, length, draw),
-        Objective::SpanCorruption => span_corruption::batch(spec, architecture, vocabulary, windows, length, draw),
+    let parts = spec.parts();
+    for (number, window) in windows.iter().enumerate() {
+        let mut draws = draw(number);
+        let Some(part) = chosen(&parts, &mut draws) else { continue };
+        match example(part, words, window, seq_len, &mut draws)? {
+            Example::Pair { inputs, targets } => {
+                batch.push_pair(layout, vocabulary, (&inputs, &targets), spec.loss_on_inputs);
+            }
+            Example::InPlace { tokens, masked } => batch.push_in_place(vocabulary, &tokens, &masked),
+            Example::Blanks { text, blanks } => batch.push_blanks(vocabulary, &text, &blanks),
+        }
     }
+    Ok(batch)
 }

@@ -1,17 +1,23 @@
-//! Tokens → batches: full LM, prefix LM and span corruption from each architecture, as plain rows of numbers.
+//! Tokens → batches: every objective from each architecture, as plain rows of numbers. A task makes an example of a text,
+//! the architecture's layout makes rows of examples.
 //! Promises: the shapes of `core::rows`, loss weights on targets only, the same draws give the same batch.
 //! Must not know: tensors, files, where windows come from.
 
 mod batch;
-mod full_lm;
+mod blank_infilling;
+mod example;
+mod iid_denoising;
 mod inference;
+mod masked_lm;
 mod prefix_lm;
 mod scoring;
 mod span_corruption;
 mod unigram;
 
 pub use batch::{Batch, ObjectiveError, Side, batch};
-pub use inference::prompt_batch;
-pub use scoring::{ScoringRow, ScoringRowError, rolling_windows, room, scoring_batch, scoring_row};
+pub use example::{Example, Words, example};
+pub use iid_denoising::drop_tokens;
+pub use inference::{Asking, prompt_batch};
+pub use scoring::{ScoringRow, ScoringRowError, rolling_windows, room, scoring_batch, scoring_rows};
 pub use span_corruption::{Corrupted, corrupt};
 pub use unigram::UnigramCounts;

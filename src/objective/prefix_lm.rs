@@ -1,59 +1,34 @@
-//! PLM: predict what follows a uniformly drawn split (Wang et al. 2022, arXiv 2204.05832, §3.2 and its code).
-//! Promises: inputs are shifted right, so a non-causal prefix of p tokens covers p + 1 positions; an encoder–decoder
-//! packs two examples so that encoder and decoder are full. Must not know: sentinels.
+//! PLM: predict what follows a uniformly drawn split (Wang et al. 2022, arXiv 2204.05832, §3.2 and its code). And UL2's
+//! S-denoiser: predict the end of a text (arXiv 2205.05131, §3.1.1). Must not know: sentinels.
 
 use rand::{Rng, RngExt};
 
-use super::batch::{Batch, ObjectiveError, shifted};
-use crate::core::{Architecture, ObjectiveSpec};
-use crate::corpus::Vocabulary;
+use super::batch::ObjectiveError;
+use super::example::Example;
+use crate::core::rows::suffix_length;
 
-pub(super) fn batch<R: Rng>(
-    spec: &ObjectiveSpec,
-    architecture: Architecture,
-    vocabulary: &Vocabulary,
-    windows: &[Vec<u32>],
-    length: usize,
-    draw: &mut dyn FnMut(usize) -> R,
-) -> Result<Batch, ObjectiveError> {
-    let mut split = |example: usize| draw(example).random_range(1..length);
-    match architecture {
-        Architecture::CausalDecoder | Architecture::NonCausalDecoder => {
-            let mut batch = Batch::empty(length, None);
-            for (example, window) in windows.iter().enumerate() {
-                let split = split(example);
-                let weight_from = if spec.loss_on_inputs { 0 } else { split };
-                let prefix = if architecture == Architecture::NonCausalDecoder { split + 1 } else { 0 };
-                batch.push_shifted(vocabulary.start(), window, weight_from, prefix);
-            }
-            Ok(batch)
-        }
-        Architecture::EncoderDecoder => {
-            if !windows.len().is_multiple_of(2) {
-                return Err(ObjectiveError::Odd(windows.len()));
-            }
-            let mut batch = Batch::empty(length, Some(length));
-            for (row, pair) in windows.chunks_exact(2).enumerate() {
-                // The second prefix has the length that the first leaves free.
-                let at = split(2 * row);
-                push_pair(&mut batch, vocabulary, pair, [at, length - at]);
-            }
-            Ok(batch)
-        }
-    }
+/// A split of `length` tokens with at least one on either side.
+pub(super) fn split<R: Rng>(length: usize, draws: &mut R) -> usize {
+    draws.random_range(1..length)
 }
 
-/// Appends a row with two examples, each split where `splits` says.
-fn push_pair(batch: &mut Batch, vocabulary: &Vocabulary, pair: &[Vec<u32>], splits: [usize; 2]) {
-    batch.rows += 1;
-    batch.prefix_lengths.push(0);
-    for ((window, split), segment) in pair.iter().zip(splits).zip(1..) {
-        let Some((prefix, suffix)) = window.split_at_checked(split) else { continue };
-        if let Some(encoder) = &mut batch.encoder {
-            encoder.push(segment, prefix);
-        }
-        batch.decoder.push(segment, &shifted(vocabulary.start(), suffix));
-        batch.targets.extend_from_slice(suffix);
-        batch.loss_weights.extend(suffix.iter().map(|_| 1.0));
-    }
+/// `window` read up to `split`, and written from there.
+pub(super) fn at(window: &[u32], split: usize) -> Example {
+    let (inputs, targets) = window.split_at_checked(split).unwrap_or((window, &[]));
+    Example::Pair { inputs: inputs.to_vec(), targets: targets.to_vec() }
+}
+
+/// The last share of `window` is written.
+pub(super) fn suffix(window: &[u32], share: f64) -> Example {
+    at(window, window.len() - suffix_length(window.len(), share))
+}
+
+/// Two windows that share a row: the second is split so that its prefix has the length that the first leaves free.
+///
+/// # Errors
+/// There are not two.
+pub(super) fn pair<R: Rng>(windows: &[Vec<u32>], draws: &mut R) -> Result<[Example; 2], ObjectiveError> {
+    let [first, second] = windows else { return Err(ObjectiveError::Odd(windows.len())) };
+    let split = split(first.len(), draws);
+    Ok([at(first, split), at(second, second.len() - split)])
 }

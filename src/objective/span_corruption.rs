@@ -5,9 +5,9 @@
 use rand::Rng;
 use rand::seq::index;
 
-use super::batch::{Batch, ObjectiveError};
-use crate::core::rows::{SpanLengths, span_lengths};
-use crate::core::{Architecture, ObjectiveSpec};
+use super::batch::ObjectiveError;
+use super::example::Example;
+use crate::core::rows::span_lengths;
 use crate::corpus::Vocabulary;
 
 /// A window with spans removed.
@@ -19,17 +19,24 @@ pub struct Corrupted {
     pub targets: Vec<u32>,
 }
 
-/// Removes random spans from `window`; `noise_density` and `mean_noise_span_length` fix how many and how much.
+impl From<Corrupted> for Example {
+    fn from(Corrupted { inputs, targets }: Corrupted) -> Self {
+        Self::Pair { inputs, targets }
+    }
+}
+
+/// Removes random spans from `window`; the noise density and the mean length of a span fix how many and how much.
 ///
 /// # Errors
 /// The window has fewer than two tokens, or there are more spans than sentinels.
 pub fn corrupt<R: Rng>(
-    spec: &ObjectiveSpec,
+    (noise_density, mean_noise_span_length): (f64, f64),
     vocabulary: &Vocabulary,
     window: &[u32],
     draws: &mut R,
 ) -> Result<Corrupted, ObjectiveError> {
-    let lengths = lengths(spec, window.len())?;
+    let lengths = span_lengths(window.len(), noise_density, mean_noise_span_length)
+        .ok_or_else(|| ObjectiveError::Windows { found: window.len().to_string(), least: 2 })?;
     let noise = composition(lengths.noise, lengths.spans, draws);
     let clean = composition(lengths.raw - lengths.noise, lengths.spans, draws);
     let mut corrupted =
@@ -48,11 +55,6 @@ pub fn corrupt<R: Rng>(
     Ok(corrupted)
 }
 
-fn lengths(spec: &ObjectiveSpec, raw: usize) -> Result<SpanLengths, ObjectiveError> {
-    span_lengths(raw, spec.noise_density, spec.mean_noise_span_length)
-        .ok_or_else(|| ObjectiveError::Windows { found: raw.to_string(), least: 2 })
-}
-
 /// `total` as a sum of `parts` positive numbers, every such sum equally likely: the cuts are a random subset.
 fn composition<R: Rng>(total: usize, parts: usize, draws: &mut R) -> Vec<usize> {
     let places = total.saturating_sub(1);
@@ -61,36 +63,4 @@ fn composition<R: Rng>(total: usize, parts: usize, draws: &mut R) -> Vec<usize> 
     cuts.sort_unstable();
     cuts.push(total);
     cuts.iter().scan(0, |before, cut| Some(cut - std::mem::replace(before, *cut))).collect()
-}
-
-pub(super) fn batch<R: Rng>(
-    spec: &ObjectiveSpec,
-    architecture: Architecture,
-    vocabulary: &Vocabulary,
-    windows: &[Vec<u32>],
-    length: usize,
-    draw: &mut dyn FnMut(usize) -> R,
-) -> Result<Batch, ObjectiveError> {
-    let lengths = lengths(spec, length)?;
-    let mut batch = match architecture {
-        Architecture::CausalDecoder | Architecture::NonCausalDecoder => {
-            Batch::empty(lengths.inputs + lengths.targets, None)
-        }
-        Architecture::EncoderDecoder => Batch::empty(lengths.targets, Some(lengths.inputs)),
-    };
-    for (example, window) in windows.iter().enumerate() {
-        let Corrupted { inputs, targets } = corrupt(spec, vocabulary, window, &mut draw(example))?;
-        match &mut batch.encoder {
-            Some(encoder) => {
-                encoder.push(1, &inputs);
-                batch.push_shifted(vocabulary.start(), &targets, 0, 0);
-            }
-            None => {
-                let weight_from = if spec.loss_on_inputs { 0 } else { inputs.len() };
-                let prefix = if architecture == Architecture::NonCausalDecoder { inputs.len() + 1 } else { 0 };
-                batch.push_shifted(vocabulary.start(), &[inputs, targets].concat(), weight_from, prefix);
-            }
-        }
-    }
-    Ok(batch)
 }

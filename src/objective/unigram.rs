@@ -39,18 +39,20 @@ impl UnigramCounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::Layout;
+    use crate::corpus::Vocabulary;
 
     #[test]
     fn entropy_of_known_distributions() {
         let mut counts = UnigramCounts::default();
         assert!(counts.entropy().abs() < 1e-12);
         let mut batch = Batch::empty(4, None);
-        batch.push_shifted(9, &[1, 2, 3, 4], 0, 0);
+        batch.push_pair(Layout::Decoder { prefix: false }, &Vocabulary::new(10), (&[], &[1, 2, 3, 4]), false);
         counts.add(&batch);
         assert!((counts.entropy() - 4f64.ln()).abs() < 1e-12);
         // Positions without loss are not counted.
         let mut later = Batch::empty(4, None);
-        later.push_shifted(9, &[7, 7, 1, 1], 2, 0);
+        later.push_pair(Layout::Decoder { prefix: false }, &Vocabulary::new(10), (&[7, 7], &[1, 1]), false);
         counts.add(&later);
         let expected = -(0.5 * 0.5f64.ln() + 3.0 / 6.0 * (1.0f64 / 6.0).ln());
         assert!((counts.entropy() - expected).abs() < 1e-12);

@@ -1,7 +1,8 @@
 //! Values of a study that make no sense whatever the cell: each is an error that names its key.
 
+use crate::core::Objective;
 use crate::core::spec::LearningRateSchedule;
-use crate::core::study::{Axis, Budget, StudySpec};
+use crate::core::study::{Axis, Budget, HeadDim, StudySpec};
 
 /// A study cannot be planned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,10 +66,10 @@ fn model(study: &StudySpec) -> Result<(), PlanError> {
     for (key, axis) in sizes.iter().filter_map(|(key, axis)| axis.map(|axis| (*key, axis))) {
         each(key, axis, "between 1 and 1048576", |size| (1..=LONGEST).contains(size))?;
     }
-    if let Some(axis) = &model.head_dim {
-        let holds = |size: &usize| *size > 0 && *size <= LONGEST && size.is_multiple_of(2);
-        each("model.head_dim", axis, "even and at least 2, because rotary embeddings turn pairs", holds)?;
-    }
+    each("model.head_dim", &model.head_dim, "\"standard\" or between 1 and 1048576", |size| match size {
+        HeadDim::Fixed(size) => (1..=LONGEST).contains(size),
+        HeadDim::Standard(_) => true,
+    })?;
     let positive = |number: f64| number.is_finite() && number > 0.0;
     value("model.rope_theta", model.rope_theta, "a positive number", positive(model.rope_theta))?;
     value("model.norm_epsilon", model.norm_epsilon, "a positive number", positive(model.norm_epsilon))
@@ -78,7 +79,20 @@ fn objective(study: &StudySpec) -> Result<(), PlanError> {
     let density = study.objective.noise_density;
     value("objective.noise_density", density, "between 0 and 1, both excluded", density > 0.0 && density < 1.0)?;
     let length = study.objective.mean_noise_span_length;
-    value("objective.mean_noise_span_length", length, "at least 1", length.is_finite() && length >= 1.0)
+    value("objective.mean_noise_span_length", length, "at least 1", length.is_finite() && length >= 1.0)?;
+    for part in &study.objective.mixture {
+        let weight = part.weight;
+        value("objective.mixture.weight", weight, "a positive number", weight.is_finite() && weight > 0.0)?;
+        let density = part.noise_density;
+        let share = "between 0 and 1, both excluded";
+        value("objective.mixture.noise_density", density, share, density > 0.0 && density < 1.0)?;
+        let length = part.mean_noise_span_length;
+        let key = "objective.mixture.mean_noise_span_length";
+        value(key, length, "at least 1", length.is_finite() && length >= 1.0)?;
+    }
+    let mixes = study.grid.objective.iter().any(|objective| *objective == Objective::Mixture);
+    let listed = !mixes || !study.objective.mixture.is_empty();
+    value("objective.mixture", "empty", "a list of tasks while grid.objective has MIX", listed)
 }
 
 fn training(study: &StudySpec) -> Result<(), PlanError> {
@@ -103,6 +117,8 @@ fn training(study: &StudySpec) -> Result<(), PlanError> {
     let clip = training.grad_clip_norm;
     value("training.grad_clip_norm", clip, "at least 0 (0 switches clipping off)", not_negative(clip))?;
     value("training.z_loss", training.z_loss, "at least 0 (0 switches it off)", not_negative(training.z_loss))?;
+    let dropout = "at least 0 and below 1 (0 switches it off)";
+    value("training.dropout", training.dropout, dropout, (0.0..1.0).contains(&training.dropout))?;
     let factor = training.divergence_factor;
     value("training.divergence_factor", factor, "a positive number", positive(factor))
 }

@@ -5,16 +5,18 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use crate::core::cost::{step_flops, step_tokens};
+use crate::core::cost::{parameters, parameters_per_unit, step_flops, step_tokens};
 use crate::core::id::RUN_ID_LENGTH;
 use crate::core::legal;
-use crate::core::rows::{batch_shape, span_window};
-use crate::core::spec::{
-    DataSpec, ExecutionSpec, ModelSpec, Objective, ObjectiveSpec, OptimizerSpec, RunSpec, SPEC_FORMAT, TrainingSpec,
-};
-use crate::core::study::{Budget, StudySpec};
+use crate::core::rows::{batch_shape, iid_bounds, span_lengths, task_lengths};
+use crate::core::spec::{DataSpec, ExecutionSpec, OptimizerSpec, RunSpec, SPEC_FORMAT, TrainingSpec};
+use crate::core::study::{Axis, Budget, HeadDim, StudySpec};
 use crate::core::summary::Refusal;
-use crate::core::{Architecture, RunId};
+use crate::core::{
+    Architecture, AttentionDirection, MixturePart, Mlp, ModelPreset, ModelSpec, NormKind, Objective, ObjectiveSpec,
+    Position, RunId, Task,
+};
+use crate::corpus::{SENTINELS, SENTINELS_BESIDE_MARKS};
 
 use super::check::{self, PlanError, budget_key};
 
@@ -55,8 +57,15 @@ struct Cell {
     d_model: usize,
     num_layers: usize,
     num_heads: usize,
-    head_dim: Option<usize>,
+    head_dim: HeadDim,
     d_ff: Option<usize>,
+    preset: ModelPreset,
+    position: Option<Position>,
+    mlp: Option<Mlp>,
+    norm: Option<NormKind>,
+    tied_embeddings: Option<bool>,
+    direction: AttentionDirection,
+    loss_on_inputs: bool,
     seq_len: usize,
     learning_rate: f64,
 }
@@ -102,7 +111,7 @@ pub fn plan(
 
 /// The product of the axes, seeds outermost.
 fn cells(study: &StudySpec) -> Vec<Cell> {
-    fn optional(axis: Option<&crate::core::study::Axis<usize>>) -> Vec<Option<usize>> {
+    fn optional<T: Copy>(axis: Option<&Axis<T>>) -> Vec<Option<T>> {
         axis.map_or_else(|| vec![None], |axis| axis.iter().copied().map(Some).collect())
     }
     fn product<T: Copy>(cells: Vec<Cell>, values: &[T], set: impl Fn(&mut Cell, T)) -> Vec<Cell> {
@@ -124,8 +133,15 @@ fn cells(study: &StudySpec) -> Vec<Cell> {
         d_model: 0,
         num_layers: 0,
         num_heads: 0,
-        head_dim: None,
+        head_dim: HeadDim::STANDARD,
         d_ff: None,
+        preset: ModelPreset::Llama,
+        position: None,
+        mlp: None,
+        norm: None,
+        tied_embeddings: None,
+        direction: AttentionDirection::Both,
+        loss_on_inputs: false,
         seq_len: 0,
         learning_rate: 0.0,
     };
@@ -134,8 +150,15 @@ fn cells(study: &StudySpec) -> Vec<Cell> {
     let cells = product(cells, &model.d_model.0, |cell, value| cell.d_model = value);
     let cells = product(cells, &model.num_layers.0, |cell, value| cell.num_layers = value);
     let cells = product(cells, &model.num_heads.0, |cell, value| cell.num_heads = value);
-    let cells = product(cells, &optional(model.head_dim.as_ref()), |cell, value| cell.head_dim = value);
+    let cells = product(cells, &model.head_dim.0, |cell, value| cell.head_dim = value);
     let cells = product(cells, &optional(model.d_ff.as_ref()), |cell, value| cell.d_ff = value);
+    let cells = product(cells, &model.preset.0, |cell, value| cell.preset = value);
+    let cells = product(cells, &optional(model.position.as_ref()), |cell, value| cell.position = value);
+    let cells = product(cells, &optional(model.mlp.as_ref()), |cell, value| cell.mlp = value);
+    let cells = product(cells, &optional(model.norm.as_ref()), |cell, value| cell.norm = value);
+    let cells = product(cells, &optional(model.tied_embeddings.as_ref()), |cell, value| cell.tied_embeddings = value);
+    let cells = product(cells, &model.direction.0, |cell, value| cell.direction = value);
+    let cells = product(cells, &study.objective.loss_on_inputs.0, |cell, value| cell.loss_on_inputs = value);
     let cells = product(cells, &training.seq_len.0, |cell, value| cell.seq_len = value);
     let cells = product(cells, &training.learning_rate.0, |cell, value| cell.learning_rate = value);
     let cells = product(cells, &grid.architecture.0, |cell, value| cell.architecture = value);
@@ -163,17 +186,13 @@ fn resolve(
     cell: &Cell,
 ) -> Result<RunSpec, Refused> {
     let name = format!("{}:{}", cell.architecture, cell.objective);
-    let objective = ObjectiveSpec {
-        objective: cell.objective,
-        noise_density: study.objective.noise_density,
-        mean_noise_span_length: study.objective.mean_noise_span_length,
-        // Full LM learns from every position anyway; one training must not have two ids.
-        loss_on_inputs: study.objective.loss_on_inputs && cell.objective != Objective::FullLm,
-    };
-    legal::check(cell.architecture, cell.objective, objective.loss_on_inputs).or_else(|illegal| {
+    let settings = &study.objective;
+    let shares = (settings.noise_density, settings.mean_noise_span_length);
+    let objective = ObjectiveSpec::new(cell.objective, shares, cell.loss_on_inputs, &settings.mixture);
+    legal::check(cell.architecture, &objective).or_else(|illegal| {
         refuse(&illegal.cell, format!("{}; nearest legal cell: {}", illegal.reason, illegal.nearest))
     })?;
-    let model = model_of(study, corpus, cell, &name)?;
+    let model = model_of(study, corpus, cell, &objective, &name)?;
     let batch_size = study.training.batch_size;
     let mut training = TrainingSpec {
         batch_size,
@@ -183,6 +202,7 @@ fn resolve(
         divergence_factor: study.training.divergence_factor,
         z_loss: study.training.z_loss,
         precision: study.training.precision,
+        dropout: study.training.dropout,
     };
     fits(&model, &objective, &training, corpus, &name)?;
     training.steps = steps_of(study.budget, &model, &objective, &training, &name)?;
@@ -214,27 +234,56 @@ fn resolve(
     Ok(run)
 }
 
-fn model_of(study: &StudySpec, corpus: &CorpusFacts, cell: &Cell, name: &str) -> Result<ModelSpec, Refused> {
+/// The model of a cell; if heads of several sizes are compared at equal parameters, with the MLP that makes them so.
+fn model_of(
+    study: &StudySpec,
+    corpus: &CorpusFacts,
+    cell: &Cell,
+    objective: &ObjectiveSpec,
+    name: &str,
+) -> Result<ModelSpec, Refused> {
+    let of = |head_dim| sized(study, corpus, &Cell { head_dim, ..*cell }, objective, name);
+    let mut model = of(cell.head_dim)?;
+    if study.model.match_parameters {
+        // Sizes that do not go with this cell are refused where they stand.
+        let others = study.model.head_dim.iter().filter_map(|head_dim| of(*head_dim).ok());
+        let most = others.map(|other| parameters(&other)).max().unwrap_or(0);
+        model.d_ff += matching_units(&model, most);
+    }
+    legal::model(&model).or_else(|reason| refuse(name, reason))?;
+    Ok(model)
+}
+
+/// Hidden units that bring `model` as close as they can to `most` parameters (Bhojanapalli et al. 2020, arXiv 2002.07028,
+/// §4.1, widens the MLP of the baseline).
+#[expect(clippy::cast_possible_truncation, reason = "far below 2^52")]
+fn matching_units(model: &ModelSpec, most: u64) -> usize {
+    let unit = parameters_per_unit(model).max(1);
+    ((most.saturating_sub(parameters(model)) + unit / 2) / unit) as usize
+}
+
+fn sized(
+    study: &StudySpec,
+    corpus: &CorpusFacts,
+    cell: &Cell,
+    objective: &ObjectiveSpec,
+    name: &str,
+) -> Result<ModelSpec, Refused> {
     let (d_model, num_heads) = (cell.d_model, cell.num_heads);
     let head_dim = match cell.head_dim {
-        Some(head_dim) => head_dim,
-        None if !d_model.is_multiple_of(num_heads) => {
+        HeadDim::Fixed(head_dim) => head_dim,
+        HeadDim::Standard(_) if !d_model.is_multiple_of(num_heads) => {
             return refuse(
                 name,
                 format!("model.d_model {d_model} is no multiple of model.num_heads {num_heads}; set model.head_dim"),
             );
         }
-        None => d_model / num_heads,
+        HeadDim::Standard(_) => d_model / num_heads,
     };
-    if !head_dim.is_multiple_of(2) || head_dim == 0 {
-        return refuse(
-            name,
-            format!(
-                "model.d_model {d_model} over model.num_heads {num_heads} gives heads of {head_dim}, and rotary \
-                 embeddings need an even number; set model.head_dim"
-            ),
-        );
-    }
+    let (position, mlp, norm, tied) = cell.preset.parts();
+    let position = cell.position.unwrap_or(position);
+    let has_blanks = objective.parts().iter().any(|part| part.task.has_blanks());
+    let table = |wanted: bool| if wanted { cell.seq_len } else { 0 };
     Ok(ModelSpec {
         architecture: cell.architecture,
         vocab_size: corpus.vocab_size,
@@ -245,6 +294,13 @@ fn model_of(study: &StudySpec, corpus: &CorpusFacts, cell: &Cell, name: &str) ->
         head_dim,
         rope_theta: study.model.rope_theta,
         norm_epsilon: study.model.norm_epsilon,
+        position,
+        mlp: cell.mlp.unwrap_or(mlp),
+        norm: cell.norm.unwrap_or(norm),
+        tied_embeddings: cell.tied_embeddings.unwrap_or(tied),
+        direction: cell.direction,
+        max_positions: table(position == Position::Learned),
+        block_positions: table(has_blanks),
     })
 }
 
@@ -272,12 +328,22 @@ fn fits(
     name: &str,
 ) -> Result<(), Refused> {
     let seq_len = training.seq_len;
-    let spans = span_window(seq_len, objective.noise_density, objective.mean_noise_span_length);
-    if objective.objective == Objective::SpanCorruption && spans.is_none() {
-        return refuse(
-            name,
-            format!("training.seq_len {seq_len} is too short for a kept and a removed token; use at least 6"),
-        );
+    for part in objective.parts() {
+        if task_lengths(&part, seq_len).is_none() {
+            let task = part.task.word();
+            return refuse(name, format!("training.seq_len {seq_len} is too short for {task}; use at least 6"));
+        }
+        let (spans, sentinels) = most_spans(&part, seq_len);
+        if spans > sentinels as usize {
+            return refuse(
+                name,
+                format!(
+                    "{} of {seq_len} positions makes up to {spans} spans, and the vocabulary has {sentinels} sentinels for \
+                     them; lower training.seq_len or the noise density, or raise the mean span length",
+                    part.task.word()
+                ),
+            );
+        }
     }
     let shape = |examples| batch_shape(model.architecture, objective, examples, seq_len);
     let (Some(shape), Some(_)) = (shape(training.batch_size), shape(training.micro_batch_size)) else {
@@ -303,6 +369,26 @@ fn fits(
         return refuse(name, "a model or batch of this size fits no machine; lower the sizes".to_owned());
     }
     Ok(())
+}
+
+/// The most spans that a task marks with sentinels, and the sentinels there are: marks and modes borrow some.
+fn most_spans(part: &MixturePart, seq_len: usize) -> (usize, u32) {
+    let sentinels = if part.mode.is_some() { SENTINELS_BESIDE_MARKS } else { SENTINELS };
+    let window = task_lengths(part, seq_len).map_or(0, |lengths| lengths.window);
+    let spans = match part.task {
+        Task::SpanCorruption => {
+            span_lengths(window, part.noise_density, part.mean_noise_span_length).map_or(0, |lengths| lengths.spans)
+        }
+        Task::IidDenoising => iid_bounds(window, part.noise_density).1,
+        Task::FullLm
+        | Task::PrefixLm
+        | Task::Suffix
+        | Task::MaskedLm
+        | Task::BlankTokens
+        | Task::BlankSentences
+        | Task::BlankDocument => 0,
+    };
+    (spans, sentinels)
 }
 
 /// An upper bound of the memory in floating point, because the exact functions of `core::cost` count in integers that

@@ -12,8 +12,8 @@ use crate::core::rows::BatchShape;
 use crate::core::seed::{Stream, generator};
 use crate::core::spec::{DataSpec, SPEC_FORMAT};
 use crate::core::{
-    Architecture, Device, ExecutionSpec, LearningRateSchedule, ModelSpec, Objective, ObjectiveSpec, OptimizerSpec,
-    Precision, ProbeSpec, RunSpec, TrainingSpec,
+    Architecture, Device, ExecutionSpec, Layout, LearningRateSchedule, ModelSpec, Objective, ObjectiveSpec,
+    OptimizerSpec, Precision, ProbeSpec, RunSpec, TrainingSpec,
 };
 use crate::objective::{Batch, Side};
 
@@ -146,9 +146,10 @@ pub struct BenchReport {
 
 fn spec(settings: &Settings) -> Result<RunSpec, TrainError> {
     let Settings { architecture, ref sizes, precision, threads, seed, .. } = *settings;
-    let objective = match architecture {
-        Architecture::CausalDecoder => Objective::FullLm,
-        Architecture::NonCausalDecoder | Architecture::EncoderDecoder => Objective::PrefixLm,
+    let objective = match architecture.layout() {
+        Layout::Decoder { prefix: false } => Objective::FullLm,
+        Layout::Decoder { prefix: true } | Layout::EncoderDecoder => Objective::PrefixLm,
+        Layout::Encoder => Objective::MaskedLm,
     };
     let bad = |error: &dyn std::fmt::Display| TrainError::Spec(error.to_string());
     Ok(RunSpec {
@@ -156,18 +157,12 @@ fn spec(settings: &Settings) -> Result<RunSpec, TrainError> {
         id: "000000000000".parse().map_err(|e| bad(&e))?,
         study: "bench".parse().map_err(|e| bad(&e))?,
         seed,
-        model: ModelSpec {
+        model: ModelSpec::of_size(
             architecture,
-            vocab_size: sizes.vocab_size,
-            d_model: sizes.d_model,
-            d_ff: sizes.d_ff,
-            num_layers: sizes.num_layers,
-            num_heads: sizes.num_heads,
-            head_dim: sizes.head_dim,
-            rope_theta: 10_000.0,
-            norm_epsilon: 1e-6,
-        },
-        objective: ObjectiveSpec { objective, noise_density: 0.15, mean_noise_span_length: 3.0, loss_on_inputs: false },
+            sizes.vocab_size,
+            [sizes.d_model, sizes.d_ff, sizes.num_layers, sizes.num_heads, sizes.head_dim],
+        ),
+        objective: ObjectiveSpec::new(objective, (0.15, 3.0), false, &[]),
         optimizer: OptimizerSpec {
             learning_rate: 3e-4,
             schedule: LearningRateSchedule::Constant,
@@ -187,6 +182,7 @@ fn spec(settings: &Settings) -> Result<RunSpec, TrainError> {
             divergence_factor: 0.0,
             z_loss: 0.0,
             precision,
+            dropout: 0.0,
         },
         data: DataSpec { fingerprint: "random".to_owned(), name: "random".to_owned(), directory: "random".into() },
         parent: None,
@@ -224,15 +220,16 @@ fn random_batch(architecture: Architecture, sizes: &Sizes, source: &mut ChaCha8R
         length,
         tokens,
         positions: (0..rows).flat_map(|_| 0..last).collect(),
+        block_positions: Vec::new(),
         segments: vec![1; rows * length],
     };
-    let prefix_lengths: Vec<u32> = match architecture {
-        Architecture::NonCausalDecoder => (0..rows).map(|_| source.random_range(last / 4..3 * last / 4)).collect(),
-        Architecture::CausalDecoder | Architecture::EncoderDecoder => vec![0; rows],
+    let prefix_lengths: Vec<u32> = match architecture.layout() {
+        Layout::Decoder { prefix: true } => (0..rows).map(|_| source.random_range(last / 4..3 * last / 4)).collect(),
+        Layout::Decoder { prefix: false } | Layout::EncoderDecoder | Layout::Encoder => vec![0; rows],
     };
     let weight = |prefix: u32| (0..last).map(move |place| if place + 1 >= prefix { 1.0 } else { 0.0 });
     let loss_weights = prefix_lengths.iter().flat_map(|prefix| weight(*prefix)).collect();
-    let encoder = (architecture == Architecture::EncoderDecoder).then(|| side(read));
+    let encoder = architecture.has_encoder().then(|| side(read));
     Batch { rows, decoder: side(own), encoder, targets, loss_weights, prefix_lengths }
 }
 
@@ -275,7 +272,7 @@ pub fn bench(settings: &Settings, meter: &Meter<'_>) -> Result<BenchReport, Trai
     }
     let tokens = (sizes.rows * sizes.length) as f64;
     let params = parameters(&spec.model);
-    let encoder_len = if architecture == Architecture::EncoderDecoder { sizes.length } else { 0 };
+    let encoder_len = if architecture.has_encoder() { sizes.length } else { 0 };
     let (rows, decoder_len, window) = (sizes.rows, sizes.length, sizes.length);
     let shape = BatchShape { rows, encoder_len, decoder_len, window, examples_per_row: 1 };
     Ok(BenchReport {

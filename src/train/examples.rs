@@ -6,7 +6,7 @@ use crate::core::rows::{BatchShape, batch_shape};
 use crate::core::seed::{Stream, generator};
 use crate::core::{Metric, Metrics, RunSpec};
 use crate::corpus::{Corpus, DataOrder, validation_start};
-use crate::objective::{Batch, UnigramCounts, batch};
+use crate::objective::{Batch, UnigramCounts, Words, batch};
 
 /// Seed of validation draws: the same examples for every run.
 const VALIDATION_SEED: u64 = 0;
@@ -19,6 +19,8 @@ pub struct Examples<'a> {
     order: DataOrder,
     window: usize,
     micro_batch: usize,
+    /// Which text ids end a sentence.
+    ends: Vec<bool>,
 }
 
 /// Totals over the validation examples.
@@ -44,7 +46,10 @@ impl<'a> Examples<'a> {
         }
         let shape = shape(spec, spec.training.micro_batch_size)?;
         let order = DataOrder::new(spec.seed, corpus.train().len(), shape.window)?;
-        Ok(Self { spec, corpus, order, window: shape.window, micro_batch: spec.training.micro_batch_size })
+        let text = 0..corpus.vocabulary().text_size();
+        let ends = text.map(|id| corpus.tokenizer().ends_sentence(id)).collect();
+        let (window, micro_batch) = (shape.window, spec.training.micro_batch_size);
+        Ok(Self { spec, corpus, order, window, micro_batch, ends })
     }
 
     /// The micro-batches of the step whose first example is number `cursor`.
@@ -66,7 +71,10 @@ impl<'a> Examples<'a> {
     fn batch(&self, windows: &[Vec<u32>], seed: u64, stream: Stream, first: u64) -> Result<Batch, TrainError> {
         let mut draw = |example: usize| generator(seed, stream, first + example as u64);
         let architecture = self.spec.model.architecture;
-        Ok(batch(&self.spec.objective, architecture, &self.corpus.vocabulary(), windows, &mut draw)?)
+        let (vocabulary, seq_len) = (self.corpus.vocabulary(), self.spec.training.seq_len);
+        let ends_sentence = |id: u32| self.ends.get(id as usize).copied().unwrap_or(false);
+        let words = Words { vocabulary: &vocabulary, ends_sentence: &ends_sentence };
+        Ok(batch(&self.spec.objective, architecture, seq_len, words, windows, &mut draw)?)
     }
 
     /// The validation batches: fixed windows and fixed draws.

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 use super::{TrainError, Trainer};
 use crate::core::picture::{MOST_CELLS, Picture};
 use crate::core::rank::{AttentionKind, HeadRank, RankMeasures, RankReport, ResidualRank, StackKind};
-use crate::core::{Architecture, RunSpec};
+use crate::core::{Layout, RunSpec};
 use crate::corpus::{Corpus, Vocabulary, validation_start};
 use crate::model::{Capture, Matrices};
 use crate::objective::{Batch, Side};
@@ -40,13 +40,10 @@ impl RankProbe {
     /// The validation text is too short, or the corpus cannot be read.
     pub fn new(spec: &RunSpec, corpus: &Corpus) -> Result<Self, TrainError> {
         let (architecture, seq_len) = (spec.model.architecture, spec.training.seq_len);
-        let window = match architecture {
-            Architecture::CausalDecoder | Architecture::NonCausalDecoder => seq_len,
-            Architecture::EncoderDecoder => 2 * seq_len,
-        };
-        let prefix_length = match architecture {
-            Architecture::NonCausalDecoder => seq_len / 2,
-            Architecture::CausalDecoder | Architecture::EncoderDecoder => 0,
+        let (window, prefix_length) = match architecture.layout() {
+            Layout::Decoder { prefix } => (seq_len, if prefix { seq_len / 2 } else { 0 }),
+            Layout::EncoderDecoder => (2 * seq_len, 0),
+            Layout::Encoder => (seq_len, seq_len),
         };
         let stream = corpus.validation();
         let example = |number: u64| {
@@ -119,16 +116,12 @@ struct Seen {
 /// One row: the last `length` tokens of `text` shifted right for the decoder, what stands before them for an encoder.
 /// It carries no loss.
 fn reading(vocabulary: &Vocabulary, text: &[u32], length: usize, prefix_length: usize) -> Batch {
-    let side = |tokens: Vec<u32>| {
-        let length = tokens.len();
-        Side { length, positions: (0..).take(length).collect(), segments: vec![1; length], tokens }
-    };
     let (before, own) = text.split_at(text.len().saturating_sub(length));
-    let shifted = std::iter::once(vocabulary.start()).chain(own.iter().copied()).take(own.len()).collect();
+    let shifted: Vec<u32> = std::iter::once(vocabulary.start()).chain(own.iter().copied()).take(own.len()).collect();
     Batch {
         rows: 1,
-        decoder: side(shifted),
-        encoder: (!before.is_empty()).then(|| side(before.to_vec())),
+        decoder: Side::alone(&shifted),
+        encoder: (!before.is_empty()).then(|| Side::alone(before)),
         targets: vec![0; own.len()],
         loss_weights: vec![0.0; own.len()],
         prefix_lengths: vec![u32::try_from(prefix_length).unwrap_or(u32::MAX)],

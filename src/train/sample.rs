@@ -5,10 +5,13 @@ use rand::Rng;
 use super::{TrainError, Trainer};
 use crate::core::seed::{Stream, generator};
 use crate::corpus::Corpus;
-use crate::objective::prompt_batch;
+use crate::objective::{Asking, prompt_batch};
 
 /// Softer than the model's own distribution by this much.
 const TEMPERATURE: f64 = 0.8;
+
+/// Positions that the longest form needs besides prompt and continuation.
+const MARKS: usize = 5;
 
 /// A prompt from the validation text and what the model writes after it; draws depend on the seed and the step only.
 ///
@@ -16,7 +19,9 @@ const TEMPERATURE: f64 = 0.8;
 /// The corpus cannot be read, or the device fails.
 pub fn sample(trainer: &Trainer, corpus: &Corpus, tokens: usize) -> Result<(String, String), TrainError> {
     let spec = trainer.spec();
-    let room = spec.training.seq_len.saturating_sub(4);
+    // The form that it was trained in: a sentinel, where it has one.
+    let asking = Asking::all(&spec.objective).last().map_or(Asking::Plain(None), |(_, asking)| *asking);
+    let room = spec.training.seq_len.saturating_sub(MARKS);
     let prompt_length = (room / 2).min(corpus.validation().len().try_into().unwrap_or(usize::MAX)).max(1);
     let prompt = corpus.validation().window(0, prompt_length)?;
     let tokens = tokens.min(room.saturating_sub(prompt_length));
@@ -25,7 +30,7 @@ pub fn sample(trainer: &Trainer, corpus: &Corpus, tokens: usize) -> Result<(Stri
     let vocabulary = corpus.vocabulary();
     while written.len() < tokens {
         let architecture = spec.model.architecture;
-        let batch = prompt_batch(architecture, spec.objective.objective, &vocabulary, &prompt, &written);
+        let batch = prompt_batch(architecture, asking, &vocabulary, &prompt, &written);
         let uniform = f64::from(source.next_u32()) / 4_294_967_296.0;
         let next = draw(&trainer.last_logits(&batch)?, uniform);
         if next == vocabulary.end() {

@@ -11,22 +11,19 @@ use std::collections::HashMap;
 use super::trainer::TokenScore;
 use super::{TrainError, Trainer};
 use crate::core::task::ScoringForm;
-use crate::core::{Architecture, Objective};
+use crate::core::{Layout, ObjectiveSpec};
 use crate::corpus::Tokenizer;
 use crate::eval::{ScoreRequest, Scored, Scorer, ScorerError};
 use crate::kernel::threads::map;
-use crate::objective::{ScoringRow, rolling_windows, room, scoring_batch, scoring_row};
+use crate::objective::{Asking, ScoringRow, rolling_windows, room, scoring_batch, scoring_rows};
 
 /// Positions of one forward pass, padding included; a single longer row goes alone.
 const BATCH_POSITIONS: usize = 4096;
 
 /// The forms in which a model of `objective` can be scored.
 #[must_use]
-pub const fn forms(objective: Objective) -> &'static [ScoringForm] {
-    match objective {
-        Objective::FullLm | Objective::PrefixLm => &[ScoringForm::Plain],
-        Objective::SpanCorruption => &[ScoringForm::Plain, ScoringForm::Sentinel],
-    }
+pub fn forms(objective: &ObjectiveSpec) -> Vec<ScoringForm> {
+    Asking::all(objective).into_iter().map(|(form, _)| form).collect()
 }
 
 /// A model that scores texts.
@@ -34,7 +31,7 @@ pub const fn forms(objective: Objective) -> &'static [ScoringForm] {
 pub struct ModelScorer<'a> {
     trainer: &'a Trainer,
     tokenizer: &'a Tokenizer,
-    form: ScoringForm,
+    asking: Asking,
     batch_positions: usize,
 }
 
@@ -48,15 +45,21 @@ impl<'a> ModelScorer<'a> {
     /// The model was not trained in this form, or the tokenizer is not that of its vocabulary.
     pub fn new(trainer: &'a Trainer, tokenizer: &'a Tokenizer, form: ScoringForm) -> Result<Self, TrainError> {
         let spec = trainer.spec();
-        if !forms(spec.objective.objective).contains(&form) {
-            let cell = spec.cell();
-            return Err(TrainError::Spec(format!("{cell} never saw a sentinel; score it in plain form")));
-        }
+        let Some((_, asking)) = Asking::all(&spec.objective).into_iter().find(|(known, _)| *known == form) else {
+            let (cell, form) = (spec.cell(), form.label());
+            return Err(TrainError::Spec(format!("{cell} was never trained in {form} form; score it in another")));
+        };
         let (found, needed) = (tokenizer.vocabulary().size() as usize, spec.model.vocab_size);
         if found != needed {
             return Err(TrainError::Spec(format!("vocab_size is {needed}, the tokenizer has {found} tokens")));
         }
-        Ok(Self { trainer, tokenizer, form, batch_positions: BATCH_POSITIONS })
+        Ok(Self { trainer, tokenizer, asking, batch_positions: BATCH_POSITIONS })
+    }
+
+    /// How the model is asked.
+    #[must_use]
+    pub const fn asking(&self) -> Asking {
+        self.asking
     }
 
     /// The same with another size of forward passes.
@@ -80,9 +83,9 @@ impl<'a> ModelScorer<'a> {
         let context = request.context.trim_end_matches(is_space);
         let blanks = request.context.get(context.len()..).unwrap_or_default();
         let continuation = format!("{blanks}{}", request.continuation);
-        let scored = match self.trainer.spec().model.architecture {
-            Architecture::EncoderDecoder => self.tokenizer.encode(&continuation)?,
-            Architecture::CausalDecoder | Architecture::NonCausalDecoder => {
+        let scored = match self.trainer.spec().model.architecture.layout() {
+            Layout::EncoderDecoder => self.tokenizer.encode(&continuation)?,
+            Layout::Decoder { .. } | Layout::Encoder => {
                 let whole = self.tokenizer.encode(&format!("{context}{continuation}"))?;
                 whole.get(given.len()..).unwrap_or_default().to_vec()
             }
@@ -90,10 +93,10 @@ impl<'a> ModelScorer<'a> {
         Ok((given, scored))
     }
 
-    fn row(&self, index: usize, context: &[u32], continuation: &[u32]) -> Result<ScoringRow, ScorerError> {
+    fn rows(&self, index: usize, context: &[u32], continuation: &[u32]) -> Result<Vec<ScoringRow>, ScorerError> {
         let spec = self.trainer.spec();
         let (architecture, limit) = (spec.model.architecture, spec.training.seq_len);
-        scoring_row(architecture, self.form, &self.tokenizer.vocabulary(), context, continuation, limit)
+        scoring_rows(architecture, self.asking, &self.tokenizer.vocabulary(), context, continuation, limit)
             .map_err(|error| ScorerError::Request { index, reason: error.to_string() })
     }
 
@@ -102,9 +105,15 @@ impl<'a> ModelScorer<'a> {
     /// # Errors
     /// A continuation is empty or too long (its place is named), or the device fails.
     pub fn score_tokens(&self, pairs: &[TokenPair]) -> Result<Vec<Scored>, ScorerError> {
-        let row = |(index, (context, continuation)): (usize, &TokenPair)| self.row(index, context, continuation);
-        let rows = pairs.iter().enumerate().map(row).collect::<Result<Vec<_>, _>>()?;
-        self.score_rows(&rows).map_err(|error| ScorerError::Model(error.to_string()))
+        let (mut rows, mut counts) = (Vec::new(), Vec::with_capacity(pairs.len()));
+        for (index, (context, continuation)) in pairs.iter().enumerate() {
+            let own = self.rows(index, context, continuation)?;
+            counts.push(own.len());
+            rows.extend(own);
+        }
+        let scored = self.score_rows(&rows).map_err(|error| ScorerError::Model(error.to_string()))?;
+        let mut scored = scored.into_iter();
+        Ok(counts.into_iter().map(|count| joined(scored.by_ref().take(count))).collect())
     }
 
     fn score_rows(&self, rows: &[ScoringRow]) -> Result<Vec<Scored>, TrainError> {
@@ -195,6 +204,17 @@ fn summed(scores: &[TokenScore], cut: usize) -> Scored {
     }
 }
 
+/// The score of a continuation whose tokens have rows of their own.
+fn joined(rows: impl Iterator<Item = Scored>) -> Scored {
+    let nothing = Scored { log_likelihood: 0.0, greedy: true, tokens: 0, cut: 0 };
+    rows.fold(nothing, |sum, row| Scored {
+        log_likelihood: sum.log_likelihood + row.log_likelihood,
+        greedy: sum.greedy && row.greedy,
+        tokens: sum.tokens + row.tokens,
+        cut: row.cut,
+    })
+}
+
 /// What Python's `str.rstrip` takes off.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
@@ -217,7 +237,7 @@ impl Scorer for ModelScorer<'_> {
 
     fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Scored>, ScorerError> {
         let spec = self.trainer.spec();
-        let room = room(spec.model.architecture, self.form, spec.training.seq_len);
+        let room = room(spec.model.architecture, self.asking, spec.training.seq_len);
         let (mut pairs, mut owners) = (Vec::new(), Vec::new());
         for (index, text) in texts.iter().enumerate() {
             let failed = |error: crate::corpus::CorpusError| ScorerError::Request { index, reason: error.to_string() };

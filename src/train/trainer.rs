@@ -9,7 +9,7 @@ use crate::kernel::crew::Part;
 use crate::kernel::cross_entropy::{Likelihood, Target};
 use crate::kernel::threads::{map, with_threads};
 use crate::kernel::{Reading, Tape, Value, Weight};
-use crate::model::{Capture, LanguageModel, ModelInput, Numbers, Parameters};
+use crate::model::{Capture, Dropping, LanguageModel, ModelInput, Numbers, Parameters, Pass};
 use crate::objective::Batch;
 use crate::optim::{AdamW, clip, learning_rate, norm};
 
@@ -146,9 +146,11 @@ impl Trainer {
         }
         let (parameters, threads) = (&self.parameters, self.threads());
         parameters.weights().for_each(Weight::forget_gradient);
-        let mut losses = Vec::new();
+        let (mut losses, mut rows) = (Vec::new(), 0);
         for batch in micro_batches {
-            losses.extend(self.share(batch, |part, batch| self.slope(part, &batch, total_weight))?);
+            let slope = |part, (row, batch): (usize, Batch)| self.slope(part, (rows + row, &batch), total_weight);
+            losses.extend(self.share(batch, slope)?);
+            rows += batch.rows;
         }
         let (loss, grad_norm) = (Reading::sum(losses)?, norm(parameters.iter(), threads)?);
         if let (Reading::Known(loss), Reading::Known(grad_norm)) = (&loss, &grad_norm) {
@@ -171,22 +173,27 @@ impl Trainer {
         Ok(StepReport { loss, grad_norm, learning_rate: made.learning_rate })
     }
 
-    /// Does `work` on the parts of a batch, each on its own thread; threads that are left over share the parts' products.
+    /// Does `work` on the parts of a batch, each with the number of its first row and on its own thread; threads that are left
+    /// over share the parts' products.
     fn share<R: Send>(
         &self,
         batch: &Batch,
-        work: impl Fn(Part, Batch) -> Result<R, TrainError> + Sync,
+        work: impl Fn(Part, (usize, Batch)) -> Result<R, TrainError> + Sync,
     ) -> Result<Vec<R>, TrainError> {
         let parts = batch.split(self.threads());
         let own = self.threads() / parts.len().max(1);
         let shares = Part::crew(parts.len()).into_iter().zip(parts).collect();
-        map(shares, |(part, batch): (Part, Batch)| with_threads(own, || work(part, batch)))
+        map(shares, |(part, batch): (Part, (usize, Batch))| with_threads(own, || work(part, batch)))
     }
 
-    /// Loss of a part of a batch as its share of a step of `total_weight`; its slopes are added to the gradients.
-    fn slope(&self, part: Part, batch: &Batch, total_weight: f64) -> Result<Reading, TrainError> {
+    /// Loss of a part of a batch as its share of a step of `total_weight`; its slopes are added to the gradients. Its first row
+    /// has a number in the step.
+    fn slope(&self, part: Part, (row, batch): (usize, &Batch), total_weight: f64) -> Result<Reading, TrainError> {
         let tape = Tape::new(part);
-        let (states, mut targets) = self.predictions(batch, Some(&tape))?;
+        let rate = self.spec.training.dropout;
+        let dropping = (rate > 0.0).then(|| Dropping::new(rate, self.spec.seed, self.optimizer.step(), row as u64));
+        let pass = Pass { tape: Some(&tape), dropping: dropping.as_ref() };
+        let (states, mut targets) = self.predictions(batch, pass)?;
         #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
         targets.iter_mut().for_each(|target| target.weight = (f64::from(target.weight) / total_weight) as f32);
         let loss = self.model.loss(&states, &targets, self.spec.training.z_loss)?;
@@ -219,8 +226,8 @@ impl Trainer {
     }
 
     /// States `[B·T, D]` and the targets that carry loss, row by row: only their states are projected to the vocabulary.
-    fn predictions(&self, batch: &Batch, tape: Option<&Tape>) -> Result<(Value, Vec<Target>), TrainError> {
-        let states = self.model.states(&ModelInput::new(batch, &self.device)?, tape)?; // [B, T, D]
+    fn predictions(&self, batch: &Batch, pass: Pass<'_>) -> Result<(Value, Vec<Target>), TrainError> {
+        let states = self.model.states(&ModelInput::new(batch, &self.spec.model, &self.device)?, pass)?; // [B, T, D]
         let width = states.dims().last().copied().unwrap_or(0);
         let pairs = (0..).zip(batch.targets.iter().zip(&batch.loss_weights));
         let target = |(row, (token, weight)): (u32, (&u32, &f32))| Target { row, token: *token, weight: *weight };
@@ -236,8 +243,8 @@ impl Trainer {
     /// # Errors
     /// The device fails.
     pub fn score(&self, batch: &Batch) -> Result<f64, TrainError> {
-        let value = |_: Part, part: Batch| -> Result<f64, TrainError> {
-            let (states, targets) = self.predictions(&part, None)?;
+        let value = |_: Part, (_, part): (usize, Batch)| -> Result<f64, TrainError> {
+            let (states, targets) = self.predictions(&part, Pass::default())?;
             Ok(Reading::of(self.model.loss(&states, &targets, 0.0)?.tensor())?.read()?)
         };
         Ok(self.share(batch, value)?.into_iter().sum())
@@ -248,7 +255,7 @@ impl Trainer {
     /// # Errors
     /// The device fails.
     pub fn observe(&self, batch: &Batch) -> Result<Capture, TrainError> {
-        Ok(self.model.observe(&ModelInput::new(batch, &self.device)?)?.1)
+        Ok(self.model.observe(&ModelInput::new(batch, &self.spec.model, &self.device)?)?.1)
     }
 
     /// How likely each weighted target of a batch is, row by row, without a record; then how likely each of `others` is:
@@ -257,7 +264,7 @@ impl Trainer {
     /// # Errors
     /// A number is out of range, or the device fails.
     pub fn token_scores(&self, batch: &Batch, others: &[(u32, u32)]) -> Result<Vec<TokenScore>, TrainError> {
-        let (states, targets) = self.predictions(batch, None)?;
+        let (states, targets) = self.predictions(batch, Pass::default())?;
         let row = |number: u32| {
             let target = targets.get(number as usize);
             target.map(|target| target.row).ok_or_else(|| TrainError::Spec(format!("there is no target {number}")))
@@ -274,7 +281,7 @@ impl Trainer {
     /// # Errors
     /// The device fails.
     pub fn last_logits(&self, batch: &Batch) -> Result<Vec<f32>, TrainError> {
-        let states = self.model.states(&ModelInput::new(batch, &self.device)?, None)?; // [1, T, D]
+        let states = self.model.states(&ModelInput::new(batch, &self.spec.model, &self.device)?, Pass::default())?; // [1, T, D]
         let last = states.tensor().get(0)?.narrow(0, batch.decoder.length.saturating_sub(1), 1)?; // [1, D]
         Ok(self
             .model

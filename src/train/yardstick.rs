@@ -5,8 +5,9 @@
 use super::scoring::{ModelScorer, TokenPair, forms};
 use super::{TrainError, Trainer};
 use crate::core::task::ScoringForm;
-use crate::core::{Architecture, Metric, Metrics, RunSpec};
+use crate::core::{Architecture, Layout, Metric, Metrics, RunSpec};
 use crate::corpus::{Corpus, validation_start};
+use crate::objective::Asking;
 
 /// Pairs, spread evenly over the validation text.
 const PAIRS: u64 = 64;
@@ -15,7 +16,7 @@ const PAIRS: u64 = 64;
 const WINDOW: usize = 64;
 
 /// Positions that the longest form needs besides the window.
-const MARKS: usize = 4;
+const MARKS: usize = 4; // one more with a mode token, which then costs a token of the prefix
 
 /// The pairs of a corpus.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,12 +64,13 @@ impl Yardstick {
     pub fn measure(&self, trainer: &Trainer, corpus: &Corpus) -> Result<Metrics, TrainError> {
         let spec = trainer.spec();
         let mut metrics = Metrics::new();
-        if self.pairs.is_empty() {
+        // A pseudo-log-likelihood sees what follows each token: it is no likelihood of a continuation.
+        if self.pairs.is_empty() || spec.model.architecture.layout() == Layout::Encoder {
             return Ok(metrics);
         }
-        for form in forms(spec.objective.objective) {
+        for form in &forms(&spec.objective) {
             let scorer = ModelScorer::new(trainer, corpus.tokenizer(), *form)?;
-            let pairs = opened(&self.pairs, spec.model.architecture, *form, corpus.vocabulary().start());
+            let pairs = opened(&self.pairs, spec.model.architecture, scorer.asking(), corpus.vocabulary().start());
             let scored = scorer.score_tokens(&pairs).map_err(|error| TrainError::Spec(error.to_string()))?;
             self.insert(&mut metrics, *form, -scored.iter().map(|scored| scored.log_likelihood).sum::<f64>());
         }
@@ -88,12 +90,9 @@ impl Yardstick {
     }
 }
 
-/// The pairs as training shows them: a decoder's text begins with the start mark. The sentinel form brings its own.
-fn opened(pairs: &[TokenPair], architecture: Architecture, form: ScoringForm, start: u32) -> Vec<TokenPair> {
-    let marked = match (architecture, form) {
-        (Architecture::EncoderDecoder, _) | (_, ScoringForm::Sentinel) => false,
-        (Architecture::CausalDecoder | Architecture::NonCausalDecoder, ScoringForm::Plain) => true,
-    };
+/// The pairs as training shows them: a decoder's text begins with the start mark. Other forms bring their own.
+fn opened(pairs: &[TokenPair], architecture: Architecture, asking: Asking, start: u32) -> Vec<TokenPair> {
+    let marked = !architecture.has_encoder() && asking == Asking::Plain(None);
     let open = |(prefix, continuation): &TokenPair| {
         let opening = marked.then_some(start).into_iter();
         (opening.chain(prefix.iter().copied()).collect(), continuation.clone())

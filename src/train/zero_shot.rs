@@ -94,7 +94,7 @@ impl ZeroShotProbe {
         let (step, limit) = (trainer.step_count(), (!end).then_some(self.items));
         let mut records: Vec<TaskRecord> = Vec::new();
         let mut totals = ZeroShotTotals::default();
-        for form in forms(trainer.spec().objective.objective) {
+        for form in &forms(&trainer.spec().objective) {
             let mut scorer = ModelScorer::new(trainer, corpus.tokenizer(), *form)?;
             for task in &self.tasks {
                 let began = clock();

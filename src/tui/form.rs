@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crossterm::event::KeyEvent;
 
-use crate::core::study::{Axis, Budget, StudySpec};
-use crate::core::{Architecture, Objective, legal};
+use crate::core::study::{Axis, Budget, HeadDim, StudySpec};
+use crate::core::{Architecture, Objective, ObjectiveSpec, legal};
 
 use super::format;
 use super::text_field::TextField;
@@ -90,14 +90,16 @@ impl Field {
     pub const fn hint(self) -> &'static str {
         match self {
             Self::Name => "a-z, 0-9, `-`, `_` and `.`; also the name of its folder",
-            Self::Architecture(architecture) => legal::describe_architecture(architecture),
-            Self::Objective(objective) => legal::describe_objective(objective),
+            Self::Architecture(architecture) => architecture.description(),
+            Self::Objective(objective) => objective.description(),
             Self::Seeds => "one run per seed, as in 1,2,3; more seeds make narrower intervals",
             Self::Preset => "nano, tiny or small fill the three fields below; ← → or Space to change",
             Self::DModel => "width of the residual stream; a list like 64,128 makes an axis of the grid",
             Self::NumLayers => "blocks of a stack; a list makes an axis",
             Self::NumHeads => "attention heads; a list makes an axis",
-            Self::HeadDim => "size of a head, even; empty means d_model / num_heads; a list makes an axis",
+            Self::HeadDim => {
+                "size of a head; standard means d_model / num_heads; a list like standard,16 makes an axis"
+            }
             Self::SeqLen => "positions of one example, inputs and targets together; a list makes an axis",
             Self::BatchSize => "examples per optimizer step",
             Self::LearningRate => "peak of AdamW, as in 1e-3; a list makes an axis",
@@ -197,7 +199,7 @@ impl Form {
             (Field::DModel, list(&base.model.d_model)),
             (Field::NumLayers, list(&base.model.num_layers)),
             (Field::NumHeads, list(&base.model.num_heads)),
-            (Field::HeadDim, base.model.head_dim.as_ref().map(list).unwrap_or_default()),
+            (Field::HeadDim, list(&base.model.head_dim)),
             (Field::SeqLen, list(&base.training.seq_len)),
             (Field::BatchSize, base.training.batch_size.to_string()),
             (Field::LearningRate, rates.collect::<Vec<_>>().join(",")),
@@ -341,9 +343,12 @@ impl Form {
     /// Chosen cells that cannot be trained, each with the reason.
     #[must_use]
     pub fn illegal(&self) -> Vec<legal::Illegal> {
-        let on_inputs = self.base.objective.loss_on_inputs;
+        let settings = &self.base.objective;
+        let shares = (settings.noise_density, settings.mean_noise_span_length);
+        let on_inputs = settings.loss_on_inputs.iter().all(|on_inputs| *on_inputs);
+        let spec = |objective| ObjectiveSpec::new(objective, shares, on_inputs, &settings.mixture);
         let cells = self.architectures.iter().flat_map(|a| self.objectives.iter().map(move |o| (*a, *o)));
-        cells.filter_map(|(a, o)| legal::check(a, o, on_inputs).err()).collect()
+        cells.filter_map(|(a, o)| legal::check(a, &spec(o)).err()).collect()
     }
 
     /// Legal cells chosen.
@@ -380,8 +385,7 @@ impl Form {
         study.model.d_model = sizes(Field::DModel, "64,128")?;
         study.model.num_layers = sizes(Field::NumLayers, "2,4")?;
         study.model.num_heads = sizes(Field::NumHeads, "4")?;
-        study.model.head_dim =
-            if text(Field::HeadDim).is_empty() { None } else { Some(sizes(Field::HeadDim, "16,32")?) };
+        study.model.head_dim = head_dims(&text(Field::HeadDim)).map_err(at(Field::HeadDim))?;
         study.training.seq_len = sizes(Field::SeqLen, "128")?;
         study.training.batch_size = single(&text(Field::BatchSize), "16").map_err(at(Field::BatchSize))?;
         let rates: Vec<f64> = numbers(&text(Field::LearningRate), "1e-3,3e-4").map_err(at(Field::LearningRate))?;
@@ -432,6 +436,20 @@ fn numbers<T: std::str::FromStr>(text: &str, example: &str) -> Result<Vec<T>, St
 fn positive(text: &str, example: &str) -> Result<Axis<usize>, String> {
     let values: Vec<usize> = numbers(text, example)?;
     if values.contains(&0) { Err("must be at least 1".to_owned()) } else { Ok(Axis(values)) }
+}
+
+/// Sizes of heads, of which one may be the word `standard`; empty means that word.
+fn head_dims(text: &str) -> Result<Axis<HeadDim>, String> {
+    let size = |word: &str| match word {
+        "standard" => Ok(HeadDim::STANDARD),
+        word => match word.parse() {
+            Ok(size) if size > 0 => Ok(HeadDim::Fixed(size)),
+            _ => Err(format!("`{word}` is no size; write it like 16 or standard,32")),
+        },
+    };
+    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+    let sizes = words.map(size).collect::<Result<Vec<_>, _>>()?;
+    Ok(if sizes.is_empty() { Axis::from(HeadDim::STANDARD) } else { Axis(sizes) })
 }
 
 fn single(text: &str, example: &str) -> Result<usize, String> {

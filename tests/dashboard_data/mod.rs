@@ -10,8 +10,8 @@ use trilab::core::board::{
 use trilab::core::metric::Direction::Higher as HIGHER;
 use trilab::core::spec::{DataSpec, SPEC_FORMAT};
 use trilab::core::study::{
-    Axis, Budget, CorpusSettings, ExecutionSettings, GridSettings, ModelSettings, ObjectiveSettings, StudySpec,
-    TokenizerSpec, TrainingSettings,
+    Axis, Budget, CorpusSettings, ExecutionSettings, GridSettings, HeadDim, ModelSettings, ObjectiveSettings,
+    StudySpec, TokenizerSpec, TrainingSettings,
 };
 use trilab::core::summary::{
     Answer, Curve, LabSummary, PlanReport, PlannedRun, Point, Refusal, RunDetail, RunSummary, Sample, SlotSummary,
@@ -19,8 +19,9 @@ use trilab::core::summary::{
 };
 use trilab::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScore};
 use trilab::core::{
-    Architecture, Device, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective, ObjectiveSpec,
-    OptimizerSpec, Precision, ProbeSpec, RunEvent, RunId, RunSpec, RunStatus, StampedEvent, TrainingSpec,
+    Architecture, AttentionDirection, Device, ExecutionSpec, LearningRateSchedule, Metric, ModelPreset, ModelSpec,
+    Objective, ObjectiveSpec, OptimizerSpec, Precision, ProbeSpec, RunEvent, RunId, RunSpec, RunStatus, StampedEvent,
+    TrainingSpec,
 };
 use trilab::tui::theme::Depth;
 use trilab::tui::{App, ComposerDefaults, Msg, Remembered, StudyChoice, update};
@@ -401,12 +402,24 @@ pub(crate) fn study() -> StudySpec {
             d_model: 128.into(),
             num_layers: 4.into(),
             num_heads: 4.into(),
-            head_dim: None,
+            head_dim: HeadDim::STANDARD.into(),
             d_ff: None,
+            match_parameters: false,
+            preset: ModelPreset::Llama.into(),
+            position: None,
+            mlp: None,
+            norm: None,
+            tied_embeddings: None,
+            direction: AttentionDirection::Both.into(),
             rope_theta: 10_000.0,
             norm_epsilon: 1e-6,
         },
-        objective: ObjectiveSettings { noise_density: 0.15, mean_noise_span_length: 3.0, loss_on_inputs: false },
+        objective: ObjectiveSettings {
+            noise_density: 0.15,
+            mean_noise_span_length: 3.0,
+            loss_on_inputs: false.into(),
+            mixture: Vec::new(),
+        },
         training: TrainingSettings {
             seq_len: 128.into(),
             batch_size: 16,
@@ -423,6 +436,7 @@ pub(crate) fn study() -> StudySpec {
             divergence_factor: 3.0,
             z_loss: 0.0,
             precision: Precision::F32,
+            dropout: 0.0,
         },
         budget: Budget::Steps(STEPS),
         probes: probes(),
@@ -454,23 +468,8 @@ pub(crate) fn detail(number: u64) -> RunDetail {
         id: summary.id.clone(),
         study: summary.studies[0].clone(),
         seed: summary.seed,
-        model: ModelSpec {
-            architecture: summary.architecture,
-            vocab_size: 1_128,
-            d_model: 128,
-            d_ff: 512,
-            num_layers: 4,
-            num_heads: 4,
-            head_dim: 32,
-            rope_theta: 10_000.0,
-            norm_epsilon: 1e-6,
-        },
-        objective: ObjectiveSpec {
-            objective: summary.objective,
-            noise_density: 0.15,
-            mean_noise_span_length: 3.0,
-            loss_on_inputs: false,
-        },
+        model: ModelSpec::of_size(summary.architecture, 1_128, [128, 512, 4, 4, 32]),
+        objective: ObjectiveSpec::new(summary.objective, (0.15, 3.0), false, &[]),
         optimizer: OptimizerSpec {
             learning_rate: 1e-3,
             schedule: LearningRateSchedule::Cosine,
@@ -490,6 +489,7 @@ pub(crate) fn detail(number: u64) -> RunDetail {
             divergence_factor: 3.0,
             z_loss: 0.0,
             precision: Precision::F32,
+            dropout: 0.0,
         },
         data: DataSpec {
             fingerprint: "5f0c2a9be1d7".to_owned(),

@@ -131,7 +131,7 @@ fn cell_lines(
     let empty = |text: &str| [(text.to_owned(), dim), (String::new(), dim)];
     let found = board::in_cell(own, (architecture, objective), column);
     let Some(best) = found.first() else {
-        let possible = legal::check(architecture, objective, false).is_ok();
+        let possible = legal::usual(architecture, objective).is_ok();
         return empty(if possible { "-" } else { "·" });
     };
     let of = if found.len() > 1 { format!(" (of {})", found.len()) } else { String::new() };
@@ -150,7 +150,7 @@ fn cell_lines(
 fn said(app: &App, spot: &Spot, column: Option<&BoardColumn>) -> (String, String) {
     let name = format!("{}:{}", spot.architecture, spot.objective);
     let empty = "-: not measured   ·: no legal cell, the cursor says why".to_owned();
-    match (board_acts::best_at(app, spot), legal::check(spot.architecture, spot.objective, false)) {
+    match (board_acts::best_at(app, spot), legal::usual(spot.architecture, spot.objective)) {
         (Some(best), _) => {
             let above = column.and_then(|column| best.cells.get(&column.key)).and_then(|cell| cell.above_chance);
             let above = above.map(|above| format!(" · above chance {above:.3}"));

@@ -212,6 +212,11 @@ const fn mask_picture(architecture: Architecture) -> &'static [&'static str] {
     match architecture {
         Architecture::CausalDecoder => &["█····", "██···", "███··", "████·", "█████"],
         Architecture::NonCausalDecoder => &["███··", "███··", "███··", "████·", "█████"],
-        Architecture::EncoderDecoder => &["███ │     ", "███ │ ███ █· ", "███ │ ███ ██", " in │ in  out"],
+        Architecture::EncoderDecoder
+        | Architecture::SharedEncoderDecoder
+        | Architecture::HalfEncoderDecoder
+        | Architecture::MergedEncoderDecoder => &["███ │     ", "███ │ ███ █· ", "███ │ ███ ██", " in │ in  out"],
+        Architecture::CausalEncoderDecoder => &["█·· │     ", "██· │ ███ █· ", "███ │ ███ ██", " in │ in  out"],
+        Architecture::EncoderOnly => &["█████", "█████", "█████", "█████", "█████"],
     }
 }

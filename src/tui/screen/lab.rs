@@ -168,7 +168,7 @@ fn coverage_cell(
     }
     let total: usize = counts.iter().sum();
     if total == 0 {
-        let illegal = legal::check(architecture, objective, false).is_err();
+        let illegal = legal::usual(architecture, objective).is_err();
         return Line::styled(if illegal { "—" } else { "·" }, palette.dim);
     }
     let marks = [("✓", palette.good), ("●", palette.live), ("○", palette.text), ("✗", palette.bad)];
