@@ -308,7 +308,8 @@ fn knows(spec: &ModelSpec, batch: &Batch, place: usize) -> (Vec<usize>, Vec<usiz
 
 /// The objectives that an architecture can be trained with.
 fn objectives(architecture: Architecture) -> Vec<Objective> {
-    let all = Objective::ALL.into_iter().filter(|objective| *objective != Objective::Mixture);
+    let all =
+        Objective::ALL.into_iter().filter(|objective| *objective != Objective::Mixture && !objective.is_prompted());
     all.filter(|objective| legal::usual(architecture, *objective).is_ok()).collect()
 }
 

@@ -15,9 +15,10 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use trilab::config::load_study;
 use trilab::core::board::EqualBudget;
+use trilab::core::stage::StageSettings;
 use trilab::core::study::StudySpec;
 use trilab::core::summary::{Curve, LabSummary, PlanReport, RunDetail, RunSummary};
-use trilab::core::{Control, EventSink, Metric, Metrics, RunEvent, RunId, RunStatus};
+use trilab::core::{Architecture, Control, EventSink, Metric, Metrics, Objective, RunEvent, RunId, RunStatus};
 use trilab::runlog::{EventLog, Home, RunFolder, RunLock};
 use trilab::schedule::{LaunchError, Launched, Launcher};
 use trilab::server::{Clock, Ended, Engine, Incoming, LabOptions, ServerOptions, serve};
@@ -299,6 +300,80 @@ async fn a_study_is_prepared_queued_trained_and_finished() {
     assert!(again.corpus_ready && again.flops == 0.0, "nothing is left to do");
     assert!(again.runs.iter().all(|run| run.existing == Some(RunStatus::Finished)));
     lab.close().await;
+}
+
+/// A study whose run goes on as another.
+fn staged(folder: &Path, from_step: u64) -> StudySpec {
+    let mut study = study(folder, "staged", 1);
+    let adapt = StageSettings {
+        architecture: Some(Architecture::NonCausalDecoder),
+        objective: Some(Objective::PrefixLm),
+        from_step: Some(from_step),
+        ..StageSettings::default()
+    };
+    study.stages = BTreeMap::from([("adapt".to_owned(), adapt)]);
+    study.grid.then = vec![vec!["adapt".to_owned()]];
+    study
+}
+
+impl Worker {
+    fn checkpoint(&mut self, step: u64) {
+        fs::create_dir_all(self.folder.checkpoint_dir(step)).unwrap();
+        self.say(RunEvent::CheckpointSaved { step, bytes: 1, seconds: 0.1 });
+    }
+}
+
+#[tokio::test]
+async fn a_child_waits_for_its_parent_and_a_failed_parent_blocks_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::open(&folder.path().join("home"), 2, Stage::default()).await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    let mut client = lab.client().await;
+    let report = submit(&mut client, &staged(folder.path(), 10)).await;
+    let [parent, child] = ids(&report).try_into().unwrap();
+    watch.status(&parent, "running").await;
+    let row = watch.status(&child, "waiting").await;
+    assert_eq!((row.cell(), row.status), ("CD:FLM→ND:PLM".to_owned(), RunStatus::Waiting { parent: parent.clone() }));
+    let mut worker = lab.stage.take(&parent);
+    worker.step(4);
+    worker.say(RunEvent::Failed { message: "the disk is full".to_owned() });
+    drop(worker);
+    let row = watch.status(&child, "blocked").await;
+    let RunStatus::Blocked { reason } = row.status else { panic!() };
+    assert!(reason.contains("failed: the disk is full; retry that"), "{reason}");
+    change(&mut client, Request::RetryRuns { runs: one(&parent) }).await;
+    watch.status(&child, "waiting").await;
+    watch.lab("the parent runs again", |lab| runs_as(lab, &parent, 2)).await;
+    let mut worker = lab.stage.take(&parent);
+    worker.checkpoint(10);
+    worker.finish();
+    watch.status(&child, "running").await;
+    assert_eq!(*lab.stage.launches.lock().unwrap(), [parent.clone(), parent, child.clone()]);
+    lab.stage.take(&child).finish();
+    watch.status(&child, "finished").await;
+}
+
+#[tokio::test]
+async fn a_child_of_an_early_step_starts_while_its_parent_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::open(&folder.path().join("home"), 2, Stage::default()).await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    let mut client = lab.client().await;
+    let [parent, child] = ids(&submit(&mut client, &staged(folder.path(), 4)).await).try_into().unwrap();
+    watch.status(&parent, "running").await;
+    let mut worker = lab.stage.take(&parent);
+    worker.step(4);
+    worker.checkpoint(4);
+    watch.status(&child, "running").await;
+    assert_eq!(worker.folder.spec().unwrap().probes.keep_steps, [4]);
+    worker.finish();
+    watch.status(&parent, "finished").await;
+    // A parent that was trained before anyone wanted to begin there kept no such checkpoint.
+    let mut other = staged(folder.path(), 6);
+    other.name = "other".parse().unwrap();
+    let late = ids(&submit(&mut client, &other).await).pop().unwrap();
+    let RunStatus::Blocked { reason } = watch.status(&late, "blocked").await.status else { panic!() };
+    assert!(reason.contains("finished without a checkpoint of step 6"), "{reason}");
 }
 
 #[tokio::test]

@@ -270,7 +270,9 @@ mod models {
                 dropout: 0.0,
             },
             data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: PathBuf::new() },
+            prompts: None,
             parent: None,
+            ancestors: Vec::new(),
             probes: ProbeSpec {
                 log_every: 1,
                 rank_every: 0,
@@ -284,6 +286,7 @@ mod models {
                 sample_tokens: 0,
                 checkpoint_every: 1,
                 keep_checkpoints: 1,
+                keep_steps: Vec::new(),
             },
             tasks_fingerprint: None,
             execution: ExecutionSpec { device: Device::Cpu, threads: 1, program_version: "test".to_owned() },

@@ -49,7 +49,9 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: usize,
             dropout: 0.0,
         },
         data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: "none".into() },
+        prompts: None,
         parent: None,
+        ancestors: Vec::new(),
         probes: ProbeSpec {
             log_every: 1,
             validation_every: 4,
@@ -63,6 +65,7 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: usize,
             sample_tokens: 0,
             checkpoint_every: 5,
             keep_checkpoints: 2,
+            keep_steps: Vec::new(),
         },
         tasks_fingerprint: None,
         execution: ExecutionSpec { device: trilab::core::Device::Cpu, threads: 1, program_version: "test".to_owned() },
@@ -244,8 +247,13 @@ impl ControlSource for Never {
 
 fn trained(spec: &RunSpec, corpus: &Corpus, checkpoints: &Path) -> Vec<RunEvent> {
     let mut events = Vec::new();
-    let outside =
-        Surroundings { sink: &mut events, control: &mut Never, answers: &mut |_, _, _| Ok(()), clock: &|| 0.0 };
+    let outside = Surroundings {
+        sink: &mut events,
+        control: &mut Never,
+        answers: &mut |_, _, _| Ok(()),
+        parent: None,
+        clock: &|| 0.0,
+    };
     train(spec, corpus, checkpoints, outside).unwrap();
     events
 }

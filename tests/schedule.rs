@@ -1,7 +1,7 @@
 //! Planning, queue, adoption and launching as tables of input and output.
-#![expect(clippy::unwrap_used, reason = "a broken test stops")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken test stops")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -9,17 +9,19 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use trilab::core::cost::{step_flops, step_tokens};
 use trilab::core::spec::ProbeSpec;
+use trilab::core::stage::{LineageName, StageSettings};
 use trilab::core::study::{
     Axis, Budget, CorpusSettings, ExecutionSettings, GridSettings, HeadDim, ModelSettings, ObjectiveSettings,
     StudySpec, TokenizerSpec, TrainingSettings,
 };
 use trilab::core::{
-    Architecture, AttentionDirection, Control, Device, LearningRateSchedule, ModelPreset, Objective, Precision, RunId,
-    RunStatus,
+    Architecture, AttentionDirection, Control, Device, LearningRateSchedule, ModelPreset, Objective, Position,
+    Precision, RunId, RunStatus,
 };
 use trilab::runlog::Home;
 use trilab::schedule::{
-    Action, CorpusFacts, Found, Launcher, LocalLauncher, Plan, Queue, Workload, launches, plan, report, standing,
+    Action, CorpusFacts, Found, Launcher, LocalLauncher, Parent, Plan, Queue, TaskFacts, Workload, launches, plan,
+    report, standing,
 };
 use trilab::store::{AttemptFacts, Ending};
 
@@ -32,6 +34,8 @@ fn study() -> StudySpec {
             objective: Axis(Objective::ALL.into_iter().take(3).collect()),
             seed: Axis(vec![1, 2]),
             exclude: Vec::new(),
+            lineages: Vec::new(),
+            then: Vec::new(),
         },
         corpus: CorpusSettings {
             paths: vec!["shipped:world".to_owned()],
@@ -94,8 +98,10 @@ fn study() -> StudySpec {
             sample_tokens: 0,
             checkpoint_every: 50,
             keep_checkpoints: 2,
+            keep_steps: Vec::new(),
         },
         execution: ExecutionSettings { device: Device::Cpu, threads: 1 },
+        stages: BTreeMap::new(),
     }
 }
 
@@ -111,16 +117,21 @@ fn corpus() -> CorpusFacts {
     }
 }
 
+/// The tasks of the stage `mtf` have a fingerprint.
+fn facts() -> TaskFacts {
+    TaskFacts { zero_shot: None, stages: BTreeMap::from([("mtf".to_owned(), "p".to_owned())]) }
+}
+
 fn planned(change: impl FnOnce(&mut StudySpec)) -> Plan {
     let mut study = study();
     change(&mut study);
-    plan(&study, &corpus(), None, "0.1.0").unwrap()
+    plan(&study, &corpus(), &facts(), "0.1.0").unwrap()
 }
 
 fn refused(change: impl FnOnce(&mut StudySpec)) -> String {
     let mut study = study();
     change(&mut study);
-    plan(&study, &corpus(), None, "0.1.0").unwrap_err().to_string()
+    plan(&study, &corpus(), &facts(), "0.1.0").unwrap_err().to_string()
 }
 
 fn id(number: u8) -> RunId {
@@ -212,6 +223,173 @@ fn cells_that_cannot_be_are_refused_in_words() {
     assert!(odd.runs.iter().any(|run| run.cell() == "ED:MLM"), "only packed rows need an even batch");
 }
 
+/// A study whose cells may go on as `adapt` and as `mtf`.
+fn staged(change: impl FnOnce(&mut StudySpec)) -> impl FnOnce(&mut StudySpec) {
+    move |study| {
+        let adapt = StageSettings {
+            architecture: Some(Architecture::NonCausalDecoder),
+            objective: Some(Objective::SpanCorruption),
+            budget: Some(Budget::Steps(30)),
+            ..StageSettings::default()
+        };
+        let mtf = StageSettings {
+            objective: Some(Objective::Multitask),
+            budget: Some(Budget::Steps(20)),
+            dropout: Some(0.1),
+            tasks: vec!["shipped:world".to_owned()],
+            ..StageSettings::default()
+        };
+        study.stages = BTreeMap::from([("adapt".to_owned(), adapt), ("mtf".to_owned(), mtf)]);
+        study.grid.lineages = ["CD:FLM", "CD:FLM > adapt > mtf", "CD:FLM > mtf"].map(lineage).into();
+        change(study);
+    }
+}
+
+fn lineage(text: &str) -> LineageName {
+    LineageName::try_from(text.to_owned()).unwrap()
+}
+
+#[test]
+fn common_ancestors_are_trained_once_and_come_first() {
+    let plan = planned(staged(|_| {}));
+    let labels: Vec<String> =
+        plan.runs.iter().filter(|run| run.seed == 1).map(trilab::core::RunSpec::lineage).collect();
+    assert_eq!(labels, ["CD:FLM", "CD:FLM→ND:MLM", "CD:FLM→ND:MLM→MTF", "CD:FLM→MTF"]);
+    assert_eq!(plan.runs.len(), 8, "two seeds");
+    let [first, adapted, last, direct] = [0, 1, 2, 3].map(|place| &plan.runs[place]);
+    let parent = adapted.parent.as_ref().unwrap();
+    assert_eq!((&parent.run, parent.step, &parent.lineage), (&first.id, 100, &first.lineage_id().unwrap()));
+    assert_eq!((direct.parent.as_ref().unwrap().run.clone(), last.ancestors.len()), (first.id.clone(), 2));
+    assert_eq!((last.training.dropout, last.training.steps, first.training.dropout), (0.1, 20, 0.0));
+    assert_eq!(last.ancestors[1].tokens, 30 * step_tokens(adapted));
+    assert!(
+        (last.ancestors[0].flops / 100.0 / step_flops(&first.model, &first.objective, &first.training).unwrap() - 1.0)
+            .abs()
+            < 1e-9
+    );
+    // Seeds of a lineage fold although their parents differ; other lineages do not.
+    let other_seed = plan.runs.iter().find(|run| run.seed == 2 && run.lineage() == last.lineage()).unwrap();
+    assert_ne!(last.id, other_seed.id);
+    assert_eq!(last.lineage_id().unwrap(), other_seed.lineage_id().unwrap());
+    assert_ne!(last.lineage_id().unwrap(), direct.lineage_id().unwrap());
+    // Another set of tasks is another training.
+    let held = planned(staged(|study| study.stages.get_mut("mtf").unwrap().held_out.push("world_order".to_owned())));
+    assert_ne!(held.runs[3].id, direct.id);
+    assert_eq!(held.runs[0].id, first.id);
+}
+
+#[test]
+fn stages_multiply_as_axes_and_parents_keep_where_children_begin() {
+    let plan = planned(staged(|study| {
+        study.grid.lineages.clear();
+        study.grid.architecture = Architecture::CausalDecoder.into();
+        study.grid.objective = Objective::FullLm.into();
+        study.grid.then = [["-", "adapt"], ["-", "mtf"]].map(|axis| axis.map(str::to_owned).into()).into();
+        study.stages.get_mut("adapt").unwrap().from_step = Some(40);
+    }));
+    let labels: Vec<String> =
+        plan.runs.iter().filter(|run| run.seed == 1).map(trilab::core::RunSpec::lineage).collect();
+    assert_eq!(labels, ["CD:FLM", "CD:FLM→MTF", "CD:FLM→ND:MLM", "CD:FLM→ND:MLM→MTF"]);
+    assert_eq!(plan.runs[0].probes.keep_steps, [40], "the last step is kept anyway");
+    assert_eq!(plan.runs[2].parent.as_ref().unwrap().step, 40);
+    let without = planned(|study| {
+        study.grid.architecture = Architecture::CausalDecoder.into();
+        study.grid.objective = Objective::FullLm.into();
+    });
+    assert_eq!(without.runs[0].id, plan.runs[0].id, "a child does not change its parent");
+}
+
+#[test]
+fn stages_that_cannot_be_are_refused_in_words() {
+    type Change = fn(&mut StudySpec);
+    fn stage<'s>(study: &'s mut StudySpec, name: &str) -> &'s mut StageSettings {
+        study.stages.get_mut(name).unwrap()
+    }
+    let table: &[(&str, &str, Change)] = &[
+        ("CD:FLM → ED:MLM", "other weights than CD; a stage after CD can be one of CD, ND, EO", |study| {
+            stage(study, "adapt").architecture = Some(Architecture::EncoderDecoder);
+        }),
+        ("CD:FLM → ND:MLM", "buckets of T5's bias", |study| study.model.position = Some(Position::T5Bias.into())),
+        ("CD:FLM → ND:GLM", "blanks must be there from the first stage", |study| {
+            stage(study, "adapt").objective = Some(Objective::BlankInfilling);
+        }),
+        ("CD:FLM → ND:MLM", "from_step is 101, and the stage before it has steps 1 to 100", |study| {
+            stage(study, "adapt").from_step = Some(101);
+        }),
+        ("CD:FLM → CD:MTF", "stages.mtf.tasks", |study| stage(study, "mtf").tasks.clear()),
+        ("CD:FLM → ND:MLM", "trains on texts, not on tasks", |study| {
+            stage(study, "adapt").tasks.push("shipped:world".to_owned());
+        }),
+        ("ND:FLM", "nearest legal cell: ND:PLM", |study| stage(study, "adapt").objective = None),
+        ("CD:MTF", "list it in [stages]", |study| study.grid.lineages = vec![lineage("CD:MTF")]),
+        ("CD:FLM → ND:MLM", "must be even", |study| stage(study, "adapt").batch_size = Some(0)),
+    ];
+    for (cell, words, change) in table.iter().take(8) {
+        let refusals = planned(staged(*change)).refusals;
+        let found = refusals.iter().any(|refusal| &refusal.cell == cell && refusal.reason.contains(words));
+        assert!(found, "{cell}: {words}: {refusals:?}");
+    }
+    let said = |change: Change| refused(staged(change));
+    assert!(said(|study| stage(study, "adapt").batch_size = Some(0)).contains("stages.adapt.batch_size"));
+    assert!(said(|study| stage(study, "adapt").dropout = Some(1.0)).contains("stages.adapt.dropout"));
+    assert!(said(|study| study.grid.lineages = vec![lineage("CD:FLM > adapt > mtf > adapt")]).contains("comes back"));
+    assert!(said(|study| study.grid.lineages = vec![lineage("CD:FLM > adopt")]).contains("the stage `adopt`"));
+}
+
+#[test]
+fn parts_that_do_not_go_together_are_refused_in_words() {
+    type Change = fn(&mut StudySpec);
+    let table: &[(&str, &str, Change)] = &[
+        ("ED:PLM", "ALiBi is not defined for cross-attention", |study| {
+            study.model.position = Some(Position::Alibi.into());
+        }),
+        ("EDM:PLM", "in one softmax", |study| study.model.position = Some(Position::T5Bias.into())),
+        ("CD:FLM", "would see the targets of CD", |study| {
+            study.model.direction = AttentionDirection::MixedHeads.into();
+        }),
+        ("EO:BERT", "cannot be halved between two directions", |study| {
+            study.model.num_heads = 1.into();
+            study.model.direction = AttentionDirection::MixedHeads.into();
+        }),
+        ("EDH:PLM", "model.num_layers 3 cannot be halved", |study| study.model.num_layers = 3.into()),
+        ("ND:GLM", "would tell their order", |study| study.model.position = Some(Position::Alibi.into())),
+        ("CD:UL2", "the vocabulary has 120 sentinels", |study| study.training.seq_len = 2_000.into()),
+        ("CD:IID", "the vocabulary has 128 sentinels", |study| study.training.seq_len = 4_000.into()),
+        ("EO:PLM", "can only restore what is masked", |_| {}),
+    ];
+    for (cell, words, change) in table {
+        let all = |study: &mut StudySpec| {
+            study.grid.architecture = Axis(Architecture::ALL.to_vec());
+            study.grid.objective = Axis(Objective::ALL.into_iter().filter(|o| *o != Objective::Mixture).collect());
+            change(study);
+        };
+        let refusals = planned(all).refusals;
+        let found = refusals.iter().any(|refusal| &refusal.cell == cell && refusal.reason.contains(words));
+        assert!(found, "{cell}: {words}: {refusals:?}");
+    }
+}
+
+#[test]
+fn heads_are_compared_at_equal_parameters() {
+    let plan = planned(|study| {
+        study.grid.architecture = Architecture::CausalDecoder.into();
+        study.grid.objective = Objective::FullLm.into();
+        study.grid.seed = 1.into();
+        study.model.num_heads = Axis(vec![1, 2, 4, 8, 16]);
+        study.model.head_dim = Axis(vec![HeadDim::STANDARD, HeadDim::Fixed(16)]);
+        study.model.match_parameters = true;
+    });
+    assert_eq!(plan.runs.len(), 9, "four heads of 16 are the standard of 64");
+    for heads in [1, 2, 8, 16] {
+        let own: Vec<_> = plan.runs.iter().filter(|run| run.model.num_heads == heads).collect();
+        let counts: Vec<u64> = own.iter().map(|run| trilab::core::cost::parameters(&run.model)).collect();
+        let unit = trilab::core::cost::parameters_per_unit(&own[0].model);
+        assert!(counts[0].abs_diff(counts[1]) <= unit / 2, "{heads}: {counts:?}");
+        let widths: Vec<usize> = own.iter().map(|run| run.model.d_ff).collect();
+        assert_eq!(widths.iter().min(), Some(&256), "{widths:?}");
+    }
+}
+
 #[test]
 fn nonsense_is_an_error_that_names_its_key() {
     type Change = fn(&mut StudySpec);
@@ -273,13 +451,13 @@ proptest! {
         study.training.seq_len = length.into();
         study.training.warmup_steps = 0;
         study.budget = Budget::Tokens(tokens);
-        for run in plan(&study, &corpus(), None, "0").unwrap().runs {
+        for run in plan(&study, &corpus(), &facts(), "0").unwrap().runs {
             let one = step_tokens(&run);
             prop_assert!(run.training.steps * one <= tokens);
             prop_assert!((run.training.steps + 1) * one > tokens);
             study.budget = Budget::Flops(tokens as f64 * 1e6);
             let one = step_flops(&run.model, &run.objective, &run.training).unwrap();
-            let bought = plan(&study, &corpus(), None, "0").unwrap();
+            let bought = plan(&study, &corpus(), &facts(), "0").unwrap();
             if let Some(same) = bought.runs.iter().find(|other| other.cell() == run.cell()) {
                 prop_assert!(same.training.steps as f64 * one <= tokens as f64 * 1e6 * (1.0 + 1e-12));
             }
@@ -299,8 +477,8 @@ proptest! {
         study.model.num_heads = Axis(heads);
         study.training.seq_len = length.into();
         study.training.batch_size = batch;
-        let first = plan(&study, &corpus(), None, "0").unwrap();
-        prop_assert_eq!(&first, &plan(&study, &corpus(), None, "0").unwrap());
+        let first = plan(&study, &corpus(), &facts(), "0").unwrap();
+        prop_assert_eq!(&first, &plan(&study, &corpus(), &facts(), "0").unwrap());
         let ids: BTreeSet<&RunId> = first.runs.iter().map(|run| &run.id).collect();
         prop_assert_eq!(ids.len(), first.runs.len());
         let seeds: Vec<u64> = first.runs.iter().map(|run| run.seed).collect();
@@ -321,10 +499,12 @@ fn the_review_page_adds_up() {
             objective: Objective::FullLm.into(),
             seed: Axis(vec![1, 2, 3]),
             exclude: Vec::new(),
+            lineages: Vec::new(),
+            then: Vec::new(),
         },
         ..study()
     };
-    let plan = plan(&study, &corpus(), None, "0").unwrap();
+    let plan = plan(&study, &corpus(), &facts(), "0").unwrap();
     let first = plan.runs[0].id.clone();
     let second = plan.runs[1].id.clone();
     let existing = |run: &RunId| match run {
@@ -422,6 +602,18 @@ fn every_standing() {
         ("never started, paused", Found { control: Control::Pause, ..found.clone() }, "paused", false),
         ("waits", queued.clone(), "queued", false),
         ("waits for its corpus", Found { corpus_ready: false, ..queued.clone() }, "preparing", false),
+        (
+            "waits for its parent",
+            Found { parent: Parent::Behind("0123456789ab".parse().unwrap()), ..queued.clone() },
+            "waiting",
+            false,
+        ),
+        (
+            "its parent is lost",
+            Found { parent: Parent::Lost("it failed".to_owned()), ..queued.clone() },
+            "blocked",
+            false,
+        ),
         ("held", Found { held: true, ..queued.clone() }, "paused", false),
         ("about to log", Found { locked: true, ..found.clone() }, "running", false),
         ("runs", Found { locked: true, ..with(&found, vec![dead(3, None)]) }, "running", false),

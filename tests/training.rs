@@ -2,6 +2,7 @@
 //! bit for bit whether it was interrupted or not.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken test stops")]
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -10,7 +11,7 @@ use trilab::core::spec::{DataSpec, SPEC_FORMAT};
 use trilab::core::study::{CorpusSettings, TokenizerSpec};
 use trilab::core::{
     Architecture, Control, ControlSource, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective,
-    ObjectiveSpec, OptimizerSpec, Precision, ProbeSpec, RunEvent, RunSpec, TrainingSpec, cost, legal,
+    ObjectiveSpec, OptimizerSpec, ParentSpec, Precision, ProbeSpec, RunEvent, RunSpec, TrainingSpec, cost, legal,
 };
 use trilab::corpus::{Corpus, Vocabulary};
 use trilab::kernel::activation::{self, Activation};
@@ -22,13 +23,20 @@ use trilab::kernel::position_bias::PositionBias;
 use trilab::kernel::{Tape, Value, Weight, attention, cross_entropy, linear, rope};
 use trilab::model::{LanguageModel, ModelInput, Numbers, Parameters, Pass};
 use trilab::objective::{Batch, Side, Words, batch};
-use trilab::train::{Outcome, Surroundings, Trainer, train};
+use trilab::train::{Outcome, Surroundings, Trainer, checkpoint, train};
 
 const SEQ_LEN: usize = 24;
 
 fn legal_cells() -> Vec<(Architecture, Objective)> {
     let all = Architecture::ALL.iter().flat_map(|a| Objective::ALL.iter().map(move |o| (*a, *o)));
-    all.filter(|(a, o)| *o != Objective::Mixture && legal::usual(*a, *o).is_ok()).collect()
+    let on_texts = all.filter(|(_, o)| *o != Objective::Mixture && !o.is_prompted());
+    on_texts.filter(|(a, o)| legal::usual(*a, *o).is_ok()).collect()
+}
+
+/// Every architecture with its first objective, and every objective with its first architecture.
+fn some_cells() -> Vec<(Architecture, Objective)> {
+    let (mut architectures, mut objectives) = (BTreeSet::new(), BTreeSet::new());
+    legal_cells().into_iter().filter(|(a, o)| architectures.insert(*a) | objectives.insert(*o)).collect()
 }
 
 fn run_spec(architecture: Architecture, objective: Objective, vocab_size: u32, directory: &Path) -> RunSpec {
@@ -63,7 +71,9 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: u32, d
             dropout: 0.0,
         },
         data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: directory.to_owned() },
+        prompts: None,
         parent: None,
+        ancestors: Vec::new(),
         probes: ProbeSpec {
             log_every: 1,
             validation_every: 4,
@@ -77,6 +87,7 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: u32, d
             sample_tokens: 4,
             checkpoint_every: 5,
             keep_checkpoints: 2,
+            keep_steps: Vec::new(),
         },
         tasks_fingerprint: None,
         execution: ExecutionSpec { device: trilab::core::Device::Cpu, threads: 1, program_version: "test".to_owned() },
@@ -547,11 +558,22 @@ fn trained(
     checkpoints: &Path,
     leave: Option<(u64, Control)>,
 ) -> (Outcome, Vec<RunEvent>) {
+    trained_from(None, spec, corpus, checkpoints, leave)
+}
+
+/// The same, going on from the checkpoints in `parent`.
+fn trained_from(
+    parent: Option<&Path>,
+    spec: &RunSpec,
+    corpus: &Corpus,
+    checkpoints: &Path,
+    leave: Option<(u64, Control)>,
+) -> (Outcome, Vec<RunEvent>) {
     let mut events = Vec::new();
     let (at, how) = leave.unwrap_or((u64::MAX, Control::Run));
     let mut control = LeaveAt { asked: 0, at, how };
-    let outside =
-        Surroundings { sink: &mut events, control: &mut control, answers: &mut |_, _, _| Ok(()), clock: &|| 0.0 };
+    let answers = &mut |_, _: &_, _| Ok(());
+    let outside = Surroundings { sink: &mut events, control: &mut control, answers, parent, clock: &|| 0.0 };
     let outcome = train(spec, corpus, checkpoints, outside).unwrap();
     (outcome, events)
 }
@@ -568,11 +590,83 @@ fn measured(events: &[RunEvent]) -> Vec<(u64, Metric, u64)> {
     found
 }
 
+/// A child of `parent` at its step 6, on other objectives.
+fn child_of(parent: &RunSpec, architecture: Architecture, objective: Objective) -> RunSpec {
+    let mut child = parent.clone();
+    child.model.architecture = architecture;
+    child.objective = ObjectiveSpec::new(objective, (0.15, 3.0), false, &[]);
+    child.parent = Some(ParentSpec { run: parent.id.clone(), step: 6, lineage: parent.lineage_id().unwrap() });
+    child.training.dropout = 0.1;
+    child.id = child.content_id().unwrap();
+    child
+}
+
+#[test]
+fn a_child_begins_with_its_parents_weights_and_can_be_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = corpus_in(folder.path());
+    let (at_parent, place) = (folder.path().join("parent"), |name: &str| folder.path().join(name));
+    let mut parent =
+        run_spec(Architecture::CausalDecoder, Objective::FullLm, corpus.vocabulary().size(), folder.path());
+    parent.probes.keep_steps = vec![6];
+    trained(&parent, &corpus, &at_parent, None);
+    let kept: Vec<u64> = checkpoint::list(&at_parent).unwrap().into_iter().map(|(step, _)| step).collect();
+    assert!(kept.contains(&6) && kept.len() > 1, "{kept:?}");
+    let child = child_of(&parent, Architecture::NonCausalDecoder, Objective::SpanCorruption);
+    let mut fresh = Trainer::new(&child).unwrap();
+    checkpoint::inherit(&at_parent, 6, &fresh).unwrap();
+    let mut old = Trainer::new(&parent).unwrap();
+    checkpoint::load(&at_parent, Some(6), &mut old, &mut |_| {}).unwrap();
+    for ((name, ours), (_, theirs)) in fresh.parameters().iter().zip(old.parameters().iter()) {
+        let values = |weight: &Weight| weight.tensor().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(values(ours), values(theirs), "{name}");
+    }
+    assert_eq!(fresh.step_count(), 0, "its optimizer begins anew");
+    fresh.step(&[made_up_batch(&child, &corpus.vocabulary())]).unwrap();
+    let whole = trained_from(Some(&at_parent), &child, &corpus, &place("whole"), None).1;
+    let (outcome, mut halves) =
+        trained_from(Some(&at_parent), &child, &corpus, &place("half"), Some((5, Control::Pause)));
+    assert_eq!(outcome, Outcome::Paused);
+    // Its own checkpoint is enough to go on.
+    halves.extend(trained_from(None, &child, &corpus, &place("half"), None).1);
+    assert_eq!(measured(&whole), measured(&halves), "dropout too is a function of seed and step");
+    let lost = child_of(&parent, Architecture::EncoderDecoder, Objective::SpanCorruption);
+    let said = checkpoint::inherit(&at_parent, 6, &Trainer::new(&lost).unwrap()).unwrap_err().to_string();
+    assert!(said.contains("is missing") || said.contains("no parameter"), "{said}");
+}
+
+#[test]
+fn dropout_knows_rows_and_not_threads() {
+    let vocabulary = Vocabulary::new(40);
+    for architecture in [Architecture::CausalDecoder, Architecture::EncoderDecoder, Architecture::MergedEncoderDecoder]
+    {
+        let mut spec = run_spec(architecture, Objective::PrefixLm, vocabulary.size(), Path::new("none"));
+        spec.training.dropout = 0.2;
+        let batch = made_up_batch(&spec, &vocabulary);
+        let losses = |threads: usize, micro: usize| {
+            let mut spec = spec.clone();
+            spec.execution.threads = threads;
+            let mut trainer = Trainer::new(&spec).unwrap();
+            let parts: Vec<Batch> = batch.split(micro).into_iter().map(|(_, part)| part).collect();
+            (0..3).map(|_| trainer.step(&parts).unwrap().loss).collect::<Vec<f64>>()
+        };
+        let alone = losses(1, 1);
+        for (threads, micro) in [(2, 1), (3, 1), (1, 2)] {
+            let near = losses(threads, micro).iter().zip(&alone).all(|(a, b)| (a - b).abs() < 1e-4);
+            assert!(near, "{architecture}: {threads} threads, {micro} micro-batches");
+        }
+        spec.training.dropout = 0.0;
+        let mut without = Trainer::new(&spec).unwrap();
+        let loss = without.step(std::slice::from_ref(&batch)).unwrap().loss;
+        assert!((loss - alone[0]).abs() > 1e-3, "{architecture}: nothing is dropped");
+    }
+}
+
 #[test]
 fn an_interrupted_run_equals_an_uninterrupted_one_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let corpus = corpus_in(folder.path());
-    for (architecture, objective) in legal_cells() {
+    for (architecture, objective) in some_cells() {
         let spec = run_spec(architecture, objective, corpus.vocabulary().size(), folder.path());
         let place = |name: &str| folder.path().join(format!("{architecture}{objective}-{name}"));
         let (outcome, whole) = trained(&spec, &corpus, &place("whole"), None);

@@ -62,6 +62,10 @@ impl Layer {
             let is_file = |value: &&mut Value| value.as_str().is_some_and(|text| text.ends_with(".json"));
             corpus.get_mut("tokenizer").filter(is_file).into_iter().for_each(anchor);
         }
+        let stages = self.table.get_mut("stages").and_then(Value::as_table_mut);
+        for (_, stage) in stages.into_iter().flatten() {
+            stage.get_mut("tasks").and_then(Value::as_array_mut).into_iter().flatten().for_each(anchor);
+        }
         let probes = self.table.get_mut("probes").and_then(Value::as_table_mut);
         let tasks = probes.and_then(|probes| probes.get_mut("zero_shot")).and_then(Value::as_array_mut);
         tasks.into_iter().flatten().for_each(anchor);

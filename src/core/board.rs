@@ -12,6 +12,7 @@ use super::architecture::Architecture;
 use super::id::{RunId, StudyId};
 use super::metric::{Direction, Metric};
 use super::objective::Objective;
+use super::stage::lineage_label;
 
 /// Mean over seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,6 +177,9 @@ pub struct LeaderboardRow {
     pub architecture: Architecture,
     /// Objective.
     pub objective: Objective,
+    /// Cells of its earlier stages, the first first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<String>,
     /// `d128 L4 h4x32 n128`.
     pub size: String,
     /// Corpus.
@@ -201,10 +205,11 @@ pub struct LeaderboardRow {
 }
 
 impl LeaderboardRow {
-    /// `ED:MLM`.
+    /// `ED:MLM`, or with its earlier stages `ED:MLM→MTF`.
     #[must_use]
     pub fn cell(&self) -> String {
-        format!("{}:{}", self.architecture, self.objective)
+        let own = format!("{}:{}", self.architecture, self.objective);
+        lineage_label(self.earlier.iter().map(String::as_str).chain([own.as_str()]))
     }
 }
 

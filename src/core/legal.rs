@@ -70,7 +70,7 @@ const fn task(layout: Layout, task: Task) -> Result<(), (&'static str, Nearest)>
         | (Layout::Decoder { prefix: false }, Task::FullLm)
         | (
             Layout::Decoder { .. } | Layout::EncoderDecoder,
-            Task::PrefixLm | Task::Suffix | Task::SpanCorruption | Task::IidDenoising,
+            Task::PrefixLm | Task::Suffix | Task::SpanCorruption | Task::IidDenoising | Task::Prompted,
         ) => Ok(()),
         (Layout::Decoder { prefix: true }, Task::FullLm) => Err((
             "a bidirectional prefix needs a split, and full language modelling has none",
@@ -161,10 +161,10 @@ mod tests {
             let fits = all.filter(|objective| check(architecture, &of(*objective, false)).is_ok());
             fits.map(Objective::label).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(legal(Architecture::CausalDecoder), "FLM PLM MLM IID UL2 UL2R");
-        assert_eq!(legal(Architecture::NonCausalDecoder), "PLM MLM IID GLM UL2 UL2R");
+        assert_eq!(legal(Architecture::CausalDecoder), "FLM PLM MLM IID UL2 UL2R MTF FT");
+        assert_eq!(legal(Architecture::NonCausalDecoder), "PLM MLM IID GLM UL2 UL2R MTF FT");
         for architecture in Architecture::ALL.into_iter().filter(|architecture| architecture.has_encoder()) {
-            assert_eq!(legal(architecture), "PLM MLM IID UL2 UL2R", "{architecture}");
+            assert_eq!(legal(architecture), "PLM MLM IID UL2 UL2R MTF FT", "{architecture}");
         }
         assert_eq!(legal(Architecture::EncoderOnly), "BERT");
     }

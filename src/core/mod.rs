@@ -17,6 +17,7 @@ pub mod rank;
 pub mod rows;
 pub mod seed;
 pub mod spec;
+pub mod stage;
 pub mod status;
 pub mod study;
 pub mod summary;
@@ -32,6 +33,7 @@ pub use model::{AttentionDirection, Mlp, ModelPreset, ModelSpec, NormKind, Posit
 pub use objective::{MixturePart, Mode, Objective, ObjectiveSpec, Task};
 pub use rank::{RankHistory, RankReport};
 pub use spec::{
-    Device, ExecutionSpec, LearningRateSchedule, OptimizerSpec, Precision, ProbeSpec, RunSpec, TrainingSpec,
+    Ancestor, Device, ExecutionSpec, LearningRateSchedule, OptimizerSpec, ParentSpec, Precision, ProbeSpec, PromptSpec,
+    RunSpec, TrainingSpec,
 };
 pub use status::RunStatus;

@@ -35,6 +35,12 @@ pub enum Objective {
     /// MIX: the mixture that `objective.mixture` lists.
     #[serde(rename = "MIX", alias = "mix", alias = "mixture")]
     Mixture,
+    /// MTF: the targets of many prompted tasks (T0, arXiv 2110.08207); a later stage.
+    #[serde(rename = "MTF", alias = "mtf", alias = "multitask_finetuning")]
+    Multitask,
+    /// FT: the targets of one task (T5, arXiv 1910.10683, §3.1.2); a later stage.
+    #[serde(rename = "FT", alias = "ft", alias = "finetuning")]
+    Finetuning,
 }
 
 /// One way to make inputs and targets of a text.
@@ -59,6 +65,8 @@ pub enum Task {
     BlankSentences,
     /// GLM's one long blank at the end, at least half of the text.
     BlankDocument,
+    /// A prompt is read and its target written; texts play no part.
+    Prompted,
 }
 
 /// What kind of denoising is asked for: a token before the inputs says it.
@@ -132,7 +140,9 @@ impl ObjectiveSpec {
             | Objective::PrefixLm
             | Objective::SpanCorruption
             | Objective::IidDenoising
-            | Objective::MaskedLm => Vec::new(),
+            | Objective::MaskedLm
+            | Objective::Multitask
+            | Objective::Finetuning => Vec::new(),
         };
         // Full LM learns from every position anyway; one training must not have two ids.
         let loss_on_inputs = loss_on_inputs && objective != Objective::FullLm;
@@ -152,14 +162,21 @@ impl ObjectiveSpec {
             Objective::SpanCorruption => one(Task::SpanCorruption),
             Objective::IidDenoising => one(Task::IidDenoising),
             Objective::MaskedLm => one(Task::MaskedLm),
+            Objective::Multitask | Objective::Finetuning => one(Task::Prompted),
             Objective::BlankInfilling | Objective::Ul2 | Objective::Ul2R | Objective::Mixture => self.mixture.clone(),
         }
     }
 }
 
 impl Objective {
+    /// Whether it trains on tasks instead of texts, and so is a later stage.
+    #[must_use]
+    pub const fn is_prompted(self) -> bool {
+        matches!(self, Self::Multitask | Self::Finetuning)
+    }
+
     /// All, in the order of tables.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::FullLm,
         Self::PrefixLm,
         Self::SpanCorruption,
@@ -169,6 +186,8 @@ impl Objective {
         Self::Ul2,
         Self::Ul2R,
         Self::Mixture,
+        Self::Multitask,
+        Self::Finetuning,
     ];
 
     /// Three or four letters for tables.
@@ -184,6 +203,8 @@ impl Objective {
             Self::Ul2 => "UL2",
             Self::Ul2R => "UL2R",
             Self::Mixture => "MIX",
+            Self::Multitask => "MTF",
+            Self::Finetuning => "FT",
         }
     }
 
@@ -200,6 +221,8 @@ impl Objective {
             Self::Ul2 => "mixture of denoisers",
             Self::Ul2R => "mixture to continue with",
             Self::Mixture => "a mixture of your own",
+            Self::Multitask => "multitask prompted finetuning",
+            Self::Finetuning => "finetuning on one task",
         }
     }
 
@@ -216,6 +239,8 @@ impl Objective {
             Self::Ul2 => "seven denoisers: short, long and sparse spans, and a suffix, each told by a mode token",
             Self::Ul2R => "half suffixes, a quarter short spans, a quarter extreme ones: to continue a causal model",
             Self::Mixture => "the tasks of objective.mixture, each with its weight; see README",
+            Self::Multitask => "write the targets of many prompted tasks; a later stage, see [stages] in README",
+            Self::Finetuning => "write the targets of one task; a later stage, see [stages] in README",
         }
     }
 
@@ -261,7 +286,9 @@ impl Objective {
             | Self::SpanCorruption
             | Self::IidDenoising
             | Self::MaskedLm
-            | Self::Mixture => Vec::new(),
+            | Self::Mixture
+            | Self::Multitask
+            | Self::Finetuning => Vec::new(),
         }
     }
 }
@@ -280,6 +307,7 @@ impl Task {
             Self::BlankTokens => "blank_tokens",
             Self::BlankSentences => "blank_sentences",
             Self::BlankDocument => "blank_document",
+            Self::Prompted => "prompted",
         }
     }
 

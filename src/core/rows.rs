@@ -120,11 +120,23 @@ pub fn task_lengths(part: &MixturePart, seq_len: usize) -> Option<TaskLengths> {
             if inputs + targets > room { None } else { lengths(raw, inputs, targets, raw + 2 * spans + 2) }
         }),
         Task::MaskedLm => lengths(room - 1, 0, room, room),
+        Task::Prompted => {
+            let (inputs, targets) = prompt_lengths(room);
+            lengths(0, inputs, targets, room)
+        }
         Task::BlankTokens | Task::BlankSentences | Task::BlankDocument => (2..room).rev().find_map(|raw| {
             let row = 1 + raw + 2 * most_blanks(part, raw);
             if row > room { None } else { lengths(raw, 0, row, row) }
         }),
     }
+}
+
+/// Positions of a row of `seq_len` that belong to the inputs and to the targets of a prompt: a quarter is for targets, as in
+/// T0 (1024 and 256 of 1280 there).
+#[must_use]
+pub const fn prompt_lengths(seq_len: usize) -> (usize, usize) {
+    let targets = if seq_len < 8 { 1 } else { seq_len / 4 };
+    (seq_len.saturating_sub(targets), targets)
 }
 
 /// The most blanks that a task makes in `raw` tokens.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::id::{RunId, StudyId};
 use super::model::ModelSpec;
 use super::objective::ObjectiveSpec;
+use super::stage::lineage_label;
 
 /// Version of `spec.json`.
 pub const SPEC_FORMAT: u32 = 1;
@@ -140,6 +141,9 @@ pub struct ProbeSpec {
     pub checkpoint_every: u64,
     /// Newest checkpoints kept.
     pub keep_checkpoints: usize,
+    /// Steps whose checkpoints are made and kept besides, because later stages begin there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keep_steps: Vec<u64>,
 }
 
 /// Where tensors live.
@@ -187,6 +191,40 @@ pub struct ParentSpec {
     pub run: RunId,
     /// The checkpoint.
     pub step: u64,
+    /// The run's content without the seed, for leaderboards. Recorded, not hashed.
+    pub lineage: RunId,
+}
+
+/// An earlier stage, as far as this run continues it. Recorded, not hashed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ancestor {
+    /// The run.
+    pub run: RunId,
+    /// `CD:FLM`.
+    pub cell: String,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Positions seen.
+    pub tokens: u64,
+    /// Training FLOPs.
+    pub flops: f64,
+}
+
+/// Tasks that are trained on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromptSpec {
+    /// Tasks: `shipped:NAME`, task files, `.jsonl` files of prompts, or folders of them.
+    pub sources: Vec<String>,
+    /// Families or tasks that are left out, by the beginning of their names.
+    pub held_out: Vec<String>,
+    /// Items of each generated task.
+    pub examples: usize,
+    /// A data set counts as no larger than this in the mixture.
+    pub cap: u64,
+    /// Of all that the sources say, when the run was queued.
+    pub fingerprint: String,
 }
 
 /// All a worker needs.
@@ -211,8 +249,14 @@ pub struct RunSpec {
     pub training: TrainingSpec,
     /// Corpus.
     pub data: DataSpec,
+    /// Tasks that are trained on, by stages that train on tasks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts: Option<PromptSpec>,
     /// Earlier stage, if any.
     pub parent: Option<ParentSpec>,
+    /// All earlier stages, the first first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<Ancestor>,
     /// Measurements on the way.
     pub probes: ProbeSpec,
     /// Fingerprint of the task files of `probes.zero_shot` and of their data, when the run was queued. Recorded, not
@@ -223,6 +267,22 @@ pub struct RunSpec {
     pub execution: ExecutionSpec,
 }
 
+/// What a parent adds to the id.
+#[derive(Serialize)]
+struct ParentContent<'a> {
+    run: &'a RunId,
+    step: u64,
+}
+
+/// What tasks add to the id: their content, not where they lie.
+#[derive(Serialize)]
+struct PromptContent<'a> {
+    fingerprint: &'a str,
+    held_out: &'a [String],
+    examples: usize,
+    cap: u64,
+}
+
 #[derive(Serialize)]
 struct Content<'a> {
     seed: Option<u64>,
@@ -231,7 +291,9 @@ struct Content<'a> {
     optimizer: &'a OptimizerSpec,
     training: &'a TrainingSpec,
     fingerprint: &'a str,
-    parent: Option<&'a ParentSpec>,
+    parent: Option<ParentContent<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompts: Option<PromptContent<'a>>,
 }
 
 impl RunSpec {
@@ -259,7 +321,16 @@ impl RunSpec {
             optimizer: &self.optimizer,
             training: &self.training,
             fingerprint: &self.data.fingerprint,
-            parent: self.parent.as_ref(),
+            parent: self.parent.as_ref().map(|parent| ParentContent {
+                run: if seed.is_some() { &parent.run } else { &parent.lineage },
+                step: parent.step,
+            }),
+            prompts: self.prompts.as_ref().map(|prompts| PromptContent {
+                fingerprint: &prompts.fingerprint,
+                held_out: &prompts.held_out,
+                examples: prompts.examples,
+                cap: prompts.cap,
+            }),
         };
         Ok(RunId::from_hash(&blake3::hash(serde_json::to_string(&content)?.as_bytes())))
     }
@@ -268,6 +339,13 @@ impl RunSpec {
     #[must_use]
     pub fn cell(&self) -> String {
         format!("{}:{}", self.model.architecture, self.objective.objective)
+    }
+
+    /// `CD:FLM→ND:MLM→MTF`: all stages, the first first.
+    #[must_use]
+    pub fn lineage(&self) -> String {
+        let own = self.cell();
+        lineage_label(self.ancestors.iter().map(|ancestor| ancestor.cell.as_str()).chain([own.as_str()]))
     }
 
     /// Size in the notation of the screens: `d128 L4 h4x32 n128`, with what is not usual about it behind.

@@ -2,12 +2,24 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::id::RunId;
+
 /// The state of a run as the lab knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum RunStatus {
     /// Its corpus is still being prepared.
     Preparing,
+    /// Goes on from another run, which has not come that far.
+    Waiting {
+        /// That run.
+        parent: RunId,
+    },
+    /// Goes on from another run, which will not come that far unless someone asks.
+    Blocked {
+        /// Why, and the cure.
+        reason: String,
+    },
     /// Waits for a slot; a checkpoint may exist.
     Queued,
     /// A worker holds its lock.
@@ -39,6 +51,8 @@ impl RunStatus {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Preparing => "preparing",
+            Self::Waiting { .. } => "waiting",
+            Self::Blocked { .. } => "blocked",
             Self::Queued => "queued",
             Self::Running { .. } => "running",
             Self::Paused => "paused",
@@ -49,11 +63,30 @@ impl RunStatus {
         }
     }
 
+    /// True if it stands in the queue, whatever it waits for.
+    #[must_use]
+    pub const fn is_queued(&self) -> bool {
+        match self {
+            Self::Preparing | Self::Waiting { .. } | Self::Blocked { .. } | Self::Queued => true,
+            Self::Running { .. }
+            | Self::Paused
+            | Self::Stopped
+            | Self::Finished
+            | Self::Diverged { .. }
+            | Self::Failed { .. } => false,
+        }
+    }
+
     /// True if the run will not move unless someone asks.
     #[must_use]
     pub const fn is_over(&self) -> bool {
         match self {
-            Self::Preparing | Self::Queued | Self::Running { .. } | Self::Paused => false,
+            Self::Preparing
+            | Self::Waiting { .. }
+            | Self::Blocked { .. }
+            | Self::Queued
+            | Self::Running { .. }
+            | Self::Paused => false,
             Self::Stopped | Self::Finished | Self::Diverged { .. } | Self::Failed { .. } => true,
         }
     }
@@ -63,7 +96,13 @@ impl RunStatus {
     pub const fn can_retry(&self) -> bool {
         match self {
             Self::Stopped | Self::Diverged { .. } | Self::Failed { .. } => true,
-            Self::Preparing | Self::Queued | Self::Running { .. } | Self::Paused | Self::Finished => false,
+            Self::Preparing
+            | Self::Waiting { .. }
+            | Self::Blocked { .. }
+            | Self::Queued
+            | Self::Running { .. }
+            | Self::Paused
+            | Self::Finished => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a person asks for: fixed settings plus axes. A study file lies over the config's defaults; every key of both
 //! is here. An axis is one value or a list of values; the grid is their product.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -13,6 +14,7 @@ use super::id::StudyId;
 use super::model::{AttentionDirection, Mlp, ModelPreset, NormKind, Position};
 use super::objective::{MixturePart, Objective};
 use super::spec::{Device, LearningRateSchedule, Precision};
+use super::stage::{LineageName, StageSettings};
 
 /// One value or a list; never empty.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -184,6 +186,10 @@ pub struct GridSettings {
     pub seed: Axis<u64>,
     /// Cells of the product that are not wanted.
     pub exclude: Vec<CellName>,
+    /// Lineages; if there are any, they take the place of the product of architectures and objectives.
+    pub lineages: Vec<LineageName>,
+    /// Axes of later stages: each is a list of names of `[stages]`, of which `-` means none.
+    pub then: Vec<Vec<String>>,
 }
 
 /// Size of the heads of a model.
@@ -354,4 +360,7 @@ pub struct StudySpec {
     pub probes: ProbeSettings,
     /// Execution.
     pub execution: ExecutionSettings,
+    /// Later stages, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stages: BTreeMap<String, StageSettings>,
 }

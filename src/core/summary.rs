@@ -10,7 +10,8 @@ use super::event::StampedEvent;
 use super::id::{RunId, StudyId};
 use super::metric::{Metric, Metrics};
 use super::objective::Objective;
-use super::spec::RunSpec;
+use super::spec::{Ancestor, RunSpec};
+use super::stage::lineage_label;
 use super::status::RunStatus;
 use super::task::{ScoringForm, TaskRecord};
 
@@ -25,6 +26,9 @@ pub struct RunSummary {
     pub architecture: Architecture,
     /// Objective.
     pub objective: Objective,
+    /// All earlier stages, the first first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ancestors: Vec<Ancestor>,
     /// Seed.
     pub seed: u64,
     /// `d128 L4 h4x32 n128`.
@@ -68,10 +72,18 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
-    /// `ED:MLM`.
+    /// `ED:MLM`, or with its earlier stages `ED:MLM→MTF`.
     #[must_use]
     pub fn cell(&self) -> String {
-        format!("{}:{}", self.architecture, self.objective)
+        let own = format!("{}:{}", self.architecture, self.objective);
+        lineage_label(self.ancestors.iter().map(|ancestor| ancestor.cell.as_str()).chain([own.as_str()]))
+    }
+
+    /// Positions and training FLOPs of all earlier stages.
+    #[must_use]
+    pub fn inherited(&self) -> (u64, f64) {
+        let sum = |(tokens, flops): (u64, f64), stage: &Ancestor| (tokens + stage.tokens, flops + stage.flops);
+        self.ancestors.iter().fold((0, 0.0), sum)
     }
 }
 

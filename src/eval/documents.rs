@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::EvalError;
+use super::prompted;
 use super::task_file::{DatasetKind, Paragraphs, Task};
 
 /// Reads a text: from a disk, or from what is shipped inside the program.
@@ -29,12 +30,16 @@ pub(super) fn documents(task: &Task, split: &str, read: ReadText<'_>) -> Result<
     })?;
     let mut rows = match &task.dataset.kind {
         DatasetKind::World(items) => items.documents().map_err(failed)?,
-        DatasetKind::Text(_) | DatasetKind::Json { .. } => Vec::new(),
+        DatasetKind::Text(_) | DatasetKind::Json { .. } | DatasetKind::Prompted => Vec::new(),
     };
     for path in files {
         let text = read(path).map_err(|source| EvalError::Io { path: path.clone(), source })?;
         match &task.dataset.kind {
             DatasetKind::World(_) => {}
+            DatasetKind::Prompted => {
+                let own = json(&text, None, path).map_err(failed)?;
+                rows.extend(prompted::rows(own, split).map_err(failed)?);
+            }
             DatasetKind::Text(paragraphs) => rows.extend(plain(&text, *paragraphs)),
             DatasetKind::Json { field } => rows.extend(json(&text, field.as_deref(), path).map_err(failed)?),
         }

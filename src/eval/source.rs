@@ -11,6 +11,7 @@ use include_dir::{Dir, include_dir};
 
 use super::EvalError;
 use super::documents::ReadText;
+use super::prompted::is_prompted;
 use super::suite::Suite;
 
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/data/tasks");
@@ -75,7 +76,9 @@ fn gather_by(sources: &[String], read: ReadText<'_>) -> Result<Gathered, EvalErr
         checked => checked?,
     }
     if gathered.suite.tasks().is_empty() {
-        let reason = "there is no task in it; give shipped:world, a .yaml file or a folder of them".to_owned();
+        let reason =
+            "there is no task in it; give shipped:world, a .yaml file, a .jsonl file of prompts, or a folder of them"
+                .to_owned();
         return Err(EvalError::Source { source_name: sources.join(", "), reason });
     }
     Ok(gathered)
@@ -123,12 +126,14 @@ fn is_task_file(path: &Path) -> bool {
     path.extension().is_some_and(|end| end == "yaml" || end == "yml")
 }
 
-/// The task files of a folder, by name.
+/// The task files of a folder, or its files of written-out prompts where there are none, by name.
 fn task_files(folder: &Path) -> Result<Vec<PathBuf>, EvalError> {
     let failed = |source| EvalError::Io { path: folder.to_owned(), source };
     let entries = fs::read_dir(folder).map_err(failed)?;
     let mut files = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>().map_err(failed)?;
-    files.retain(|path| is_task_file(path));
+    // Beside task files, JSON lines are their data.
+    let described = files.iter().any(|path| is_task_file(path));
+    files.retain(|path| if described { is_task_file(path) } else { is_prompted(path) });
     files.sort();
     Ok(files)
 }

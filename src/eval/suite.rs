@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::EvalError;
 use super::documents::ReadText;
+use super::prompted::{self, is_prompted};
 use super::task_file::{Group, Task, TaskFile, load};
 
 /// What is to be evaluated.
@@ -20,7 +21,7 @@ impl Suite {
     /// # Errors
     /// The file cannot be used, or its name is taken.
     pub fn add(&mut self, path: &Path, read: ReadText<'_>) -> Result<(), EvalError> {
-        let file = load(path, read)?;
+        let file = if is_prompted(path) { TaskFile::Task(Box::new(prompted::task(path))) } else { load(path, read)? };
         let (name, path) = match &file {
             TaskFile::Task(task) => (&task.name, &task.path),
             TaskFile::Group(group) => (&group.name, &group.path),

@@ -48,6 +48,8 @@ pub enum DatasetKind {
     Text(Paragraphs),
     /// Items of the shipped world; there are no files.
     World(WorldItems),
+    /// JSON lines of written-out prompts.
+    Prompted,
 }
 
 /// Where the documents are.

@@ -9,7 +9,7 @@ use rand::Rng;
 use super::example::{Example, Words, chosen, example};
 use super::prefix_lm;
 use crate::core::legal::{self, Illegal};
-use crate::core::rows::{BatchShape, batch_shape, packs_pairs};
+use crate::core::rows::{BatchShape, batch_shape, packs_pairs, prompt_lengths};
 use crate::core::{Architecture, Layout, ObjectiveSpec};
 use crate::corpus::{Mark, SENTINELS, SENTINELS_BESIDE_MARKS, Vocabulary};
 
@@ -194,6 +194,25 @@ impl Batch {
         self.loss_weights.resize(self.rows * self.decoder.length, 0.0);
     }
 
+    /// One row of `seq_len` positions for each of `pairs`, prompts with their targets, laid out for `architecture`. Loss is on the
+    /// targets, and on the inputs of a decoder if `on_inputs`. What does not fit is no concern of this: see `prompt_lengths`.
+    #[must_use]
+    pub fn of_pairs(
+        architecture: Architecture,
+        seq_len: usize,
+        vocabulary: &Vocabulary,
+        pairs: &[(Vec<u32>, Vec<u32>)],
+        on_inputs: bool,
+    ) -> Self {
+        let (inputs, targets) = prompt_lengths(seq_len);
+        let mut batch =
+            if architecture.has_encoder() { Self::empty(targets, Some(inputs)) } else { Self::empty(seq_len, None) };
+        for (inputs, targets) in pairs {
+            batch.push_pair(architecture.layout(), vocabulary, (inputs, targets), on_inputs);
+        }
+        batch
+    }
+
     /// Its rows in at most `count` batches of consecutive ones, as equal as can be, each with the number of its first row; parts
     /// that carry no loss are left out.
     #[must_use]
@@ -258,6 +277,9 @@ pub enum ObjectiveError {
         "mark {0} removed spans with {SENTINELS} sentinels; lower `training.seq_len` or `objective.noise_density`, or raise `objective.mean_noise_span_length`"
     )]
     Spans(usize),
+    /// A text where a prompt with its target is wanted.
+    #[error("make a prompt of a text: this objective trains on tasks")]
+    Prompted,
     /// More spans than sentinels that are left beside mode tokens.
     #[error("mark removed spans with {SENTINELS_BESIDE_MARKS} sentinels beside mode tokens; lower `training.seq_len`")]
     Marks,

@@ -33,7 +33,8 @@ pub(super) fn blank<R: Rng>(part: &MixturePart, words: Words<'_>, window: &[u32]
         | Task::Suffix
         | Task::SpanCorruption
         | Task::IidDenoising
-        | Task::MaskedLm => (Mark::Mask, short(window.len(), (least, most), draws)),
+        | Task::MaskedLm
+        | Task::Prompted => (Mark::Mask, short(window.len(), (least, most), draws)),
     };
     spans.sort_unstable();
     let (mut text, mut blanks, mut done) = (Vec::new(), Vec::new(), 0);

@@ -83,6 +83,8 @@ pub fn example<R: Rng>(
     let window = window.get(..lengths.window).ok_or_else(short)?;
     let vocabulary = words.vocabulary;
     let made = match part.task {
+        // Its pairs are not made of texts.
+        Task::Prompted => return Err(ObjectiveError::Prompted),
         Task::FullLm => Example::Pair { inputs: Vec::new(), targets: window.to_vec() },
         Task::PrefixLm => prefix_lm::at(window, prefix_lm::split(window.len(), draws)),
         Task::Suffix => prefix_lm::suffix(window, part.noise_density),

@@ -34,7 +34,9 @@ impl Asking {
                 }
             };
             match part.task {
-                Task::FullLm | Task::PrefixLm | Task::Suffix => add(ScoringForm::Plain, Self::Plain(part.mode)),
+                Task::FullLm | Task::PrefixLm | Task::Suffix | Task::Prompted => {
+                    add(ScoringForm::Plain, Self::Plain(part.mode))
+                }
                 Task::SpanCorruption | Task::IidDenoising => add(ScoringForm::Sentinel, Self::Sentinel(part.mode)),
                 Task::MaskedLm => add(ScoringForm::Plain, Self::Masked),
                 Task::BlankTokens | Task::BlankSentences | Task::BlankDocument => {

@@ -305,6 +305,18 @@ impl RunFolder {
         self.checkpoints_dir().join(format!("step-{step:08}"))
     }
 
+    /// Whether there is a complete checkpoint of a step.
+    #[must_use]
+    pub fn has_checkpoint(&self, step: u64) -> bool {
+        self.checkpoint_dir(step).is_dir()
+    }
+
+    /// The folder of another run of the same lab.
+    #[must_use]
+    pub fn sibling(&self, run: &RunId) -> Self {
+        Self { path: self.path.with_file_name(run.as_str()), id: run.clone() }
+    }
+
     /// Steps of the complete checkpoints, in order. They are renamed into place, so what is listed is whole.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! Promises: what a worker said about its end counts more than any guess; a run whose worker died goes on from its
 //! checkpoint, but not for ever.
 
-use crate::core::{Control, RunStatus};
+use crate::core::{Control, RunId, RunStatus};
 use crate::store::{AttemptFacts, Ending};
 
 /// Attempts that may die one after the other before their first step: such a worker cannot work at all.
@@ -13,6 +13,18 @@ const SILENT_DEATHS: usize = 3;
 /// Attempts that may die one after the other without getting any further. More, because whoever makes steps can work,
 /// and whatever killed it (the machine's memory, a person) may be over.
 const FRUITLESS_DEATHS: usize = 10;
+
+/// How far the run is that another goes on from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Parent {
+    /// Far enough, or there is none.
+    #[default]
+    Ready,
+    /// Not yet.
+    Behind(RunId),
+    /// It will not get there by itself.
+    Lost(String),
+}
 
 /// All that is known of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,6 +41,8 @@ pub struct Found {
     pub control: Control,
     /// Its corpus is prepared.
     pub corpus_ready: bool,
+    /// The run it goes on from.
+    pub parent: Parent,
     /// The end of what the newest worker printed; explains a death.
     pub output_tail: String,
 }
@@ -82,10 +96,14 @@ pub fn standing(found: &Found) -> Standing {
 fn waiting(found: &Found) -> RunStatus {
     if found.held {
         RunStatus::Paused
-    } else if found.corpus_ready {
-        RunStatus::Queued
-    } else {
+    } else if let Parent::Lost(reason) = &found.parent {
+        RunStatus::Blocked { reason: reason.clone() }
+    } else if !found.corpus_ready {
         RunStatus::Preparing
+    } else if let Parent::Behind(parent) = &found.parent {
+        RunStatus::Waiting { parent: parent.clone() }
+    } else {
+        RunStatus::Queued
     }
 }
 

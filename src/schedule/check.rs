@@ -1,7 +1,10 @@
 //! Values of a study that make no sense whatever the cell: each is an error that names its key.
 
+use std::collections::BTreeSet;
+
+use super::cells::{NO_STAGE, chains};
 use crate::core::Objective;
-use crate::core::spec::LearningRateSchedule;
+use crate::core::spec::{LearningRateSchedule, OptimizerSpec};
 use crate::core::study::{Axis, Budget, HeadDim, StudySpec};
 
 /// A study cannot be planned.
@@ -52,6 +55,7 @@ pub(super) fn study(study: &StudySpec) -> Result<(), PlanError> {
     training(study)?;
     budget(study.budget)?;
     probes(study)?;
+    stages(study)?;
     value("execution.threads", study.execution.threads, "at least 1", study.execution.threads > 0)
 }
 
@@ -144,15 +148,76 @@ fn probes(study: &StudySpec) -> Result<(), PlanError> {
 }
 
 /// A cosine that would end before it begins; the other schedules have no end to miss.
-pub(super) fn warmup(study: &StudySpec, steps: u64, cell: &str) -> Result<(), PlanError> {
-    let (key, warmup) = (budget_key(study.budget), study.training.warmup_steps);
-    match study.training.schedule {
+pub(super) fn warmup(optimizer: &OptimizerSpec, budget: Budget, steps: u64, cell: &str) -> Result<(), PlanError> {
+    let (key, warmup) = (budget_key(budget), optimizer.warmup_steps);
+    match optimizer.schedule {
         LearningRateSchedule::Cosine if warmup > steps => Err(PlanError::Conflict(format!(
             "`training.warmup_steps` is {warmup}, but `{key}` gives {cell} only {steps} steps; lower the first or raise \
              the second"
         ))),
         LearningRateSchedule::Cosine | LearningRateSchedule::Rsqrt | LearningRateSchedule::Constant => Ok(()),
     }
+}
+
+/// Every stage by itself, and every chain of them: a lineage goes on, it does not go round.
+fn stages(study: &StudySpec) -> Result<(), PlanError> {
+    let listed = study.grid.lineages.iter().flat_map(|lineage| &lineage.stages);
+    let axes = study.grid.then.iter().flatten().filter(|stage| *stage != NO_STAGE);
+    for stage in listed.chain(axes) {
+        if !study.stages.contains_key(stage) {
+            let known = study.stages.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let known = if known.is_empty() { "there are none".to_owned() } else { format!("there are {known}") };
+            return Err(PlanError::Conflict(format!("the grid names the stage `{stage}`; of [stages.NAME] {known}")));
+        }
+    }
+    for axis in &study.grid.then {
+        value("grid.then", "an empty axis", "lists of stages, of which `-` means none", !axis.is_empty())?;
+    }
+    for chain in chains(study) {
+        let mut seen = BTreeSet::new();
+        if let Some(stage) = chain.stages.iter().find(|stage| !seen.insert(**stage)) {
+            let lineage = chain.stages.join(" > ");
+            return Err(PlanError::Conflict(format!(
+                "the lineage `{lineage}` comes back to the stage `{stage}`; give the second one a name of its own"
+            )));
+        }
+    }
+    for (name, stage) in &study.stages {
+        let key = |what: &str| format!("stages.{name}.{what}");
+        let bad = |what: &str, value: String, rule: &str| {
+            Err(PlanError::Conflict(format!("`{}` is {value}, but it must be {rule}", key(what))))
+        };
+        if name == NO_STAGE || name.contains('>') {
+            return Err(PlanError::Conflict(format!("`{name}` cannot be the name of a stage; use letters and digits")));
+        }
+        if let Some(budget) = stage.budget {
+            self::budget(budget)?;
+        }
+        match stage.learning_rate {
+            Some(rate) if !rate.is_finite() || rate <= 0.0 => {
+                return bad("learning_rate", rate.to_string(), "a positive number");
+            }
+            Some(_) | None => {}
+        }
+        match stage.dropout {
+            Some(rate) if !(0.0..1.0).contains(&rate) => {
+                return bad("dropout", rate.to_string(), "at least 0 and below 1 (0 switches it off)");
+            }
+            Some(_) | None => {}
+        }
+        let batch_size = stage.batch_size.unwrap_or(study.training.batch_size);
+        let micro = stage.micro_batch_size.unwrap_or(batch_size);
+        if batch_size == 0 || batch_size > LONGEST {
+            return bad("batch_size", batch_size.to_string(), "between 1 and 1048576");
+        }
+        if micro == 0 || !batch_size.is_multiple_of(micro) {
+            return bad("micro_batch_size", micro.to_string(), "a divisor of the stage's batch_size");
+        }
+        if stage.examples == Some(0) || stage.cap == Some(0) {
+            return bad(if stage.cap == Some(0) { "cap" } else { "examples" }, "0".to_owned(), "at least 1");
+        }
+    }
+    Ok(())
 }
 
 /// The key of the budget that was given.

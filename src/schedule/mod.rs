@@ -2,6 +2,10 @@
 //! Promises: planning, queue and adoption are pure; only `launch` touches the system, behind a trait.
 //! Must not know: sockets, sessions, screens.
 
+mod cells;
+mod fits;
+mod models;
+mod stages;
 pub mod plan;
 pub mod check;
 pub mod report;
@@ -9,9 +13,9 @@ pub mod queue;
 pub mod adopt;
 pub mod launch;
 
-pub use adopt::{Action, Found, Standing, standing};
+pub use adopt::{Action, Found, Parent, Standing, standing};
 pub use check::PlanError;
 pub use launch::{LaunchError, Launched, Launcher, LocalLauncher};
-pub use plan::{CorpusFacts, Plan, plan};
+pub use plan::{CorpusFacts, Plan, TaskFacts, plan};
 pub use queue::{Entry, Queue, QueueError, launches};
 pub use report::{Workload, planned_run, report};

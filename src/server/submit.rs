@@ -7,10 +7,10 @@ use super::session::SessionId;
 use super::studies::StudyRecord;
 use crate::core::study::StudySpec;
 use crate::core::summary::PlanReport;
-use crate::core::{Control, RunSpec, StudyId};
+use crate::core::{Control, PromptSpec, RunSpec, StudyId};
 use crate::corpus::{Survey, survey};
-use crate::eval::fingerprint;
-use crate::schedule::{CorpusFacts, plan, report};
+use crate::eval::{EvalError, fingerprint, leak};
+use crate::schedule::{CorpusFacts, TaskFacts, plan, report};
 use crate::wire::Reply;
 
 /// Whom to answer.
@@ -25,7 +25,7 @@ pub(super) struct Surveyed {
     asker: Asker,
     study: StudySpec,
     submit: bool,
-    survey: Result<(Survey, Option<String>), String>,
+    survey: Result<(Survey, TaskFacts), String>,
 }
 
 /// The files of a study were written.
@@ -38,9 +38,27 @@ pub(super) struct Recorded {
 }
 
 /// Texts and tasks of a study. Blocking.
-fn read_all(study: &StudySpec) -> Result<(Survey, Option<String>), String> {
+fn read_all(study: &StudySpec) -> Result<(Survey, TaskFacts), String> {
     let survey = survey(&study.corpus).map_err(|error| error.to_string())?;
-    let tasks = fingerprint(&study.probes.zero_shot).map_err(|error| error.to_string())?;
+    let words = |error: EvalError| error.to_string();
+    let mut tasks =
+        TaskFacts { zero_shot: fingerprint(&study.probes.zero_shot).map_err(words)?, ..TaskFacts::default() };
+    for (name, stage) in &study.stages {
+        let prompts = PromptSpec {
+            sources: stage.tasks.clone(),
+            held_out: stage.held_out.clone(),
+            examples: stage.examples(),
+            cap: stage.cap(),
+            fingerprint: fingerprint(&stage.tasks).map_err(words)?.unwrap_or_default(),
+        };
+        if prompts.sources.is_empty() {
+            continue;
+        }
+        if let Some(leak) = leak(&prompts, &study.probes.zero_shot).map_err(words)? {
+            return Err(format!("train the stage {name}: {leak}"));
+        }
+        tasks.stages.insert(name.clone(), prompts.fingerprint);
+    }
     Ok((survey, tasks))
 }
 
@@ -100,7 +118,7 @@ impl Engine {
             train_bytes: survey.train.bytes,
             ready,
         };
-        let plan = match plan(&study, &corpus, tasks.as_deref(), env!("CARGO_PKG_VERSION")) {
+        let plan = match plan(&study, &corpus, &tasks, env!("CARGO_PKG_VERSION")) {
             Ok(plan) => plan,
             Err(error) => return refuse(self, error.to_string()),
         };

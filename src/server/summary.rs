@@ -43,9 +43,7 @@ impl BoardQuestion {
 impl Engine {
     /// Places in the queue of those that really wait, from 0.
     fn places(&self) -> BTreeMap<&RunId, usize> {
-        let waits = |run: &RunId| {
-            self.runs.get(run).is_some_and(|record| matches!(record.status, RunStatus::Queued | RunStatus::Preparing))
-        };
+        let waits = |run: &RunId| self.runs.get(run).is_some_and(|record| record.status.is_queued());
         let waiting = self.ledger.queue.order().iter().map(|entry| &entry.run).filter(|run| waits(run));
         waiting.enumerate().map(|(place, run)| (run, place)).collect()
     }
@@ -64,6 +62,7 @@ impl Engine {
             studies: record.studies.clone(),
             architecture: spec.model.architecture,
             objective: spec.objective.objective,
+            ancestors: spec.ancestors.clone(),
             seed: spec.seed,
             size: spec.size_label(),
             corpus: spec.data.name.clone(),
@@ -174,10 +173,7 @@ impl Engine {
             });
             (seconds > 0.0).then(|| flops / seconds)
         };
-        let unfinished = self
-            .runs
-            .values()
-            .filter(|record| record.is_alive() || matches!(record.status, RunStatus::Queued | RunStatus::Preparing));
+        let unfinished = self.runs.values().filter(|record| record.is_alive() || record.status.is_queued());
         Workload {
             slots: self.slots,
             flops_per_second: speed(true).or_else(|| speed(false)),

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::engine::{Engine, Happened, Process, RunRecord};
 use super::observe::{Look, Seen, attempt, observe};
-use crate::core::{Control, RunEvent, RunId, RunStatus};
-use crate::schedule::{Action, Found, Standing, launches, standing};
+use crate::core::{Control, ParentSpec, RunEvent, RunId, RunStatus};
+use crate::schedule::{Action, Found, Parent, Standing, launches, standing};
 use crate::store::Ending;
 
 impl Engine {
@@ -85,8 +85,12 @@ impl Engine {
             self.changes.run(run.clone());
         }
         if record.sight != seen.sight {
+            let further = record.sight.facts.checkpoint_step != seen.sight.facts.checkpoint_step;
             record.sight = seen.sight;
-            self.changes.run(run);
+            self.changes.run(run.clone());
+            if further {
+                self.restate_children(&run);
+            }
         }
         true
     }
@@ -110,6 +114,7 @@ impl Engine {
             held: entry.is_some_and(|entry| entry.held),
             control: record.wish,
             corpus_ready: self.ready.contains(&record.spec.data.fingerprint),
+            parent: self.parent(record),
             output_tail: record.sight.last_words.clone(),
         }
     }
@@ -144,6 +149,8 @@ impl Engine {
                 (
                     Action::None | Action::GiveUp { .. },
                     RunStatus::Preparing
+                    | RunStatus::Waiting { .. }
+                    | RunStatus::Blocked { .. }
                     | RunStatus::Queued
                     | RunStatus::Running { .. }
                     | RunStatus::Stopped
@@ -176,6 +183,53 @@ impl Engine {
             record.status = status;
             self.changes.run(run.clone());
             self.changes.lab = true;
+            self.restate_children(run);
+        }
+    }
+
+    /// Runs that go on from `run` see it anew.
+    pub(super) fn restate_children(&mut self, run: &RunId) {
+        let goes_on = |record: &RunRecord| record.spec.parent.as_ref().is_some_and(|parent| parent.run == *run);
+        let children: Vec<RunId> =
+            self.runs.iter().filter(|(_, record)| goes_on(record)).map(|(child, _)| child.clone()).collect();
+        for child in children {
+            self.restate(&child);
+        }
+    }
+
+    /// How far the run is that `record` goes on from.
+    fn parent(&self, record: &RunRecord) -> Parent {
+        let Some(ParentSpec { run, step, .. }) = &record.spec.parent else { return Parent::Ready };
+        // A run with a checkpoint of its own goes on from that.
+        if record.sight.facts.checkpoint_step.is_some() {
+            return Parent::Ready;
+        }
+        let Some(parent) = self.runs.get(run) else {
+            return Parent::Lost(format!(
+                "it goes on from run {run}, which the lab does not have; submit a study with that run again"
+            ));
+        };
+        let (cell, reached) = (parent.spec.cell(), parent.sight.facts.checkpoint_step >= Some(*step));
+        let kept = || self.home.run(run).has_checkpoint(*step);
+        match &parent.status {
+            _ if reached && kept() => Parent::Ready,
+            RunStatus::Finished => Parent::Lost(format!(
+                "{cell} {run} finished without a checkpoint of step {step}; it was queued before anyone wanted to go on \
+                 from there, so change a setting of it, or go on from its last step"
+            )),
+            RunStatus::Stopped => Parent::Lost(format!("{cell} {run}, which it goes on from, was stopped; retry that")),
+            RunStatus::Diverged { step } => Parent::Lost(format!(
+                "{cell} {run}, which it goes on from, diverged at step {step}; lower its learning rate"
+            )),
+            RunStatus::Failed { reason } => Parent::Lost(format!(
+                "{cell} {run}, which it goes on from, failed: {reason}; retry that when it is mended"
+            )),
+            RunStatus::Blocked { reason } => Parent::Lost(reason.clone()),
+            RunStatus::Preparing
+            | RunStatus::Waiting { .. }
+            | RunStatus::Queued
+            | RunStatus::Running { .. }
+            | RunStatus::Paused => Parent::Behind(run.clone()),
         }
     }
 
@@ -192,8 +246,11 @@ impl Engine {
     /// Fill the free slots from the queue.
     pub(super) fn schedule(&mut self) -> anyhow::Result<()> {
         let running = self.runs.values().filter(|record| record.is_alive()).count();
-        let ready =
-            |run: &RunId| self.runs.get(run).is_some_and(|record| self.ready.contains(&record.spec.data.fingerprint));
+        let ready = |run: &RunId| {
+            self.runs.get(run).is_some_and(|record| {
+                self.ready.contains(&record.spec.data.fingerprint) && self.parent(record) == Parent::Ready
+            })
+        };
         for run in launches(&self.ledger.queue, &ready, running, self.slots) {
             self.launch(&run)?;
             if self.ledger.queue.paused {

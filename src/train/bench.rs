@@ -185,7 +185,9 @@ fn spec(settings: &Settings) -> Result<RunSpec, TrainError> {
             dropout: 0.0,
         },
         data: DataSpec { fingerprint: "random".to_owned(), name: "random".to_owned(), directory: "random".into() },
+        prompts: None,
         parent: None,
+        ancestors: Vec::new(),
         probes: ProbeSpec {
             log_every: 1,
             validation_every: 0,
@@ -199,6 +201,7 @@ fn spec(settings: &Settings) -> Result<RunSpec, TrainError> {
             sample_tokens: 0,
             checkpoint_every: 0,
             keep_checkpoints: 1,
+            keep_steps: Vec::new(),
         },
         tasks_fingerprint: None,
         execution: ExecutionSpec {

@@ -50,11 +50,17 @@ fn failure(path: &Path) -> impl Fn(&dyn std::fmt::Display) -> TrainError {
     move |reason| TrainError::Checkpoint { path: path.clone(), reason: reason.to_string() }
 }
 
-/// Writes the checkpoint of `state.step` into `folder`, keeps the newest `keep` and gives its size in bytes.
+/// Writes the checkpoint of `state.step` into `folder`, keeps the newest `keep` and those of `keep_steps`, and gives its size in
+/// bytes.
 ///
 /// # Errors
 /// The disk is full or not writable; older checkpoints are untouched then.
-pub fn save(folder: &Path, state: &State, trainer: &Trainer, keep: usize) -> Result<u64, TrainError> {
+pub fn save(
+    folder: &Path,
+    state: &State,
+    trainer: &Trainer,
+    (keep, keep_steps): (usize, &[u64]),
+) -> Result<u64, TrainError> {
     let place = folder.join(format!("{PREFIX}{:08}", state.step));
     let fail = failure(&place);
     fs::create_dir_all(folder).map_err(|e| fail(&e))?;
@@ -72,7 +78,7 @@ pub fn save(folder: &Path, state: &State, trainer: &Trainer, keep: usize) -> Res
     sync(folder).map_err(|e| fail(&e))?;
     let mut saved = list(folder)?;
     saved.truncate(saved.len().saturating_sub(keep.max(1)));
-    for (_, old) in saved {
+    for (_, old) in saved.into_iter().filter(|(step, _)| !keep_steps.contains(step)) {
         fs::remove_dir_all(&old).map_err(|e| failure(&old)(&e))?;
     }
     Ok(bytes)
@@ -182,6 +188,18 @@ pub fn load(
             Err(none(&format!("there is none of step {step}, only of {}", known.join(", "))))
         }
     }
+}
+
+/// Gives `trainer` the weights of another run's checkpoint of `step` in `folder`; its optimizer begins anew.
+///
+/// # Errors
+/// There is no such checkpoint, it cannot be read, or its weights are of another shape.
+pub fn inherit(folder: &Path, step: u64, trainer: &Trainer) -> Result<(), TrainError> {
+    let path = folder.join(format!("{PREFIX}{step:08}"));
+    let fail = failure(&path);
+    let stored =
+        candle_core::safetensors::load(path.join(WEIGHTS), &candle_core::Device::Cpu).map_err(|error| fail(&error))?;
+    trainer.parameters().load(&stored).map_err(|error| fail(&error))
 }
 
 fn read(path: &Path, trainer: &mut Trainer) -> Result<State, TrainError> {

@@ -2,6 +2,7 @@
 //! function of (seed, n), so a data cursor is a count.
 
 use super::TrainError;
+use super::prompted::{self, Prompted};
 use crate::core::rows::{BatchShape, batch_shape};
 use crate::core::seed::{Stream, generator};
 use crate::core::{Metric, Metrics, RunSpec};
@@ -16,11 +17,22 @@ const VALIDATION_SEED: u64 = 0;
 pub struct Examples<'a> {
     spec: &'a RunSpec,
     corpus: &'a Corpus,
-    order: DataOrder,
-    window: usize,
     micro_batch: usize,
-    /// Which text ids end a sentence.
-    ends: Vec<bool>,
+    source: Source,
+}
+
+/// Where examples come from.
+#[derive(Debug)]
+enum Source {
+    /// Windows of the corpus.
+    Text {
+        order: DataOrder,
+        window: usize,
+        /// Which text ids end a sentence.
+        ends: Vec<bool>,
+    },
+    /// Prompts with their targets.
+    Tasks(Prompted),
 }
 
 /// Totals over the validation examples.
@@ -45,11 +57,30 @@ impl<'a> Examples<'a> {
             return Err(TrainError::Spec(format!("vocab_size is {needed}, the corpus has {found} tokens")));
         }
         let shape = shape(spec, spec.training.micro_batch_size)?;
-        let order = DataOrder::new(spec.seed, corpus.train().len(), shape.window)?;
-        let text = 0..corpus.vocabulary().text_size();
-        let ends = text.map(|id| corpus.tokenizer().ends_sentence(id)).collect();
-        let (window, micro_batch) = (shape.window, spec.training.micro_batch_size);
-        Ok(Self { spec, corpus, order, window, micro_batch, ends })
+        let source = if let Some(prompts) = &spec.prompts {
+            Source::Tasks(Prompted::new(spec, prompts, corpus)?)
+        } else {
+            let text = 0..corpus.vocabulary().text_size();
+            Source::Text {
+                order: DataOrder::new(spec.seed, corpus.train().len(), shape.window)?,
+                window: shape.window,
+                ends: text.map(|id| corpus.tokenizer().ends_sentence(id)).collect(),
+            }
+        };
+        Ok(Self { spec, corpus, micro_batch: spec.training.micro_batch_size, source })
+    }
+
+    /// What a person should know of the data.
+    #[must_use]
+    pub fn notice(&self) -> Option<String> {
+        match &self.source {
+            Source::Tasks(tasks) if tasks.skipped() > 0 => Some(format!(
+                "{} prompts are left out: their targets are longer than a quarter of training.seq_len {}",
+                tasks.skipped(),
+                self.spec.training.seq_len
+            )),
+            Source::Tasks(_) | Source::Text { .. } => None,
+        }
     }
 
     /// The micro-batches of the step whose first example is number `cursor`.
@@ -62,22 +93,37 @@ impl<'a> Examples<'a> {
     }
 
     fn training_batch(&self, examples: &[u64]) -> Result<Batch, TrainError> {
-        let window = |example: &u64| self.corpus.train().window(self.order.start_of(*example), self.window);
-        let windows = examples.iter().map(window).collect::<Result<Vec<_>, _>>()?;
         let first = examples.first().copied().unwrap_or(0);
-        self.batch(&windows, self.spec.seed, Stream::Objective, first)
+        match &self.source {
+            Source::Tasks(tasks) => {
+                let pair = |example: &u64| tasks.drawn(&mut generator(self.spec.seed, Stream::Objective, *example));
+                prompted::batch(self.spec, self.corpus, &examples.iter().map(pair).collect::<Vec<_>>())
+            }
+            Source::Text { order, window, ends } => {
+                let text = |example: &u64| self.corpus.train().window(order.start_of(*example), *window);
+                let windows = examples.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+                self.batch(&windows, ends, self.spec.seed, Stream::Objective, first)
+            }
+        }
     }
 
-    fn batch(&self, windows: &[Vec<u32>], seed: u64, stream: Stream, first: u64) -> Result<Batch, TrainError> {
+    fn batch(
+        &self,
+        windows: &[Vec<u32>],
+        ends: &[bool],
+        seed: u64,
+        stream: Stream,
+        first: u64,
+    ) -> Result<Batch, TrainError> {
         let mut draw = |example: usize| generator(seed, stream, first + example as u64);
         let architecture = self.spec.model.architecture;
         let (vocabulary, seq_len) = (self.corpus.vocabulary(), self.spec.training.seq_len);
-        let ends_sentence = |id: u32| self.ends.get(id as usize).copied().unwrap_or(false);
+        let ends_sentence = |id: u32| ends.get(id as usize).copied().unwrap_or(false);
         let words = Words { vocabulary: &vocabulary, ends_sentence: &ends_sentence };
         Ok(batch(&self.spec.objective, architecture, seq_len, words, windows, &mut draw)?)
     }
 
-    /// The validation batches: fixed windows and fixed draws.
+    /// The validation batches: fixed examples and fixed draws.
     ///
     /// # Errors
     /// The corpus cannot be read or is too short.
@@ -86,13 +132,20 @@ impl<'a> Examples<'a> {
         let count = self.spec.probes.validation_examples.next_multiple_of(2) as u64;
         let examples: Vec<u64> = (0..count).collect();
         let chunk = self.micro_batch.next_multiple_of(2);
-        let make = |chunk: &[u64]| {
-            let window = |example: &u64| {
-                let start = validation_start(stream.len(), self.window, *example, count)?;
-                Ok(stream.window(start, self.window)?)
-            };
-            let windows = chunk.iter().map(window).collect::<Result<Vec<_>, TrainError>>()?;
-            self.batch(&windows, VALIDATION_SEED, Stream::Validation, chunk.first().copied().unwrap_or(0))
+        let make = |chunk: &[u64]| match &self.source {
+            Source::Tasks(tasks) => {
+                let pairs: Vec<_> = chunk.iter().map(|number| tasks.held_out(*number as usize)).collect();
+                prompted::batch(self.spec, self.corpus, &pairs)
+            }
+            Source::Text { window, ends, .. } => {
+                let text = |example: &u64| {
+                    let start = validation_start(stream.len(), *window, *example, count)?;
+                    Ok(stream.window(start, *window)?)
+                };
+                let windows = chunk.iter().map(text).collect::<Result<Vec<_>, TrainError>>()?;
+                let first = chunk.first().copied().unwrap_or(0);
+                self.batch(&windows, ends, VALIDATION_SEED, Stream::Validation, first)
+            }
         };
         examples.chunks(chunk).map(make).collect()
     }

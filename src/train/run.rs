@@ -11,7 +11,7 @@ use super::zero_shot::{Answers, ZeroShotProbe};
 use super::{StepMade, StepReport, TrainError, Trainer, Yardstick};
 use crate::core::cost::step_tokens;
 use crate::core::task::TaskRecord;
-use crate::core::{Control, ControlSource, EventSink, Metric, Metrics, RunEvent, RunSpec};
+use crate::core::{Control, ControlSource, EventSink, Metric, Metrics, ParentSpec, RunEvent, RunSpec};
 use crate::corpus::Corpus;
 use crate::eval::TaskReport;
 use crate::objective::Batch;
@@ -27,6 +27,8 @@ pub struct Surroundings<'a> {
     pub control: &'a mut dyn ControlSource,
     /// Where the answers of the last zero-shot probe go.
     pub answers: Answers<'a>,
+    /// Folder of the checkpoints of the run it goes on from.
+    pub parent: Option<&'a Path>,
     /// Seconds on a clock that never goes back.
     pub clock: &'a dyn Fn() -> f64,
 }
@@ -81,7 +83,7 @@ pub fn train(
     let mut trainer = Trainer::new(spec)?;
     let examples = Examples::new(spec, corpus)?;
     checkpoint::sweep(checkpoints)?;
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = examples.notice().into_iter().collect();
     let restored = checkpoint::restore(checkpoints, &mut trainer, &mut |warning| warnings.push(warning))?;
     let validation = examples.validation()?;
     let totals = examples.totals(&validation);
@@ -91,6 +93,14 @@ pub fn train(
         warnings.push(format!("zero-shot tasks are not asked: {reason}"));
         None
     });
+    if restored.is_none()
+        && let Some(ParentSpec { run, step, .. }) = &spec.parent
+    {
+        let folder = outside
+            .parent
+            .ok_or_else(|| TrainError::Spec(format!("it goes on from run {run}, whose folder is not known")))?;
+        checkpoint::inherit(folder, *step, &trainer)?;
+    }
     let saved = restored.as_ref().map(|state| state.step);
     let state = restored.unwrap_or_else(|| State::start(spec.id.clone(), spec.seed));
     let spoke = (outside.clock)();
@@ -224,7 +234,10 @@ impl Run<'_, '_> {
             let (prompt, text) = sample(&self.trainer, self.corpus, self.spec.probes.sample_tokens)?;
             self.tell(RunEvent::SampleGenerated { step, prompt, text })?;
         }
-        if last || due(step, self.spec.probes.checkpoint_every) {
+        if last
+            || due(step, self.spec.probes.checkpoint_every)
+            || self.spec.probes.keep_steps.binary_search(&step).is_ok()
+        {
             self.save()?;
         }
         Ok(())
@@ -297,7 +310,8 @@ impl Run<'_, '_> {
             return Ok(());
         }
         let began = (self.outside.clock)();
-        let bytes = checkpoint::save(self.checkpoints, &self.state, &self.trainer, self.spec.probes.keep_checkpoints)?;
+        let kept = (self.spec.probes.keep_checkpoints, self.spec.probes.keep_steps.as_slice());
+        let bytes = checkpoint::save(self.checkpoints, &self.state, &self.trainer, kept)?;
         self.saved = Some(self.state.step);
         let (step, seconds) = (self.state.step, (self.outside.clock)() - began);
         self.tell(RunEvent::CheckpointSaved { step, bytes, seconds })

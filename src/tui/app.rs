@@ -237,7 +237,11 @@ impl Section {
     pub const fn of(status: &RunStatus) -> Self {
         match status {
             RunStatus::Running { .. } => Self::Running,
-            RunStatus::Preparing | RunStatus::Queued | RunStatus::Paused => Self::Queue,
+            RunStatus::Preparing
+            | RunStatus::Waiting { .. }
+            | RunStatus::Blocked { .. }
+            | RunStatus::Queued
+            | RunStatus::Paused => Self::Queue,
             RunStatus::Stopped | RunStatus::Finished | RunStatus::Diverged { .. } | RunStatus::Failed { .. } => {
                 Self::Recent
             }

@@ -340,6 +340,7 @@ mod tests {
             lineage: id.to_string().repeat(12).parse().unwrap(),
             architecture: Architecture::CausalDecoder,
             objective,
+            earlier: Vec::new(),
             size: String::new(),
             corpus: String::new(),
             contest: contest.to_owned(),

@@ -277,6 +277,7 @@ mod tests {
             studies: vec!["night".parse().unwrap()],
             architecture,
             objective: Objective::PrefixLm,
+            ancestors: Vec::new(),
             seed,
             size: "d128 L4 h4x32 n128".to_owned(),
             corpus: "world".to_owned(),

@@ -144,8 +144,9 @@ pub fn smoothed(points: &[Point], window: u64) -> Vec<f64> {
 pub fn x_of(point: &Point, run: &RunSummary, axis: XAxis) -> f64 {
     match axis {
         XAxis::Step => point.step as f64,
-        XAxis::Tokens => point.tokens as f64,
-        XAxis::Flops => point.step as f64 * run.step_flops,
+        // A later stage begins where the one before it ended.
+        XAxis::Tokens => (run.inherited().0 + point.tokens) as f64,
+        XAxis::Flops => run.inherited().1 + point.step as f64 * run.step_flops,
         XAxis::WallClock => point.elapsed_s,
     }
 }

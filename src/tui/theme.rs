@@ -159,7 +159,8 @@ impl Palette {
     #[must_use]
     pub const fn status(&self, status: &RunStatus) -> Style {
         match status {
-            RunStatus::Preparing | RunStatus::Queued => self.text,
+            RunStatus::Preparing | RunStatus::Waiting { .. } | RunStatus::Queued => self.text,
+            RunStatus::Blocked { .. } => self.warn,
             RunStatus::Running { .. } => self.live,
             RunStatus::Paused | RunStatus::Stopped => self.warn,
             RunStatus::Finished => self.good,
@@ -179,6 +180,8 @@ pub fn mark(place: usize) -> char {
 pub const fn status_mark(status: &RunStatus) -> &'static str {
     match status {
         RunStatus::Preparing => "◌",
+        RunStatus::Waiting { .. } => "↳",
+        RunStatus::Blocked { .. } => "⊘",
         RunStatus::Queued => "○",
         RunStatus::Running { .. } => "●",
         RunStatus::Paused => "‖",

@@ -22,7 +22,7 @@ pub fn targets(app: &App) -> Vec<RunId> {
 }
 
 fn waits(status: &RunStatus) -> bool {
-    matches!(status, RunStatus::Queued | RunStatus::Preparing | RunStatus::Paused)
+    status.is_queued() || matches!(status, RunStatus::Paused)
 }
 
 /// The targets for which `verb` makes sense.

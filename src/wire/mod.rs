@@ -17,4 +17,4 @@ pub use socket::{ServerRecord, Surroundings, check_peer};
 pub use start::{attach, connect, stop_server};
 
 /// Version of the protocol; a client and a server that differ refuse each other and say how to go on.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;

@@ -64,7 +64,9 @@ fn run(spec: &RunSpec, folder: &RunFolder, mut wishes: Wishes, log: &mut EventLo
     let mut answers = |step, report: &TaskReport, form| {
         record_answers(spec, folder, &mut file, step, report, form).map_err(|error| SinkError(error.to_string()).into())
     };
+    let parent = spec.parent.as_ref().map(|parent| folder.sibling(&parent.run).checkpoints_dir());
     let outside = Surroundings {
+        parent: parent.as_deref(),
         sink: log,
         control: &mut wishes,
         answers: &mut answers,

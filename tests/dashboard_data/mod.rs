@@ -74,6 +74,7 @@ fn run(
         studies: vec![if number < 9 { "three-by-three" } else { "night-shift" }.parse().unwrap()],
         architecture,
         objective,
+        ancestors: Vec::new(),
         seed,
         size: "d128 L4 h4x32 n128".to_owned(),
         corpus: "shipped:tales".to_owned(),
@@ -277,6 +278,7 @@ pub(crate) fn leaderboard() -> Leaderboard {
                 lineage: id(100 + at as u64),
                 architecture,
                 objective,
+                earlier: Vec::new(),
                 size: own[0].size.clone(),
                 corpus: own[0].corpus.clone(),
                 contest: "shipped:tales 5f0c2a".to_owned(),
@@ -390,6 +392,8 @@ pub(crate) fn study() -> StudySpec {
             objective: Axis(vec![PLM]),
             seed: Axis(vec![1, 2]),
             exclude: Vec::new(),
+            lineages: Vec::new(),
+            then: Vec::new(),
         },
         corpus: CorpusSettings {
             paths: vec!["shipped:tales".to_owned()],
@@ -441,6 +445,7 @@ pub(crate) fn study() -> StudySpec {
         budget: Budget::Steps(STEPS),
         probes: probes(),
         execution: ExecutionSettings { device: Device::Cpu, threads: 1 },
+        stages: std::collections::BTreeMap::new(),
     }
 }
 
@@ -458,6 +463,7 @@ fn probes() -> ProbeSpec {
         sample_tokens: 48,
         checkpoint_every: 500,
         keep_checkpoints: 2,
+        keep_steps: Vec::new(),
     }
 }
 
@@ -496,7 +502,9 @@ pub(crate) fn detail(number: u64) -> RunDetail {
             name: "shipped:tales".to_owned(),
             directory: "corpora/5f0c2a9be1d7".into(),
         },
+        prompts: None,
         parent: None,
+        ancestors: Vec::new(),
         probes: probes(),
         tasks_fingerprint: None,
         execution: ExecutionSpec { device: Device::Cpu, threads: 1, program_version: "0.1.0".to_owned() },

@@ -9,7 +9,7 @@ use trilab::core::RunEvent;
 use trilab::core::seed::{Stream, generator};
 use trilab::corpus::prepare;
 use trilab::runlog::RunFolder;
-use trilab::schedule::{CorpusFacts, plan};
+use trilab::schedule::{CorpusFacts, TaskFacts, plan};
 
 use super::lab::{Lab, TINY, TRILAB};
 use super::process::{Process, wait_until};
@@ -32,7 +32,7 @@ fn new_run(lab: &Lab, settings: &[&str]) -> RunFolder {
         train_bytes: manifest.train.bytes,
         ready: true,
     };
-    let plan = plan(&study, &corpus, None, "0.0.0").unwrap();
+    let plan = plan(&study, &corpus, &TaskFacts::default(), "0.0.0").unwrap();
     let run = home.run(&plan.runs[0].id);
     assert!(run.create(&plan.runs[0]).unwrap());
     run

@@ -25,6 +25,7 @@ fn summary(spec: &RunSpec, status: RunStatus, step: u64, latest: Metrics) -> Run
         studies: Vec::new(),
         architecture: spec.model.architecture,
         objective: spec.objective.objective,
+        ancestors: Vec::new(),
         seed: spec.seed,
         size: spec.size_label(),
         corpus: spec.data.name.clone(),

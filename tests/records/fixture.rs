@@ -41,7 +41,9 @@ pub(crate) fn spec(seed: u64) -> RunSpec {
             dropout: 0.0,
         },
         data: DataSpec { fingerprint: "f00d".to_owned(), name: "world".to_owned(), directory: PathBuf::from("c") },
+        prompts: None,
         parent: None,
+        ancestors: Vec::new(),
         probes: ProbeSpec {
             log_every: 1,
             validation_every: 10,
@@ -55,6 +57,7 @@ pub(crate) fn spec(seed: u64) -> RunSpec {
             sample_tokens: 8,
             checkpoint_every: 50,
             keep_checkpoints: 2,
+            keep_steps: Vec::new(),
         },
         tasks_fingerprint: None,
         execution: ExecutionSpec { device: Device::Cpu, threads: 1, program_version: "0.1.0".to_owned() },

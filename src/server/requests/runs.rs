@@ -66,7 +66,7 @@ impl Engine {
     pub(super) fn pause_runs(&mut self, asker: Asker, selection: RunSelection) -> anyhow::Result<()> {
         self.change(asker, selection, "pause", |engine, run| match engine.status_of(run) {
             RunStatus::Running { .. } => engine.wish(run, Control::Pause),
-            RunStatus::Queued | RunStatus::Preparing => {
+            RunStatus::Queued | RunStatus::Preparing | RunStatus::Waiting { .. } | RunStatus::Blocked { .. } => {
                 engine.ledger.queue.hold(run);
                 Ok(())
             }
@@ -90,9 +90,11 @@ impl Engine {
                 }
                 // The worker may not have seen the wish to pause; if it has, it comes back by itself.
                 RunStatus::Running { .. } if pausing => engine.wish(run, Control::Run),
-                RunStatus::Running { .. } | RunStatus::Queued | RunStatus::Preparing => {
-                    Err("it is not paused".to_owned())
-                }
+                RunStatus::Running { .. }
+                | RunStatus::Queued
+                | RunStatus::Preparing
+                | RunStatus::Waiting { .. }
+                | RunStatus::Blocked { .. } => Err("it is not paused".to_owned()),
                 RunStatus::Stopped | RunStatus::Diverged { .. } | RunStatus::Failed { .. } => {
                     Err("it is over; retry it instead".to_owned())
                 }
@@ -104,7 +106,11 @@ impl Engine {
     pub(super) fn stop_runs(&mut self, asker: Asker, selection: RunSelection) -> anyhow::Result<()> {
         self.change(asker, selection, "stop", |engine, run| match engine.status_of(run) {
             RunStatus::Running { .. } => engine.wish(run, Control::Stop),
-            RunStatus::Queued | RunStatus::Preparing | RunStatus::Paused => {
+            RunStatus::Queued
+            | RunStatus::Preparing
+            | RunStatus::Waiting { .. }
+            | RunStatus::Blocked { .. }
+            | RunStatus::Paused => {
                 engine.wish(run, Control::Stop)?;
                 engine.ledger.close(run);
                 Ok(())

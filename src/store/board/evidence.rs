@@ -49,14 +49,25 @@ impl RunEvidence {
         format!("{} {fingerprint}", self.summary.corpus)
     }
 
-    /// How far it has come, in the units of `budget`.
+    /// What all earlier stages took, in the units of `budget`. Of their time nothing is known here.
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    fn inherited(&self, budget: EqualBudget) -> f64 {
+        let (tokens, flops) = self.summary.inherited();
+        match budget {
+            EqualBudget::AsTrained | EqualBudget::Parameters | EqualBudget::WallClock => 0.0,
+            EqualBudget::Flops => flops,
+            EqualBudget::Tokens => tokens as f64,
+        }
+    }
+
+    /// How far it has come, earlier stages included, in the units of `budget`.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     fn reach(&self, budget: EqualBudget) -> Option<f64> {
         let summary = &self.summary;
         match budget {
             EqualBudget::AsTrained | EqualBudget::Parameters => None,
-            EqualBudget::Flops => Some(summary.step as f64 * summary.step_flops),
-            EqualBudget::Tokens => Some(summary.tokens as f64),
+            EqualBudget::Flops => Some(self.inherited(budget) + summary.step as f64 * summary.step_flops),
+            EqualBudget::Tokens => Some(self.inherited(budget) + summary.tokens as f64),
             EqualBudget::WallClock => Some(summary.elapsed_s),
         }
     }
@@ -80,17 +91,18 @@ pub(super) fn common(lineages: &[Lineage<'_>], budget: EqualBudget) -> Option<f6
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
 pub(super) fn cut(run: &mut RunEvidence, budget: EqualBudget, at: f64) {
     let (step, step_flops) = (run.summary.step.max(1) as f64, run.summary.step_flops);
-    let per_step = run.reach(budget).unwrap_or(0.0) / step;
+    let before = run.inherited(budget);
+    let per_step = (run.reach(budget).unwrap_or(0.0) - before) / step;
     // What was measured at the budget itself counts.
     let within = |spent: f64| spent <= at * (1.0 + 1e-9);
     let spent = |point: &Point| match budget {
         EqualBudget::AsTrained | EqualBudget::Parameters => 0.0,
-        EqualBudget::Flops => point.step as f64 * step_flops,
-        EqualBudget::Tokens => point.tokens as f64,
+        EqualBudget::Flops => before + point.step as f64 * step_flops,
+        EqualBudget::Tokens => before + point.tokens as f64,
         EqualBudget::WallClock => point.elapsed_s,
     };
     let last = |points: &Vec<Point>| points.iter().rfind(|point| within(spent(point))).map(|point| point.value);
     run.summary.latest = run.curves.iter().filter_map(|(metric, points)| Some((*metric, last(points)?))).collect();
-    run.records.retain(|record| within(record.step as f64 * per_step));
+    run.records.retain(|record| within(before + record.step as f64 * per_step));
     run.families = families(&run.records);
 }

@@ -159,6 +159,8 @@ fn row(lineage: &Lineage<'_>, contest: String, as_trained: &BTreeMap<RunId, crat
         lineage: lineage.id.clone(),
         architecture: first.map_or(Architecture::CausalDecoder, |run| run.spec.model.architecture),
         objective: first.map_or(Objective::FullLm, |run| run.spec.objective.objective),
+        earlier: first
+            .map_or_else(Vec::new, |run| run.spec.ancestors.iter().map(|ancestor| ancestor.cell.clone()).collect()),
         size: first.map(|run| run.spec.size_label()).unwrap_or_default(),
         corpus: first.map(|run| run.summary.corpus.clone()).unwrap_or_default(),
         contest,

@@ -174,12 +174,15 @@ fn spec_lines(app: &App, detail: &RunDetail, width: usize) -> Vec<Line<'static>>
     let (run, spec) = (&detail.summary, &detail.spec);
     let studies: Vec<&str> = run.studies.iter().map(crate::core::StudyId::as_str).collect();
     let lineage = spec.lineage_id().map(|id| id.to_string()).unwrap_or_default();
-    let parent = spec.parent.as_ref().map(|parent| format!("{} at step {}", parent.run, parent.step));
+    let parent =
+        spec.parent.as_ref().map(|parent| format!("{} at step {}: {}", parent.run, parent.step, spec.lineage()));
     let (model, optimizer, training) = (&spec.model, &spec.optimizer, &spec.training);
     let mut rows: Vec<(&str, String)> = Vec::new();
     match &run.status {
         RunStatus::Failed { reason } => rows.push(("failed", reason.clone())),
         RunStatus::Diverged { step } => rows.push(("diverged", format!("at step {step}"))),
+        RunStatus::Blocked { reason } => rows.push(("blocked", reason.clone())),
+        RunStatus::Waiting { parent } => rows.push(("waits for", parent.to_string())),
         RunStatus::Preparing
         | RunStatus::Queued
         | RunStatus::Running { .. }

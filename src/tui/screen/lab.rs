@@ -162,7 +162,11 @@ fn coverage_cell(
         match run.status {
             RunStatus::Finished => *done += 1,
             RunStatus::Running { .. } => *running += 1,
-            RunStatus::Preparing | RunStatus::Queued | RunStatus::Paused => *queued += 1,
+            RunStatus::Preparing
+            | RunStatus::Waiting { .. }
+            | RunStatus::Blocked { .. }
+            | RunStatus::Queued
+            | RunStatus::Paused => *queued += 1,
             RunStatus::Diverged { .. } | RunStatus::Failed { .. } | RunStatus::Stopped => *failed += 1,
         }
     }
@@ -394,6 +398,8 @@ pub fn reason(status: &RunStatus) -> String {
     match status {
         RunStatus::Failed { reason } => reason.lines().next().unwrap_or("").to_owned(),
         RunStatus::Diverged { step } => format!("diverged at step {step}"),
+        RunStatus::Blocked { reason } => reason.clone(),
+        RunStatus::Waiting { parent } => format!("waits for {parent}"),
         RunStatus::Preparing
         | RunStatus::Queued
         | RunStatus::Running { .. }

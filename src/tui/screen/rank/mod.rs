@@ -116,11 +116,22 @@ fn missing(app: &App) -> String {
 
 fn why_not(run: &RunSummary) -> String {
     match &run.status {
-        RunStatus::Preparing | RunStatus::Queued | RunStatus::Paused if run.step == 0 => {
+        RunStatus::Preparing
+        | RunStatus::Waiting { .. }
+        | RunStatus::Blocked { .. }
+        | RunStatus::Queued
+        | RunStatus::Paused
+            if run.step == 0 =>
+        {
             "This run has not begun, so there are no ranks yet. The first report comes after probes.rank_every steps."
                 .to_owned()
         }
-        RunStatus::Preparing | RunStatus::Queued | RunStatus::Paused | RunStatus::Running { .. } => format!(
+        RunStatus::Preparing
+        | RunStatus::Waiting { .. }
+        | RunStatus::Blocked { .. }
+        | RunStatus::Queued
+        | RunStatus::Paused
+        | RunStatus::Running { .. } => format!(
             "No rank report yet at step {}. The first comes after probes.rank_every steps; if that is 0 in the study, \
              rank is not measured: queue another with --set probes.rank_every=50.",
             run.step

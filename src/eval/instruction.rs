@@ -1,0 +1,217 @@
+//! Tasks as training data: what is read and what is written, by prompt template, for multitask prompted finetuning (Sanh et al.
+//! 2021, arXiv 2110.08207, §3 and its code) and for finetuning on one task.
+//! Promises: nothing that a template's own test asks is among its training data; whole families are held out by name; an item
+//! that an evaluation asks is found. Must not know: tokens, models.
+
+use std::collections::HashMap;
+
+use super::documents::{ReadText, documents};
+use super::prompted::{ALL, INPUTS, TARGETS};
+use super::requests::{Question, items};
+use super::task_file::{DatasetKind, Task};
+use super::{EvalError, source};
+use crate::core::PromptSpec;
+
+/// A training seed lies this far from that of the items that are asked.
+const SEED_DISTANCE: u64 = 1 << 32;
+
+/// An input with its target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Read.
+    pub inputs: String,
+    /// Written, with the blank before it.
+    pub targets: String,
+}
+
+/// The training data of one prompt template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// The task that it is of.
+    pub name: String,
+    /// The family of that task: its tag, or its own name.
+    pub family: String,
+    /// Its data.
+    pub pairs: Vec<Pair>,
+}
+
+/// The templates that `spec` trains on, in the order of its sources.
+///
+/// # Errors
+/// A source cannot be used, a task has no training data, a family that is held out does not exist, or nothing is left.
+pub fn templates(spec: &PromptSpec) -> Result<Vec<Template>, EvalError> {
+    let gathered = source::gather(&spec.sources)?;
+    let (mut unused, mut found) = (spec.held_out.clone(), Vec::new());
+    for task in gathered.suite.tasks() {
+        let names = |held: &String| task.name.starts_with(held.as_str()) || task.tags.contains(held);
+        if spec.held_out.iter().any(names) {
+            unused.retain(|held| !names(held));
+        } else {
+            let family = task.tags.first().unwrap_or(&task.name).clone();
+            found.push(Template { name: task.name.clone(), family, pairs: pairs(task, spec.examples, &source::read)? });
+        }
+    }
+    let failed = |reason: String| EvalError::Source { source_name: spec.sources.join(", "), reason };
+    match unused.first() {
+        Some(held) => Err(failed(format!("no task or family of it begins with `{held}`, which is held out"))),
+        None if found.is_empty() => Err(failed("every task of it is held out; nothing is left to train on".to_owned())),
+        None => Ok(found),
+    }
+}
+
+/// The pairs of one task: `examples` of a generated one, else all of its training split, without what its test asks.
+fn pairs(task: &Task, examples: usize, read: ReadText<'_>) -> Result<Vec<Pair>, EvalError> {
+    let failed = |reason: String| EvalError::Data { task: task.name.clone(), reason };
+    let own = match &task.dataset.kind {
+        DatasetKind::Prompted => {
+            let text = |row: &super::documents::Document, column| {
+                row.get(column).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+            };
+            let rows = documents(task, ALL, read)?;
+            // Whoever wrote the prompts out says with the evaluation what must not be trained on.
+            return Ok(rows
+                .iter()
+                .map(|row| Pair { inputs: text(row, INPUTS), targets: format!(" {}", text(row, TARGETS)) })
+                .collect());
+        }
+        DatasetKind::World(own) => {
+            let mut training = task.clone();
+            let (seed, count) = (own.seed.wrapping_add(SEED_DISTANCE), examples);
+            training.dataset.kind = DatasetKind::World(super::WorldItems { seed, count, ..*own });
+            training
+        }
+        DatasetKind::Json { .. } | DatasetKind::Text(_) if task.fewshot_split == task.split => {
+            return Err(failed("it has no `training_split`, and what is asked must not be trained on".to_owned()));
+        }
+        DatasetKind::Json { .. } | DatasetKind::Text(_) => {
+            Task { split: task.fewshot_split.clone(), num_fewshot: 0, ..task.clone() }
+        }
+    };
+    let asked = questions(task, read)?;
+    let mut found = Vec::new();
+    for item in items(&own, read, None)? {
+        let pair = pair(item.question).map_err(failed)?;
+        if !asked.contains_key(&squeezed(&pair.inputs)) {
+            found.push(pair);
+        }
+    }
+    Ok(found)
+}
+
+/// The context with its right continuation.
+fn pair(question: Question) -> Result<Pair, String> {
+    let request = match question {
+        Question::Choice { requests, gold, .. } => {
+            let right = gold.first().and_then(|right| requests.into_iter().nth(*right));
+            right.ok_or("an item has no right choice")?
+        }
+        Question::Likelihood(request) => request,
+        Question::Rolling(_) => return Err("a whole text has no input and no target".to_owned()),
+    };
+    Ok(Pair { inputs: request.context, targets: request.continuation })
+}
+
+/// Contexts that a task asks, with their documents; white space does not tell texts apart.
+fn questions(task: &Task, read: ReadText<'_>) -> Result<HashMap<String, usize>, EvalError> {
+    let context = |question: Question| match question {
+        Question::Choice { requests, .. } => requests.into_iter().next().map(|request| request.context),
+        Question::Likelihood(request) => Some(request.context),
+        Question::Rolling(_) => None,
+    };
+    let asked = items(task, read, None)?.into_iter();
+    Ok(asked.filter_map(|item| Some((squeezed(&context(item.question)?), item.document))).collect())
+}
+
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The first item of the tasks of `evaluated` that is among the training data of `trained`, in words.
+///
+/// # Errors
+/// A source cannot be used.
+pub fn leak(trained: &PromptSpec, evaluated: &[String]) -> Result<Option<String>, EvalError> {
+    if evaluated.is_empty() {
+        return Ok(None);
+    }
+    let templates = templates(trained)?;
+    let inputs: HashMap<String, &str> = templates
+        .iter()
+        .flat_map(|template| template.pairs.iter().map(|pair| (squeezed(&pair.inputs), template.name.as_str())))
+        .collect();
+    for task in source::gather(evaluated)?.suite.tasks() {
+        // A task that cannot be asked is told where it is asked.
+        let Ok(asked) = questions(task, &source::read) else { continue };
+        let found = asked.iter().filter_map(|(text, document)| Some((document, inputs.get(text)?)));
+        if let Some((document, template)) = found.min() {
+            return Ok(Some(format!(
+                "document {document} of the evaluated task {} is among the training prompts of {template}; hold that \
+                 family out, or evaluate on other data",
+                task.name
+            )));
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(sources: &[&str], held_out: &[&str]) -> PromptSpec {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let fingerprint = String::new();
+        PromptSpec { sources: owned(sources), held_out: owned(held_out), examples: 40, cap: 500, fingerprint }
+    }
+
+    #[test]
+    fn a_world_trains_on_other_items_than_it_asks() {
+        let spec = spec(&["shipped:world"], &["world_counting", "world_two_hop"]);
+        let all = templates(&spec).unwrap();
+        let families: std::collections::BTreeSet<&str> = all.iter().map(|template| template.family.as_str()).collect();
+        assert_eq!(families.len(), 6);
+        assert!(!families.contains("world_counting") && all.iter().all(|template| template.pairs.len() > 20));
+        let first = &all[0].pairs[0];
+        assert!(first.targets.starts_with(' ') && !first.inputs.is_empty(), "{first:?}");
+        assert_eq!(leak(&spec, &["shipped:world".to_owned()]).unwrap(), None);
+        assert_eq!(all, templates(&spec).unwrap(), "the same every time");
+    }
+
+    #[test]
+    fn families_that_do_not_exist_cannot_be_held_out() {
+        let said = templates(&spec(&["shipped:world"], &["world_flying"])).unwrap_err().to_string();
+        assert!(said.contains("begins with `world_flying`"), "{said}");
+        let said = templates(&spec(&["shipped:world_order"], &["world"])).unwrap_err().to_string();
+        assert!(said.contains("nothing is left"), "{said}");
+    }
+
+    #[test]
+    fn prompted_data_is_read_and_a_leak_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, rows: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, rows).unwrap();
+            path.display().to_string()
+        };
+        let asked =
+            "{\"inputs\": \"Is fog  wet?\", \"targets\": \"yes\", \"choices\": [\"no\", \"yes\"], \"label\": 1}\n";
+        let trained =
+            file("trained.jsonl", &format!("{{\"inputs\": \"Name a ship.\", \"targets\": \"ferry\"}}\n{asked}"));
+        let other = file(
+            "other.jsonl",
+            "{\"inputs\": \"Is fog wet?\", \"targets\": \"no\", \"choices\": [\"no\"], \"label\": 0}\n",
+        );
+        let spec = spec(&[&trained], &[]);
+        let all = templates(&spec).unwrap();
+        assert_eq!(all[0].pairs[0], Pair { inputs: "Name a ship.".to_owned(), targets: " ferry".to_owned() });
+        assert_eq!(all[0].pairs.len(), 2);
+        let said = leak(&spec, &[other]).unwrap().unwrap();
+        assert!(
+            said.contains("document 0 of the evaluated task other is among the training prompts of trained"),
+            "{said}"
+        );
+        let broken = file("broken.jsonl", "{\"inputs\": \"a\"}\n");
+        let said = templates(&PromptSpec { sources: vec![broken], ..spec }).unwrap_err().to_string();
+        assert!(said.contains("no text `targets`"), "{said}");
+    }
+}

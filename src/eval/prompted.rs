@@ -1,0 +1,67 @@
+//! Data that is written out as prompts already: JSON lines of `inputs` and `targets`, as those of P3 (Bach et al. 2022, arXiv
+//! 2202.01279). A file is a task of its own: rows with `choices` and the `label` of the right one are asked.
+//! Must not know: training.
+
+use std::path::Path;
+
+use super::documents::Document;
+use super::task_file::{Dataset, DatasetKind, Field, OutputType, Task};
+use crate::core::task::TaskMetric;
+
+/// How a file of prompts ends.
+const ENDING: &str = "jsonl";
+
+/// Columns.
+pub(super) const INPUTS: &str = "inputs";
+pub(super) const TARGETS: &str = "targets";
+const CHOICES: &str = "choices";
+const LABEL: &str = "label";
+
+/// Rows that can be asked, and all of them.
+const ASKED: &str = "test";
+pub(super) const ALL: &str = "train";
+
+/// Whether `path` is a file of prompts.
+pub(super) fn is_prompted(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == ENDING)
+}
+
+/// The task of the file at `path`.
+pub(super) fn task(path: &Path) -> Task {
+    let column = |name: &str| Field::Text(name.to_owned());
+    let files = [ASKED, ALL].map(|split| (split.to_owned(), vec![path.to_owned()])).into();
+    Task {
+        name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        tags: Vec::new(),
+        path: path.to_owned(),
+        dataset: Dataset { kind: DatasetKind::Prompted, files },
+        split: ASKED.to_owned(),
+        fewshot_split: ALL.to_owned(),
+        drop_self: false,
+        num_fewshot: 0,
+        output: OutputType::MultipleChoice,
+        text: column(INPUTS),
+        target: column(LABEL),
+        choice: Some(column(CHOICES)),
+        description: String::new(),
+        target_delimiter: " ".to_owned(),
+        fewshot_delimiter: "\n\n".to_owned(),
+        metrics: vec![TaskMetric::Acc, TaskMetric::AccNorm],
+    }
+}
+
+/// The rows of a split.
+///
+/// # Errors
+/// A row has no inputs or targets.
+pub(super) fn rows(rows: Vec<Document>, split: &str) -> Result<Vec<Document>, String> {
+    for (place, row) in rows.iter().enumerate() {
+        for column in [INPUTS, TARGETS] {
+            if !row.get(column).is_some_and(serde_json::Value::is_string) {
+                return Err(format!("row {place} has no text `{column}`; prompted data has `inputs` and `targets`"));
+            }
+        }
+    }
+    let asked = |row: &Document| split != ASKED || (row.contains_key(CHOICES) && row.contains_key(LABEL));
+    Ok(rows.into_iter().filter(asked).collect())
+}
