@@ -12,7 +12,7 @@ use trilab::kernel::activation::{Activation, add_activated};
 use trilab::kernel::attention::{Sight, attend};
 use trilab::kernel::cross_entropy::{Target, projected_loss};
 use trilab::kernel::linear::{add_linear, linear, project};
-use trilab::kernel::mask::Mask;
+use trilab::kernel::mask::{Mask, Seen};
 use trilab::kernel::memory::{Recycler, keep_large_blocks};
 use trilab::kernel::norm::{Kind, Norm};
 use trilab::kernel::rope::RotaryTables;
@@ -105,10 +105,15 @@ fn operations(chosen: &dyn Fn(&str) -> bool, precision: Precision) -> Result<()>
         let (wide, narrow) = (weight(&[d_ff, d_model], precision)?, weight(&[d_model, d_ff], precision)?);
         let head = weight(&[vocabulary, d_model], precision)?;
         let norm = Norm { kind: Kind::RootMeanSquare, gain: &gain, epsilon: 1e-6 };
-        let mask = Mask::new((0..length as u32).map(|query| (0, query + 1)).collect(), length, length, &Device::Cpu)?;
+        let mask = Mask::new(
+            (0..length as u32).map(|query| Seen::all((0, query + 1))).collect(),
+            length,
+            length,
+            &Device::Cpu,
+        )?;
         let places = Tensor::arange(0_u32, length as u32, &Device::Cpu)?.repeat((rows, 1))?;
         let rotation = RotaryTables::new(length, d_model / num_heads, 10_000.0, &Device::Cpu)?.at(&places)?;
-        let sight = Sight { num_heads, mask: &mask, rotation: Some(&rotation), bias: None };
+        let sight = Sight { num_heads, mask: &mask, rotations: [Some(&rotation); 2], bias: None };
         let targets: Vec<Target> =
             (0..positions as u32).map(|row| Target { row, token: row % vocabulary as u32, weight: 1.0 }).collect();
         let product = |out: usize, input: usize| 2.0 * (positions * out * input) as f64;

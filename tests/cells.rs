@@ -427,6 +427,39 @@ proptest! {
         }
     }
 
+    /// Written token by token with keys and values remembered, a text has the states of one pass over it.
+    #[test]
+    fn remembering_changes_nothing(model in any_model(), lengths in (1usize..9, 1usize..9, 1usize..6), seed: u64) {
+        let (prompt, read, written) = lengths;
+        if model.architecture == Architecture::EncoderOnly {
+            return Ok(());
+        }
+        let (net, _) = drawn(&model, seed);
+        let text: Vec<u32> = (0..(prompt + written) as u32).map(|at| at * 7 % 80).collect();
+        let encoder: Vec<u32> = (0..read as u32).map(|at| at * 5 % 80).collect();
+        let encoder = model.architecture.has_encoder().then(|| Side::alone(&encoder));
+        let both = model.architecture.has_prefix();
+        let batch = Batch {
+            rows: 1,
+            decoder: Side::alone(&text),
+            encoder: encoder.clone(),
+            targets: vec![0; text.len()],
+            loss_weights: vec![0.0; text.len()],
+            prefix_lengths: vec![if both { prompt as u32 } else { 0 }],
+        };
+        let whole = numbers(&net.logits(&ModelInput::new(&batch, &model, &CPU).unwrap()).unwrap());
+        let mut decoding = net.begin(&model, encoder.as_ref(), text.len(), &CPU).unwrap();
+        let mut found = Vec::new();
+        for (place, token) in std::iter::once((0, None)).chain((prompt..text.len()).map(|at| (at, Some(text[at])))) {
+            let mut side = Side::alone(&token.map_or_else(|| text[..prompt].to_vec(), |token| vec![token]));
+            side.positions.iter_mut().for_each(|position| *position += place as u32);
+            let states = decoding.read(&side, both && token.is_none()).unwrap();
+            found.extend(numbers(net.project(&states).unwrap().tensor()));
+        }
+        prop_assert!(apart(&found, &whole) < 1e-4, "{} {}", model.architecture, model.variant());
+        prop_assert!(decoding.read(&Side::alone(&[1]), false).is_err(), "there is no more room");
+    }
+
     /// Every parameter of every cell learns, and is counted.
     #[test]
     fn every_parameter_learns(model in any_model(), seed: u64) {

@@ -386,7 +386,7 @@ fn fused_kernels_equal_their_plain_references() {
             let bias = PositionBias::learnt(&w[0], queries, keys, bucket).unwrap();
             attention::attend(&x[0], &x[1], &x[2], attention::Sight { bias: Some(&bias), ..sight }).unwrap()
         });
-        let slopes = PositionBias::linear(&[0.5, 0.25, 0.125], queries, keys, &Device::Cpu).unwrap();
+        let slopes = PositionBias::linear(&[0.5, 0.25, 0.125], (queries, 0), keys, &Device::Cpu).unwrap();
         let falling = attention::Sight { bias: Some(&slopes), ..sight };
         check_fused("falling", (&shapes, &[]), &|x, _| attention::attend(&x[0], &x[1], &x[2], falling).unwrap());
     }

@@ -56,7 +56,8 @@ fn record<'a>(run: &'a RunId, event: &'a RunEvent) -> Option<Record<'a>> {
         }
         RunEvent::Validated { step, metrics, .. }
         | RunEvent::RankMeasured { step, metrics, .. }
-        | RunEvent::ZeroShotMeasured { step, metrics, .. } => {
+        | RunEvent::ZeroShotMeasured { step, metrics, .. }
+        | RunEvent::InferenceMeasured { step, metrics, .. } => {
             Some(Record { run, step: *step, tokens: None, elapsed_s: None, metrics })
         }
         RunEvent::Started { .. }

@@ -84,6 +84,15 @@ pub enum RunEvent {
         /// Cost in seconds.
         seconds: f64,
     },
+    /// Reading and writing were timed.
+    InferenceMeasured {
+        /// Steps made so far.
+        step: u64,
+        /// Speeds.
+        metrics: Metrics,
+        /// Cost in seconds.
+        seconds: f64,
+    },
     /// The model wrote a text.
     SampleGenerated {
         /// Steps made so far.

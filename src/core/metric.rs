@@ -38,6 +38,10 @@ pub enum Metric {
     LearningRate,
     /// Training speed over all positions, encoder and decoder.
     TokensPerSecond,
+    /// Prompt tokens read per second, one text at a time, until the first token can be written.
+    PrefillTokensPerSecond,
+    /// Tokens written per second, one text at a time, with keys and values remembered.
+    DecodeTokensPerSecond,
     /// Effective rank of the attention matrices of decoder (or only) self-attention as a share of the sequence length,
     /// mean over layers and heads: 1 for the identity, 1/4 for uniform causal attention, 1/n for uniform full attention.
     EffectiveRankShare,
@@ -93,7 +97,7 @@ pub type Metrics = BTreeMap<Metric, f64>;
 
 impl Metric {
     /// All metrics, in the order in which tables show them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Loss,
         Self::ValidationLoss,
         Self::Perplexity,
@@ -102,6 +106,8 @@ impl Metric {
         Self::GradNorm,
         Self::LearningRate,
         Self::TokensPerSecond,
+        Self::PrefillTokensPerSecond,
+        Self::DecodeTokensPerSecond,
         Self::EffectiveRankShare,
         Self::ContinuationLoss,
         Self::ContinuationBitsPerByte,
@@ -126,6 +132,12 @@ impl Metric {
             Self::GradNorm => ("grad_norm", "grad norm", "", Direction::Neutral, 3, Fixed),
             Self::LearningRate => ("learning_rate", "lr", "", Direction::Neutral, 6, Scientific),
             Self::TokensPerSecond => ("tokens_per_second", "tokens/s", "1/s", Direction::Higher, 0, Count),
+            Self::PrefillTokensPerSecond => {
+                ("prefill_tokens_per_second", "prefill tok/s", "1/s", Direction::Higher, 0, Count)
+            }
+            Self::DecodeTokensPerSecond => {
+                ("decode_tokens_per_second", "decode tok/s", "1/s", Direction::Higher, 0, Count)
+            }
             Self::EffectiveRankShare => ("effective_rank_share", "eff rank/n", "of n", Direction::Neutral, 4, Fixed),
             Self::ContinuationLoss => ("continuation_loss", "cont loss", "nats/token", Direction::Lower, 4, Fixed),
             Self::ContinuationBitsPerByte => {

@@ -30,18 +30,18 @@ impl PositionBias {
         Self::new(table.clone(), queries, keys, bucket, true)
     }
 
-    /// −`slopes[h]` · |key − query| for `queries` queries and `keys` keys (Press et al. 2021, arXiv 2108.12409, §3).
+    /// −`slopes[h]` · |key − query| for queries, the first of them behind so many keys, and `keys` keys (Press et al. 2021, arXiv 2108.12409, §3).
     ///
     /// # Errors
     /// The device fails.
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "distances are small")]
-    pub fn linear(slopes: &[f32], queries: usize, keys: usize, device: &Device) -> Result<Self> {
-        let count = queries.max(keys);
+    pub fn linear(slopes: &[f32], (queries, before): (usize, usize), keys: usize, device: &Device) -> Result<Self> {
+        let (count, shift) = ((before + queries).max(keys), before as i64);
         let of_head = |slope: &f32| (0..count).map(|distance| -slope * distance as f32).collect::<Vec<f32>>();
         let values = slopes.iter().flat_map(of_head).collect();
         let table = Var::from_vec(values, (slopes.len(), count), device)?;
         let table = Weight::new(table, Precision::F32)?;
-        Self::new(table, queries, keys, |distance| distance.unsigned_abs() as u32, false)
+        Self::new(table, queries, keys, |distance| (distance - shift).unsigned_abs() as u32, false)
     }
 
     fn new(table: Weight, queries: usize, keys: usize, bucket: impl Fn(i64) -> u32, learnt: bool) -> Result<Self> {

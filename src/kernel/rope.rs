@@ -64,6 +64,16 @@ impl Rotation {
         Tensor::cat(&[first, second], D::Minus1)
     }
 
+    /// Rotates every head of `x [B, T, H·K]`; no gradient.
+    ///
+    /// # Errors
+    /// Shapes do not fit, or the device fails.
+    pub fn turned(&self, x: &Tensor, num_heads: usize) -> Result<Tensor> {
+        let (batch, length, inner) = x.dims3()?;
+        let by_head = x.reshape((batch, length, num_heads, inner / num_heads.max(1)))?.transpose(1, 2)?;
+        self.apply(&by_head.contiguous()?)?.transpose(1, 2)?.reshape((batch, length, inner))?.contiguous()
+    }
+
     /// The same behind `count` positions that are not turned.
     ///
     /// # Errors

@@ -1,18 +1,19 @@
 //! Multi-head attention without biases. Heads have `head_dim` dimensions whatever the width of the stream
 //! (Bhojanapalli et al. 2020, arXiv 2002.07028, §3: fixed multi-head attention).
 
-use candle_core::Result;
+use candle_core::{Result, Tensor};
 
 use super::capture::Matrices;
 use super::dropout::Dropping;
 use super::initial::Deviations;
 use super::parameters::Parameters;
+use super::past::Past;
 use super::position::Here;
 use crate::core::ModelSpec;
 use crate::kernel::attention::{Sight, attend, logits, softmax};
 use crate::kernel::join::{behind, sum};
 use crate::kernel::linear::{add_linear, linear, project};
-use crate::kernel::mask::Mask;
+use crate::kernel::mask::{Mask, Seen};
 use crate::kernel::norm::Norm;
 use crate::kernel::{Value, Weight};
 
@@ -107,6 +108,54 @@ impl Attention {
         self.add(x, &attend(&q, &behind(&far_k, &k)?, &behind(&far_v, &v)?, sight)?, dropping)
     }
 
+    /// Width of its keys and values, and where they are: a tensor of none, `[1, 0, H·K]`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn width(&self) -> Result<Tensor> {
+        let weight = self.k_proj.tensor();
+        Tensor::zeros((1, 0, weight.dim(0)?), weight.dtype(), weight.device())
+    }
+
+    /// Keys and values of `memory [1, S, D]`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn keys_and_values(&self, memory: &Value) -> Result<(Value, Value)> {
+        project(memory, None, [&self.k_proj, &self.v_proj]).map(|[k, v]| (k, v))
+    }
+
+    /// `x [1, T, D]` plus what its positions, behind `norm`, see of `past` and of each other; they become part of it.
+    ///
+    /// # Errors
+    /// There is no room for more keys, or the device fails.
+    pub fn extend(&self, x: &Value, norm: Norm<'_>, here: &Here, past: &mut Past, both: bool) -> Result<Value> {
+        let [q, k, v] = project(x, Some(norm), [&self.q_proj, &self.k_proj, &self.v_proj])?; // [1, T, H·K]
+        // Keys are remembered turned: their places do not change any more.
+        let rotation = here.rotation.as_ref();
+        let k =
+            rotation.map_or_else(|| Ok(k.tensor().clone()), |rotation| rotation.turned(k.tensor(), self.num_heads))?;
+        let mask = past.push(&k, v.tensor(), both)?;
+        let sight =
+            Sight { num_heads: self.num_heads, mask: &mask, rotations: [rotation, None], bias: here.bias.as_ref() };
+        let (keys, values) = past.all();
+        self.add(x, &attend(&q, &keys, &values, sight)?, None)
+    }
+
+    /// `x [1, T, D]` plus what its positions, behind `norm`, see of keys and values that are known already.
+    ///
+    /// # Errors
+    /// Shapes do not fit, or the device fails.
+    pub fn recall(&self, x: &Value, norm: Norm<'_>, (keys, values): &(Value, Value)) -> Result<Value> {
+        let [q] = project(x, Some(norm), [&self.q_proj])?; // [1, T, H·K]
+        let ((_, queries, _), (_, count, _)) = (q.tensor().dims3()?, keys.tensor().dims3()?);
+        let all = Seen::all((0, count as u32));
+        let mask = Mask::new(vec![all; queries], queries, count, q.tensor().device())?;
+        let here = Here::default();
+        let sight = self.sight(View { mask: &mask, here: &here });
+        self.add(x, &attend(&q, keys, values, sight)?, None)
+    }
+
     /// `x [B, T, D]` plus the projection of what was `mixed [B, T, H·K]`.
     fn add(&self, x: &Value, mixed: &Value, dropping: Option<&Dropping>) -> Result<Value> {
         match dropping {
@@ -147,7 +196,7 @@ impl Attention {
         let sight = Sight { rotations: [view.here.rotation.as_ref(), of_keys.as_ref()], ..self.sight(view) };
         let Matrices { logits, probabilities } = self.seen(&q, &behind(&far, &k)?, sight)?;
         let part = |from, count| {
-            let of = |all: &candle_core::Tensor| all.narrow(3, from, count)?.contiguous();
+            let of = |all: &Tensor| all.narrow(3, from, count)?.contiguous();
             Ok::<_, candle_core::Error>(Matrices { logits: of(&logits)?, probabilities: of(&probabilities)? })
         };
         let keys = logits.dim(3)?;

@@ -9,6 +9,8 @@ use super::initial::Deviations;
 use super::mlp::Mlp;
 use super::norm::OwnNorm;
 use super::parameters::Parameters;
+use super::past::BlockPast;
+use super::position::Here;
 use crate::core::ModelSpec;
 use crate::kernel::Value;
 use crate::kernel::mask::Mask;
@@ -103,7 +105,7 @@ impl Block {
             (Some((norm, attention)), Some(Memory { states, mask: Some(mask) })) => {
                 let norm = norm.as_norm();
                 if let Some(watch) = watch {
-                    let view = View { mask, here: &super::position::Here::default() };
+                    let view = View { mask, here: &Here::default() };
                     watch.cross.push(attention.matrices(&x, norm, Some(states), view)?);
                 }
                 x = attention.to_memory(&x, norm, states, mask, dropping)?;
@@ -115,5 +117,31 @@ impl Block {
             (None, Some(_)) => candle_core::bail!("encoder states reach a block without cross-attention"),
         }
         self.mlp.forward(&x, self.mlp_norm.as_norm(), dropping)
+    }
+
+    /// What it remembers of nothing: room for `keys` keys, behind those of `memory [1, S, D]` in merged attention.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn past(&self, keys: usize, memory: Option<&Value>) -> Result<BlockPast> {
+        let far = match (&self.cross, memory) {
+            (Some((_, attention)), Some(memory)) => Some(attention.keys_and_values(memory)?),
+            (Some(_), None) => candle_core::bail!("a decoder block with cross-attention needs encoder states"),
+            (None, _) => None,
+        };
+        let merged = memory.filter(|_| self.merged).map(|memory| self.attention.keys_and_values(memory)).transpose()?;
+        BlockPast::new(self.attention.width()?, keys, merged.as_ref(), far)
+    }
+
+    /// `x [1, T, D]` behind all that `past` remembers, to the same shape; it is remembered too.
+    ///
+    /// # Errors
+    /// There is no room for more keys, or the device fails.
+    pub fn extend(&self, x: &Value, here: &Here, past: &mut BlockPast, both: bool) -> Result<Value> {
+        let mut x = self.attention.extend(x, self.attention_norm.as_norm(), here, &mut past.own, both)?;
+        if let (Some((norm, attention)), Some(far)) = (&self.cross, &past.far) {
+            x = attention.recall(&x, norm.as_norm(), far)?;
+        }
+        self.mlp.forward(&x, self.mlp_norm.as_norm(), None)
     }
 }

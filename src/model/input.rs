@@ -35,10 +35,16 @@ const fn segments(side: &Side) -> Segments<'_> {
     Segments { length: side.length, ids: side.segments.as_slice() }
 }
 
-fn side(side: &Side, rows: usize, masks: Vec<Mask>, device: &Device) -> Result<SideInput> {
-    let tensor = |values: &[u32]| Tensor::from_slice(values, (rows, side.length), device);
-    let block_positions = (!side.block_positions.is_empty()).then(|| tensor(&side.block_positions)).transpose()?;
-    Ok(SideInput { tokens: tensor(&side.tokens)?, positions: tensor(&side.positions)?, block_positions, masks })
+impl SideInput {
+    /// Puts `rows` rows of a side on the device.
+    ///
+    /// # Errors
+    /// Its vectors do not have its shape, or the device fails.
+    pub(super) fn new(side: &Side, rows: usize, masks: Vec<Mask>, device: &Device) -> Result<Self> {
+        let tensor = |values: &[u32]| Tensor::from_slice(values, (rows, side.length), device);
+        let block_positions = (!side.block_positions.is_empty()).then(|| tensor(&side.block_positions)).transpose()?;
+        Ok(Self { tokens: tensor(&side.tokens)?, positions: tensor(&side.positions)?, block_positions, masks })
+    }
 }
 
 impl ModelInput {
@@ -64,7 +70,7 @@ impl ModelInput {
                 _,
             ) => before(own, &batch.prefix_lengths),
         }?;
-        let decoder = side(&batch.decoder, batch.rows, masks, device)?;
+        let decoder = SideInput::new(&batch.decoder, batch.rows, masks, device)?;
         let Some(encoder) = &batch.encoder else { return Ok(Self { decoder, encoder: None }) };
         let source = segments(encoder);
         let masks = if spec.architecture.has_bidirectional_stack() {
@@ -73,6 +79,6 @@ impl ModelInput {
             before(source, &none)
         }?;
         let cross = spec.architecture.has_cross_attention().then(|| full(own, source, device)).transpose()?;
-        Ok(Self { decoder, encoder: Some((side(encoder, batch.rows, masks, device)?, cross)) })
+        Ok(Self { decoder, encoder: Some((SideInput::new(encoder, batch.rows, masks, device)?, cross)) })
     }
 }

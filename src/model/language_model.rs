@@ -24,11 +24,11 @@ pub struct LanguageModel {
     embedding: Weight,      // [V, D]
     places: Option<Weight>, // [N, D], of learned positions
     blanks: Option<Weight>, // [N, D], of places inside a blank
-    encoder: Option<Stack>,
-    decoder: Stack,
+    pub(super) encoder: Option<Stack>,
+    pub(super) decoder: Stack,
     head: Weight, // [V, D]
     /// What states are multiplied by before the head.
-    scale: f64,
+    pub(super) scale: f64,
 }
 
 /// How a forward pass is made.
@@ -93,20 +93,34 @@ impl LanguageModel {
         Ok((Self { embedding, places, blanks, encoder, decoder, head, scale }, own))
     }
 
-    fn embed(&self, side: &SideInput, pass: Pass<'_>) -> Result<Value> {
-        let (batch, length) = side.tokens.dims2()?;
+    pub(super) fn embed(&self, side: &SideInput, pass: Pass<'_>) -> Result<Value> {
+        self.embed_at(&side.tokens, &side.positions, side.block_positions.as_ref(), pass)
+    }
+
+    /// The embeddings `[B, T, D]` of `tokens [B, T]` at their places.
+    ///
+    /// # Errors
+    /// A token or place is out of range, or the device fails.
+    pub(super) fn embed_at(
+        &self,
+        tokens: &Tensor,
+        positions: &Tensor,
+        block_positions: Option<&Tensor>,
+        pass: Pass<'_>,
+    ) -> Result<Value> {
+        let (batch, length) = tokens.dims2()?;
         let shape = [batch, length, self.embedding.tensor().dim(1)?];
         let rows = |table: &Weight, ids: &Tensor| embed(pass.tape, table, &ids.flatten_all()?)?.reshape(&shape);
-        let mut x = rows(&self.embedding, &side.tokens)?; // [B, T, D]
+        let mut x = rows(&self.embedding, tokens)?; // [B, T, D]
         if let Some(places) = &self.places {
-            x = sum(&x, &rows(places, &side.positions)?)?;
+            x = sum(&x, &rows(places, positions)?)?;
         }
-        if side.block_positions.is_some() && self.blanks.is_none() {
+        if block_positions.is_some() && self.blanks.is_none() {
             candle_core::bail!("a model without places inside blanks cannot read blanks");
         }
         if let Some(blanks) = &self.blanks {
             // Texts without blanks stand at place 0 throughout.
-            let ids = side.block_positions.clone().map_or_else(|| side.positions.zeros_like(), Ok)?;
+            let ids = block_positions.map_or_else(|| positions.zeros_like(), |places| Ok(places.clone()))?;
             x = sum(&x, &rows(blanks, &ids)?)?;
         }
         pass.dropping.map_or_else(|| Ok(x.clone()), |dropping| dropping.drop(&x))

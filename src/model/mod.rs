@@ -5,6 +5,7 @@
 pub mod attention;
 pub mod block;
 pub mod capture;
+pub mod decoding;
 pub mod dropout;
 pub mod initial;
 pub mod input;
@@ -13,10 +14,12 @@ pub mod mask;
 pub mod mlp;
 pub mod norm;
 pub mod parameters;
+pub mod past;
 pub mod position;
 pub mod stack;
 
 pub use capture::{Capture, Matrices, StackCapture};
+pub use decoding::Decoding;
 pub use dropout::Dropping;
 pub use input::{ModelInput, SideInput};
 pub use language_model::{LanguageModel, Pass};

@@ -3,10 +3,9 @@
 
 use std::f64::consts::LN_2;
 
-use candle_core::{Device, Result};
+use candle_core::{Device, Result, Tensor};
 
 use super::initial::Deviations;
-use super::input::SideInput;
 use super::parameters::Parameters;
 use crate::core::cost::T5_BUCKETS;
 use crate::core::{ModelSpec, Position};
@@ -76,20 +75,29 @@ impl Places {
         })
     }
 
-    /// The places of `side`.
+    /// The places of `positions [B, T]`, which all see each other.
     ///
     /// # Errors
     /// A position is out of range, or the device fails.
-    pub fn at(&self, side: &SideInput) -> Result<Here> {
-        let (_, length) = side.tokens.dims2()?;
+    pub fn at(&self, positions: &Tensor) -> Result<Here> {
+        let (_, length) = positions.dims2()?;
+        self.among(positions, 0, length)
+    }
+
+    /// The places of `positions [B, T]` as queries that stand behind the first `before` of `keys` keys.
+    ///
+    /// # Errors
+    /// A position is out of range, or the device fails.
+    pub fn among(&self, positions: &Tensor, before: usize, keys: usize) -> Result<Here> {
+        let ((_, length), shift) = (positions.dims2()?, before as i64);
         Ok(match self {
-            Self::Rotary(tables) => Here { rotation: Some(tables.at(&side.positions)?), bias: None },
+            Self::Rotary(tables) => Here { rotation: Some(tables.at(positions)?), bias: None },
             Self::Buckets { table, both } => {
-                let bias = PositionBias::learnt(table, length, length, |distance| bucket(distance, *both))?;
+                let bias = PositionBias::learnt(table, length, keys, |distance| bucket(distance - shift, *both))?;
                 Here { rotation: None, bias: Some(bias) }
             }
             Self::Slopes { slopes, device } => {
-                Here { rotation: None, bias: Some(PositionBias::linear(slopes, length, length, device)?) }
+                Here { rotation: None, bias: Some(PositionBias::linear(slopes, (length, before), keys, device)?) }
             }
             Self::Nowhere => Here::default(),
         })

@@ -1,6 +1,6 @@
 //! Blocks one behind the other, a final norm, and what they know of places.
 
-use candle_core::Result;
+use candle_core::{Result, Tensor};
 
 use super::attention::View;
 use super::block::{Across, Block, Memory};
@@ -9,6 +9,7 @@ use super::dropout::Dropping;
 use super::input::SideInput;
 use super::norm::OwnNorm;
 use super::parameters::Parameters;
+use super::past::BlockPast;
 use super::position::Places;
 use crate::core::ModelSpec;
 use crate::kernel::Value;
@@ -89,7 +90,7 @@ impl Stack {
         dropping: Option<&Dropping>,
         mut watch: Option<&mut StackCapture>,
     ) -> Result<Value> {
-        let here = self.places.at(side)?;
+        let here = self.places.at(&side.positions)?;
         for (block, mask) in self.blocks.iter().zip(side.masks.iter().cycle()) {
             if let Some(watch) = watch.as_deref_mut() {
                 watch.residual.push(x.tensor().clone());
@@ -98,6 +99,28 @@ impl Stack {
         }
         if let Some(watch) = watch {
             watch.residual.push(x.tensor().clone());
+        }
+        self.norm.as_norm().apply(&x)
+    }
+
+    /// What its blocks remember of nothing: room for `keys` keys each, behind those of `memory [1, S, D]` in merged attention.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn pasts(&self, keys: usize, memory: Option<&Value>) -> Result<Vec<BlockPast>> {
+        self.blocks.iter().map(|block| block.past(keys, memory)).collect()
+    }
+
+    /// `x [1, T, D]`, the embeddings of tokens at `positions [1, T]`, behind all that `pasts` remember, through all blocks and
+    /// the final norm; they are remembered too. A position sees what came before it, or with `both` all of `x`.
+    ///
+    /// # Errors
+    /// There is no room for more keys, or the device fails.
+    pub fn extend(&self, mut x: Value, positions: &Tensor, pasts: &mut [BlockPast], both: bool) -> Result<Value> {
+        for (block, past) in self.blocks.iter().zip(pasts) {
+            let (before, keys) = past.room();
+            let here = self.places.among(positions, before, keys)?;
+            x = block.extend(&x, &here, past, both)?;
         }
         self.norm.as_norm().apply(&x)
     }

@@ -41,6 +41,20 @@ impl Side {
         Self { length, ..Self::default() }
     }
 
+    /// Its tokens from `from` on, at most up to `to`; of a side of one row.
+    #[must_use]
+    pub fn part(&self, from: usize, to: usize) -> Self {
+        let part = |all: &[u32]| all.get(from.min(all.len())..to.min(all.len())).unwrap_or_default().to_vec();
+        let tokens = part(&self.tokens);
+        Self {
+            length: tokens.len(),
+            positions: part(&self.positions),
+            block_positions: part(&self.block_positions),
+            segments: part(&self.segments),
+            tokens,
+        }
+    }
+
     fn rows(&self, rows: &Range<usize>) -> Self {
         let part = |all: &[u32]| part(all, self.length, rows);
         Self {

@@ -106,6 +106,7 @@ const fn must_survive_power_cut(event: &RunEvent) -> bool {
         | RunEvent::RankMeasured { .. }
         | RunEvent::TaskScored(_)
         | RunEvent::ZeroShotMeasured { .. }
+        | RunEvent::InferenceMeasured { .. }
         | RunEvent::SampleGenerated { .. }
         | RunEvent::Heartbeat { .. }
         | RunEvent::Warned { .. } => false,
@@ -125,7 +126,7 @@ fn non_finite(event: &RunEvent) -> Option<&'static str> {
         RunEvent::RankMeasured { seconds, metrics, report, .. } => in_number("seconds", *seconds)
             .or_else(|| in_metrics(metrics))
             .or_else(|| (!report.is_finite()).then_some("report")),
-        RunEvent::ZeroShotMeasured { seconds, metrics, .. } => {
+        RunEvent::ZeroShotMeasured { seconds, metrics, .. } | RunEvent::InferenceMeasured { seconds, metrics, .. } => {
             in_number("seconds", *seconds).or_else(|| in_metrics(metrics))
         }
         RunEvent::TaskScored(TaskRecord { seconds, scores, .. }) => {

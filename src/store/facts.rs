@@ -145,7 +145,9 @@ pub fn fold(facts: &mut LogFacts, attempt: u32, event: &StampedEvent) {
             facts.validated_step = Some(*step);
             facts.latest.extend(metrics);
         }
-        RunEvent::RankMeasured { step, metrics, .. } | RunEvent::ZeroShotMeasured { step, metrics, .. } => {
+        RunEvent::RankMeasured { step, metrics, .. }
+        | RunEvent::ZeroShotMeasured { step, metrics, .. }
+        | RunEvent::InferenceMeasured { step, metrics, .. } => {
             own.step = own.step.max(*step);
             facts.latest.extend(metrics);
         }

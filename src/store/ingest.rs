@@ -259,6 +259,9 @@ fn rows(run: &RunId, facts: &LogFacts, attempt: u32, place: u64, event: &Stamped
         RunEvent::ZeroShotMeasured { step, metrics, .. } => {
             (tables::point_key(Kind::ZeroShot, run, *step), between_steps(facts, *step, metrics))
         }
+        RunEvent::InferenceMeasured { step, metrics, .. } => {
+            (tables::point_key(Kind::Inference, run, *step), between_steps(facts, *step, metrics))
+        }
         RunEvent::SampleGenerated { step, prompt, text } => {
             let sample = Sample { step: *step, prompt: prompt.clone(), text: text.clone() };
             (tables::sample_key(run, *step, prompt), json(&sample)?)

@@ -91,7 +91,7 @@ impl Store {
     /// The index cannot be read.
     pub fn curve(&self, run: &RunId, metric: Metric, width: Option<usize>) -> Result<Curve, StoreError> {
         let mut points = Vec::new();
-        for kind in [Kind::Validation, Kind::Probe, Kind::ZeroShot, Kind::Training] {
+        for kind in [Kind::Validation, Kind::Probe, Kind::ZeroShot, Kind::Inference, Kind::Training] {
             if points.is_empty() {
                 points = self.points(kind, run, metric)?;
             }

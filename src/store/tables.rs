@@ -52,6 +52,7 @@ pub(super) enum Kind {
     Probe = 6,
     Score = 7,
     ZeroShot = 8,
+    Inference = 9,
 }
 
 /// All keys of one kind.

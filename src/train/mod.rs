@@ -6,21 +6,25 @@ pub mod bench;
 pub mod checkpoint;
 pub mod examples;
 pub mod rank_probe;
-pub mod prompted;
+pub mod inference;
+mod prompted;
 mod run;
 pub mod sample;
 pub mod scoring;
 pub mod trainer;
-pub mod yardstick;
+pub mod writer;
+mod yardstick;
 pub mod zero_shot;
 
 use std::path::PathBuf;
 
 use crate::core::SinkError;
 
+pub use inference::inference;
 pub use run::{Outcome, Surroundings, train};
 pub use scoring::{ModelScorer, forms};
 pub use trainer::{StepMade, StepReport, TokenScore, Trainer};
+pub use writer::Writer;
 pub use yardstick::Yardstick;
 
 /// Why training ended early.

@@ -21,7 +21,7 @@ type Pair = (Vec<u32>, Vec<u32>);
 
 /// The tasks of a run, in tokens.
 #[derive(Debug)]
-pub struct Prompted {
+pub(super) struct Prompted {
     templates: Vec<Share>,
     /// Pairs whose targets are too long.
     skipped: usize,
@@ -40,7 +40,7 @@ impl Prompted {
     ///
     /// # Errors
     /// A source cannot be used or changed since the run was queued, or no pair fits into a row.
-    pub fn new(spec: &RunSpec, prompts: &PromptSpec, corpus: &Corpus) -> Result<Self, TrainError> {
+    pub(super) fn new(spec: &RunSpec, prompts: &PromptSpec, corpus: &Corpus) -> Result<Self, TrainError> {
         let words = |error: crate::eval::EvalError| TrainError::Spec(format!("could not {error}"));
         if fingerprint(&prompts.sources).map_err(words)?.as_deref() != Some(prompts.fingerprint.as_str()) {
             let text = "the tasks it trains on or their data changed since the run was queued; submit the study again \
@@ -80,7 +80,7 @@ impl Prompted {
 
     /// Pairs that were left out because their targets are too long.
     #[must_use]
-    pub const fn skipped(&self) -> usize {
+    pub(super) const fn skipped(&self) -> usize {
         self.skipped
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::checkpoint::{self, State};
 use super::examples::{Examples, ValidationTotals};
+use super::inference::inference;
 use super::rank_probe::RankProbe;
 use super::sample::sample;
 use super::zero_shot::{Answers, ZeroShotProbe};
@@ -230,6 +231,9 @@ impl Run<'_, '_> {
         if last || self.zero_shot.as_ref().is_some_and(|probe| probe.is_due(step, self.trained)) {
             self.ask_tasks(last)?;
         }
+        if last {
+            self.time_inference()?;
+        }
         if self.spec.probes.sample_every > 0 && (last || due(step, self.spec.probes.sample_every)) {
             let (prompt, text) = sample(&self.trainer, self.corpus, self.spec.probes.sample_tokens)?;
             self.tell(RunEvent::SampleGenerated { step, prompt, text })?;
@@ -303,6 +307,17 @@ impl Run<'_, '_> {
             self.tell(RunEvent::Warned { message })?;
         }
         self.tell(RunEvent::ZeroShotMeasured { step, metrics: totals.metrics, items: totals.items, seconds })
+    }
+
+    fn time_inference(&mut self) -> Result<(), TrainError> {
+        let (step, began, clock) = (self.state.step, (self.outside.clock)(), self.outside.clock);
+        let length = self.corpus.validation().len().min(self.spec.training.seq_len as u64);
+        let prompt = self.corpus.validation().window(0, usize::try_from(length).unwrap_or(usize::MAX))?;
+        let metrics = inference(&self.trainer, self.corpus.vocabulary(), &prompt, clock)?;
+        if metrics.is_empty() {
+            return Ok(());
+        }
+        self.tell(RunEvent::InferenceMeasured { step, metrics, seconds: (self.outside.clock)() - began })
     }
 
     fn save(&mut self) -> Result<(), TrainError> {

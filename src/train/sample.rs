@@ -2,10 +2,11 @@
 
 use rand::Rng;
 
+use super::writer::Writer;
 use super::{TrainError, Trainer};
 use crate::core::seed::{Stream, generator};
 use crate::corpus::Corpus;
-use crate::objective::{Asking, prompt_batch};
+use crate::objective::Asking;
 
 /// Softer than the model's own distribution by this much.
 const TEMPERATURE: f64 = 0.8;
@@ -26,19 +27,16 @@ pub fn sample(trainer: &Trainer, corpus: &Corpus, tokens: usize) -> Result<(Stri
     let prompt = corpus.validation().window(0, prompt_length)?;
     let tokens = tokens.min(room.saturating_sub(prompt_length));
     let mut source = generator(spec.seed, Stream::Sample, trainer.step_count());
-    let mut written = Vec::with_capacity(tokens);
-    let vocabulary = corpus.vocabulary();
-    while written.len() < tokens {
-        let architecture = spec.model.architecture;
-        let batch = prompt_batch(architecture, asking, &vocabulary, &prompt, &written);
+    let mut writer = Writer::new(trainer, asking, corpus.vocabulary(), &prompt, tokens)?;
+    while writer.written().len() < tokens {
         let uniform = f64::from(source.next_u32()) / 4_294_967_296.0;
-        let next = draw(&trainer.last_logits(&batch)?, uniform);
-        if next == vocabulary.end() {
+        let next = draw(writer.logits(), uniform);
+        if writer.ends(next) {
             break;
         }
-        written.push(next);
+        writer.write(next)?;
     }
-    Ok((corpus.tokenizer().decode(&prompt), corpus.tokenizer().decode(&written)))
+    Ok((corpus.tokenizer().decode(&prompt), corpus.tokenizer().decode(writer.written())))
 }
 
 /// The token at `uniform` (in [0, 1)) of the softened distribution.

@@ -9,8 +9,8 @@ use crate::kernel::crew::Part;
 use crate::kernel::cross_entropy::{Likelihood, Target};
 use crate::kernel::threads::{map, with_threads};
 use crate::kernel::{Reading, Tape, Value, Weight};
-use crate::model::{Capture, Dropping, LanguageModel, ModelInput, Numbers, Parameters, Pass};
-use crate::objective::Batch;
+use crate::model::{Capture, Decoding, Dropping, LanguageModel, ModelInput, Numbers, Parameters, Pass};
+use crate::objective::{Batch, Side};
 use crate::optim::{AdamW, clip, learning_rate, norm};
 
 /// A model with its optimizer.
@@ -276,19 +276,31 @@ impl Trainer {
         Ok(self.model.likelihoods(&states, &asked)?.iter().map(score).collect())
     }
 
-    /// Logits at the last decoder position of the first row, `[V]`.
+    /// Begins a text of at most `length` decoder tokens, whose encoder side is `encoder`.
+    ///
+    /// # Errors
+    /// The model has an encoder and there is no such side or the reverse, or the device fails.
+    pub fn begin(&self, encoder: Option<&Side>, length: usize) -> Result<Decoding<'_>, TrainError> {
+        Ok(self.model.begin(&self.spec.model, encoder, length, &self.device)?)
+    }
+
+    /// Logits at the last position of the first row, `[V]`.
     ///
     /// # Errors
     /// The device fails.
     pub fn last_logits(&self, batch: &Batch) -> Result<Vec<f32>, TrainError> {
-        let states = self.model.states(&ModelInput::new(batch, &self.spec.model, &self.device)?, Pass::default())?; // [1, T, D]
-        let last = states.tensor().get(0)?.narrow(0, batch.decoder.length.saturating_sub(1), 1)?; // [1, D]
-        Ok(self
-            .model
-            .project(&Value::constant(&last))?
-            .tensor()
-            .flatten_all()?
-            .to_dtype(DType::F32)?
-            .to_vec1::<f32>()?)
+        let input = ModelInput::new(batch, &self.spec.model, &self.device)?;
+        self.last_of(&self.model.states(&input, Pass::default())?)
+    }
+
+    /// Logits of the last of `states [B, T, D]` of the first row, `[V]`.
+    ///
+    /// # Errors
+    /// The device fails.
+    pub fn last_of(&self, states: &Value) -> Result<Vec<f32>, TrainError> {
+        let (_, length, _) = states.tensor().dims3()?;
+        let last = states.tensor().get(0)?.narrow(0, length.saturating_sub(1), 1)?; // [1, D]
+        let logits = self.model.project(&Value::constant(&last))?;
+        Ok(logits.tensor().flatten_all()?.to_dtype(DType::F32)?.to_vec1::<f32>()?)
     }
 }

@@ -34,14 +34,19 @@ pub(super) enum Source {
 }
 
 /// The metrics of the table, in order; the others are in every row's `metrics`.
-const METRICS: [Metric; 6] = [
+const METRICS: [Metric; 8] = [
     Metric::ContinuationLoss,
     Metric::ContinuationBitsPerByte,
     Metric::ContinuationLossSentinel,
     Metric::ContinuationBitsPerByteSentinel,
     Metric::EffectiveRankShare,
     Metric::TokensPerSecond,
+    Metric::PrefillTokensPerSecond,
+    Metric::DecodeTokensPerSecond,
 ];
+
+/// How many of them are speeds, which stand last.
+const SPEEDS: usize = 3;
 
 /// A lineage with the seeds that count.
 pub(super) struct Lineage<'a> {
@@ -199,13 +204,13 @@ fn sources(lineages: &[Lineage<'_>]) -> Vec<Source> {
         .map(|family| (family.form, family.family.clone()))
         .collect();
     let mut sources = METRICS.map(Source::Metric).to_vec();
-    let speed = sources.pop();
+    let speeds = sources.split_off(METRICS.len() - SPEEDS);
     for form in [ScoringForm::Plain, ScoringForm::Sentinel] {
         sources.extend([Source::ZeroShot(form), Source::AboveChance(form)]);
     }
     sources.extend(families.into_iter().map(|(form, family)| Source::Family(form, family)));
     sources.extend(Objective::ALL.map(Source::OwnLoss));
-    sources.extend(speed);
+    sources.extend(speeds);
     sources
 }
 

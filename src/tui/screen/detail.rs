@@ -252,6 +252,9 @@ fn event_text(event: &RunEvent) -> String {
             let mean = mean.map(|mean| format!(": mean accuracy {mean}")).unwrap_or_default();
             format!("asked {items} zero-shot items at step {step} in {}{mean}", format::duration(*seconds))
         }
+        RunEvent::InferenceMeasured { step, seconds, .. } => {
+            format!("timed reading and writing at step {step} in {}", format::duration(*seconds))
+        }
         RunEvent::TaskScored(TaskRecord { step, task, scores, .. }) => {
             let first = scores.iter().next().map(|(metric, score)| format!(": {metric} {:.4}", score.value));
             format!("scored {task} at step {step}{}", first.unwrap_or_default())
