@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use trilab::core::task::{ScoringForm, TaskMetric};
 use trilab::eval::{
-    EvalError, ScoreRequest, Scored, Scorer, ScorerError, Suite, TaskReport, evaluate, families, group_reports,
+    EvalError, OutputType, PreparedTask, ScoreRequest, Scored, Scorer, ScorerError, Suite, TaskReport, WriteRequest,
+    evaluate, families, gather, group_reports,
 };
 
 /// Answers by a rule and remembers what it was asked.
@@ -40,6 +41,12 @@ impl Scorer for Known {
     fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Scored>, ScorerError> {
         let alone = |text: &String| ScoreRequest { context: String::new(), continuation: text.clone() };
         self.score(&texts.iter().map(alone).collect::<Vec<_>>())
+    }
+
+    /// The end of the context, from its last colon on.
+    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<String>, ScorerError> {
+        let end = |request: &WriteRequest| request.context.rsplit(": ").next().unwrap_or_default().to_owned();
+        Ok(requests.iter().map(end).collect())
     }
 }
 
@@ -648,10 +655,13 @@ fn shipped_tasks_ask_the_shipped_world_and_guessing_is_at_chance() {
     let suite = Suite::load(&paths, &read).unwrap();
     suite.check().unwrap();
     let world = suite.groups().iter().find(|group| group.name == "world").unwrap();
-    assert_eq!(suite.leaves(world).unwrap().len(), suite.tasks().len());
-    assert!(suite.tasks().len() >= 32, "eight families of four wordings");
+    let (written, chosen): (Vec<_>, Vec<_>) =
+        suite.tasks().iter().partition(|task| task.output == OutputType::GenerateUntil);
+    assert_eq!(suite.leaves(world).unwrap().len(), chosen.len());
+    assert!(chosen.len() >= 32, "eight families of four wordings");
+    assert_eq!(written.len(), 4);
     let mut records = Vec::new();
-    for task in suite.tasks() {
+    for task in chosen {
         let mut scorer = Known::new(|_, _| -1.0);
         let report = evaluate(task, &read, &mut scorer, None).unwrap();
         let acc = report.scores[&TaskMetric::Acc];
@@ -673,6 +683,49 @@ fn shipped_tasks_ask_the_shipped_world_and_guessing_is_at_chance() {
     tags.sort();
     assert_eq!(names, tags, "the group lists the families, which are tags");
     assert!(families.iter().all(|family| family.tasks.len() >= 4));
+}
+
+#[test]
+fn shipped_tasks_that_are_written_ask_for_what_their_texts_say() {
+    let gathered = gather(&["shipped:writing".to_owned()]).unwrap();
+    let text = |name: &str| {
+        let task = gathered.suite.tasks().iter().find(|task| task.name == name).unwrap();
+        let prepared = PreparedTask::new(task, &trilab::eval::read, Some(3)).unwrap();
+        prepared.text(0).unwrap()
+    };
+    let list = text("write_transduction");
+    let (said, backwards) = (list.context.strip_suffix(". Backwards:").unwrap(), &list.choices[0]);
+    let mut words: Vec<&str> = said.split(": ").nth(1).unwrap().split(", ").collect();
+    words.reverse();
+    assert_eq!(&words.join(", "), backwards);
+    let story = text("write_summary");
+    assert!(story.choices[0].split(", ").all(|fact| story.context.contains(&format!("{fact}."))), "{story:?}");
+    assert!(story.context.ends_with(" In short:") && !story.choices[0].contains("calm"));
+    for name in ["write_span", "write_classification"] {
+        let item = text(name);
+        assert!(item.context.contains(&item.choices[0]), "{item:?}");
+    }
+}
+
+#[test]
+fn written_answers_are_scored_as_the_field_scores_them() {
+    let task = "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\ntest_split: test\n\
+                output_type: generate_until\ndoc_to_text: q\ndoc_to_target: a\n\
+                generation_kwargs: {until: ['.'], max_gen_toks: 4, do_sample: false}\n\
+                metric_list: [{metric: exact_match}, {metric: token_f1}, {metric: bleu}, {metric: rouge2}]\n";
+    let rows = "{\"q\": \"Say: the old grey mill\", \"a\": [\"Old grey mill!\", \"x\"]}\n\
+                {\"q\": \"Say: a red bell\", \"a\": \"the red drum\"}\n";
+    let files = Files::new(&[("t.yaml", task), ("d.jsonl", rows)]);
+    let report = files.evaluate("t", &mut Known::new(|_, _| 0.0), None).unwrap();
+    let score = |metric| report.scores[&metric].value;
+    assert!((score(TaskMetric::ExactMatch) - 0.5).abs() < 1e-12, "articles, case and punctuation do not count");
+    assert!((score(TaskMetric::TokenF1) - 0.75).abs() < 1e-12, "red of red bell and red drum");
+    assert!(score(TaskMetric::Rouge2) > 0.0 && score(TaskMetric::Bleu) > 0.0);
+    assert_eq!(report.items[0].written.as_deref(), Some("the old grey mill"));
+    assert_eq!(report.right.first(2).collect::<Vec<_>>(), [true, false]);
+    let odd = task.replace("do_sample: false", "do_sample: true");
+    let said = Suite::load(&["t.yaml".into()], &|_| Ok(odd.clone())).unwrap_err().to_string();
+    assert!(said.contains("`do_sample` of `generation_kwargs` is not supported"), "{said}");
 }
 
 /// The first fenced block of that language in README.md.

@@ -30,11 +30,19 @@ pub enum TaskMetric {
     BytePerplexity,
     /// −log₂-likelihood per UTF-8 byte of the text.
     BitsPerByte,
+    /// Corpus BLEU of what is written, 0 to 100.
+    Bleu,
+    /// ROUGE-2 F of what is written, 0 to 1.
+    Rouge2,
+    /// Share of what is written that is an answer, after `SQuAD`'s normalisation.
+    ExactMatch,
+    /// `SQuAD`'s F1 over the words of what is written and of the answer.
+    TokenF1,
 }
 
 impl TaskMetric {
     /// All, in the order of tables.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Acc,
         Self::AccNorm,
         Self::AccBytes,
@@ -44,6 +52,10 @@ impl TaskMetric {
         Self::WordPerplexity,
         Self::BytePerplexity,
         Self::BitsPerByte,
+        Self::Bleu,
+        Self::Rouge2,
+        Self::ExactMatch,
+        Self::TokenF1,
     ];
 
     /// The field's word, as stored and as task files write it.
@@ -59,6 +71,10 @@ impl TaskMetric {
             Self::WordPerplexity => "word_perplexity",
             Self::BytePerplexity => "byte_perplexity",
             Self::BitsPerByte => "bits_per_byte",
+            Self::Bleu => "bleu",
+            Self::Rouge2 => "rouge2",
+            Self::ExactMatch => "exact_match",
+            Self::TokenF1 => "token_f1",
         }
     }
 
@@ -66,7 +82,15 @@ impl TaskMetric {
     #[must_use]
     pub const fn direction(self) -> Direction {
         match self {
-            Self::Acc | Self::AccNorm | Self::AccBytes | Self::AccMutualInfo | Self::F1 => Direction::Higher,
+            Self::Acc
+            | Self::AccNorm
+            | Self::AccBytes
+            | Self::AccMutualInfo
+            | Self::F1
+            | Self::Bleu
+            | Self::Rouge2
+            | Self::ExactMatch
+            | Self::TokenF1 => Direction::Higher,
             Self::Perplexity | Self::WordPerplexity | Self::BytePerplexity | Self::BitsPerByte => Direction::Lower,
         }
     }

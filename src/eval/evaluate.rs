@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::EvalError;
 use super::documents::ReadText;
 use super::requests::{Item, Question, items};
-use super::scorer::{ScoreRequest, Scored, Scorer, ScorerError};
-use super::scores::{Contribution, aggregate, choice, likelihood, rolling};
+use super::scorer::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest};
+use super::scores::{Contribution, aggregate, choice, likelihood, rolling, written};
 use super::task_file::{OutputType, Task};
 use crate::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScores};
 
@@ -28,6 +28,9 @@ pub struct ItemRow {
     /// The right choices, where there are choices.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub gold: Option<Vec<usize>>,
+    /// What was written, where an answer is.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub written: Option<String>,
 }
 
 /// What a task gave.
@@ -108,6 +111,9 @@ impl PreparedTask {
                 ItemText { context: request.context.clone(), choices: vec![request.continuation.clone()] }
             }
             Question::Rolling(text) => ItemText { context: String::new(), choices: vec![text.clone()] },
+            Question::Writing { request, golds } => {
+                ItemText { context: request.context.clone(), choices: golds.clone() }
+            }
         })
     }
 
@@ -118,20 +124,22 @@ impl PreparedTask {
     pub fn ask(&self, scorer: &mut dyn Scorer, limit: Option<usize>) -> Result<TaskReport, EvalError> {
         let task = &self.task;
         let items = self.items.get(..limit.unwrap_or(usize::MAX).min(self.items.len())).unwrap_or(&[]);
+        let written = answers_written(task, items, scorer)?;
         let scored = answers(task, items, scorer)?;
         let mut rest = scored.as_slice();
         let (mut contributions, mut rows) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
-        for item in items {
+        for (place, item) in items.iter().enumerate() {
             let (own, tail) = rest.split_at_checked(count(item)).unwrap_or((rest, &[]));
             rest = tail;
-            let (contribution, row) = judged(item, own);
+            let (contribution, row) = judged(item, own, written.get(place));
             contributions.push(contribution);
             rows.push(row);
         }
         let (scores, notices) = aggregate(&task.metrics, &contributions);
         let cut = scored.iter().filter(|scored| scored.cut > 0).count();
         let (task, tags, right) = (task.name.clone(), task.tags.clone(), right(&contributions));
-        Ok(TaskReport { task, tags, scores, right, items: rows, requests: scored.len(), cut, notices })
+        let requests = scored.len() + written.len();
+        Ok(TaskReport { task, tags, scores, right, items: rows, requests, cut, notices })
     }
 }
 
@@ -165,10 +173,11 @@ impl TaskReport {
     }
 }
 
-/// Which items count as right by accuracy; none where accuracy says nothing.
+/// Which items count as right by accuracy or exact match; none where neither says anything.
 fn right(contributions: &[Contribution]) -> ItemMarks {
     let of = |item: &Contribution| {
-        item.values.iter().find(|(metric, _)| *metric == TaskMetric::Acc).map(|(_, value)| *value > 0.5)
+        let tells = |metric: &TaskMetric| matches!(metric, TaskMetric::Acc | TaskMetric::ExactMatch);
+        item.values.iter().find(|(metric, _)| tells(metric)).map(|(_, value)| *value > 0.5)
     };
     contributions
         .iter()
@@ -181,6 +190,7 @@ fn count(item: &Item) -> usize {
     match &item.question {
         Question::Choice { requests, .. } => requests.len(),
         Question::Likelihood(_) | Question::Rolling(_) => 1,
+        Question::Writing { .. } => 0,
     }
 }
 
@@ -189,15 +199,16 @@ fn answers(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<S
         OutputType::LoglikelihoodRolling => {
             let text = |item: &Item| match &item.question {
                 Question::Rolling(text) => Some(text.clone()),
-                Question::Choice { .. } | Question::Likelihood(_) => None,
+                Question::Choice { .. } | Question::Likelihood(_) | Question::Writing { .. } => None,
             };
             scorer.score_rolling(&items.iter().filter_map(text).collect::<Vec<_>>())
         }
+        OutputType::GenerateUntil => return Ok(Vec::new()),
         OutputType::MultipleChoice | OutputType::Loglikelihood => {
             let requests = |item: &Item| match &item.question {
                 Question::Choice { requests, .. } => requests.clone(),
                 Question::Likelihood(request) => vec![request.clone()],
-                Question::Rolling(_) => Vec::new(),
+                Question::Rolling(_) | Question::Writing { .. } => Vec::new(),
             };
             scorer.score(&items.iter().flat_map(requests).collect::<Vec<ScoreRequest>>())
         }
@@ -216,6 +227,31 @@ fn answers(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<S
     }
 }
 
+/// What is written behind the contexts of `items`; nothing where nothing is to be.
+fn answers_written(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<String>, EvalError> {
+    let request = |item: &Item| match &item.question {
+        Question::Writing { request, .. } => Some(request.clone()),
+        Question::Choice { .. } | Question::Likelihood(_) | Question::Rolling(_) => None,
+    };
+    let requests: Vec<WriteRequest> = items.iter().filter_map(request).collect();
+    if requests.is_empty() {
+        return Ok(Vec::new());
+    }
+    let failed = |place: String, reason: String| EvalError::Score { place, reason };
+    match scorer.write(&requests) {
+        Ok(written) if written.len() == requests.len() => Ok(written),
+        Ok(written) => Err(failed(
+            format!("task {}", task.name),
+            format!("{} requests had {} answers", requests.len(), written.len()),
+        )),
+        Err(ScorerError::Model(reason)) => Err(failed(format!("task {}", task.name), reason)),
+        Err(ScorerError::Request { index, reason }) => {
+            let document = items.get(index).map_or(index, |item| item.document);
+            Err(failed(format!("task {}, document {document}", task.name), reason))
+        }
+    }
+}
+
 /// Which document and request the `index`-th request is.
 fn place(task: &Task, items: &[Item], index: usize) -> String {
     let mut before = 0;
@@ -228,7 +264,7 @@ fn place(task: &Task, items: &[Item], index: usize) -> String {
     format!("task {}, request {index}", task.name)
 }
 
-fn judged(item: &Item, scored: &[Scored]) -> (Contribution, ItemRow) {
+fn judged(item: &Item, scored: &[Scored], written: Option<&String>) -> (Contribution, ItemRow) {
     let (contribution, predicted, right) = match &item.question {
         Question::Choice { choices, gold, .. } => {
             let (contribution, predicted) = choice(scored, choices, gold);
@@ -236,6 +272,9 @@ fn judged(item: &Item, scored: &[Scored]) -> (Contribution, ItemRow) {
         }
         Question::Likelihood(_) => (scored.first().map(likelihood).unwrap_or_default(), None, None),
         Question::Rolling(text) => (scored.first().map(|one| rolling(text, one)).unwrap_or_default(), None, None),
+        Question::Writing { golds, .. } => {
+            (written.map(|text| self::written(text, golds)).unwrap_or_default(), None, None)
+        }
     };
     let row = ItemRow {
         document: item.document,
@@ -244,6 +283,7 @@ fn judged(item: &Item, scored: &[Scored]) -> (Contribution, ItemRow) {
         greedy: scored.iter().map(|scored| scored.greedy).collect(),
         predicted,
         gold: right,
+        written: written.cloned(),
     };
     (contribution, row)
 }

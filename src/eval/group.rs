@@ -150,6 +150,7 @@ mod tests {
             greedy: vec![],
             predicted: None,
             gold: None,
+            written: None,
         };
         TaskReport {
             task: task.to_owned(),

@@ -107,6 +107,10 @@ fn pair(question: Question) -> Result<Pair, String> {
         }
         Question::Likelihood(request) => request,
         Question::Rolling(_) => return Err("a whole text has no input and no target".to_owned()),
+        Question::Writing { request, golds } => {
+            let gold = golds.into_iter().next().ok_or("an item has no answer")?;
+            return Ok(Pair { inputs: request.context, targets: format!(" {gold}") });
+        }
     };
     Ok(Pair { inputs: request.context, targets: request.continuation })
 }
@@ -116,6 +120,7 @@ fn questions(task: &Task, read: ReadText<'_>) -> Result<HashMap<String, usize>, 
     let context = |question: Question| match question {
         Question::Choice { requests, .. } => requests.into_iter().next().map(|request| request.context),
         Question::Likelihood(request) => Some(request.context),
+        Question::Writing { request, .. } => Some(request.context),
         Question::Rolling(_) => None,
     };
     let asked = items(task, read, None)?.into_iter();

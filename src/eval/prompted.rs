@@ -43,6 +43,7 @@ pub(super) fn task(path: &Path) -> Task {
         text: column(INPUTS),
         target: column(LABEL),
         choice: Some(column(CHOICES)),
+        writing: (Vec::new(), 0),
         description: String::new(),
         target_delimiter: " ".to_owned(),
         fewshot_delimiter: "\n\n".to_owned(),

@@ -8,7 +8,7 @@ use super::documents::{Document, ReadText, documents};
 use super::mersenne::PythonRandom;
 use super::prompt::{Asked, Prompts, index};
 use super::python;
-use super::scorer::ScoreRequest;
+use super::scorer::{ScoreRequest, WriteRequest};
 use super::task_file::{OutputType, Task};
 use crate::core::task::TaskMetric;
 
@@ -32,6 +32,8 @@ pub(super) enum Question {
     Likelihood(ScoreRequest),
     /// A whole text.
     Rolling(String),
+    /// An answer that is written, and those that are right.
+    Writing { request: WriteRequest, golds: Vec<String> },
 }
 
 /// The first `limit` documents of `task` as questions.
@@ -74,6 +76,15 @@ impl Builder<'_> {
                 Ok(Question::Likelihood(ScoreRequest { context, continuation: self.target_text(document)? }))
             }
             OutputType::MultipleChoice => self.choice(before, document),
+            OutputType::GenerateUntil => {
+                let (until, max_tokens) = self.task.writing.clone();
+                let context = before + &self.plain_text(document)?;
+                let golds = match self.prompts.target(document)? {
+                    Value::Array(items) => items.iter().map(python::text).collect(),
+                    other => vec![python::text(&other)],
+                };
+                Ok(Question::Writing { request: WriteRequest { context, until, max_tokens }, golds })
+            }
         }
     }
 

@@ -12,6 +12,17 @@ pub struct ScoreRequest {
     pub continuation: String,
 }
 
+/// A text that is to be continued.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct WriteRequest {
+    /// What is given.
+    pub context: String,
+    /// Texts that end what is written; they are not part of it.
+    pub until: Vec<String>,
+    /// Tokens that are written at most.
+    pub max_tokens: usize,
+}
+
 /// How likely a text is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scored {
@@ -55,4 +66,10 @@ pub trait Scorer {
     /// # Errors
     /// A text cannot be scored (it is named), or the model fails.
     fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Scored>, ScorerError>;
+
+    /// What is written behind each context, the likeliest token every time; in the order of the requests.
+    ///
+    /// # Errors
+    /// A context cannot be read (it is named), or the model fails.
+    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<String>, ScorerError>;
 }

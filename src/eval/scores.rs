@@ -2,6 +2,7 @@
 //! Promises: a tie goes to the first choice, as an arg-max does. Must not know: documents, models.
 
 use super::mersenne::PythonRandom;
+use super::overlap::{BleuStatistics, exact_match, rouge2, token_f1};
 use super::python;
 use super::scorer::Scored;
 use crate::core::task::{TaskMetric, TaskScore, TaskScores};
@@ -13,6 +14,8 @@ pub(super) struct Contribution {
     pub(super) values: Vec<(TaskMetric, f64)>,
     /// (gold is class 1, prediction is class 1), for F1.
     pub(super) class_one: Option<(bool, bool)>,
+    /// What corpus BLEU is made of.
+    pub(super) bleu: Option<BleuStatistics>,
     /// Words and bytes of a whole text.
     pub(super) length: Option<(usize, usize)>,
     /// 1 / choices.
@@ -53,7 +56,7 @@ pub(super) fn choice(scored: &[Scored], choices: &[String], gold: &[usize]) -> (
     let class_one = Some((gold.first() == Some(&1), predicted == Some(1)));
     // Several right answers are as many chances.
     let chance = Some(gold.len().max(1) as f64 / choices.len() as f64);
-    (Contribution { values, class_one, length: None, chance }, predicted)
+    (Contribution { values, class_one, chance, ..Contribution::default() }, predicted)
 }
 
 /// What a single continuation contributes.
@@ -61,6 +64,17 @@ pub(super) fn likelihood(scored: &Scored) -> Contribution {
     let values =
         vec![(TaskMetric::Perplexity, scored.log_likelihood), (TaskMetric::Acc, f64::from(u8::from(scored.greedy)))];
     Contribution { values, ..Contribution::default() }
+}
+
+/// What an answer that was written contributes.
+pub(super) fn written(text: &str, golds: &[String]) -> Contribution {
+    let best = golds.iter().map(|gold| rouge2(text, gold)).fold(0.0, f64::max);
+    let values = vec![
+        (TaskMetric::Rouge2, best),
+        (TaskMetric::ExactMatch, exact_match(text, golds)),
+        (TaskMetric::TokenF1, token_f1(text, golds)),
+    ];
+    Contribution { values, bleu: Some(BleuStatistics::of(text, golds)), ..Contribution::default() }
 }
 
 /// What a whole text contributes.
@@ -106,6 +120,15 @@ fn score(metric: TaskMetric, items: &[Contribution]) -> Option<TaskScore> {
             let perplexity = |values: &[f64]| (-mean(values).unwrap_or(0.0)).exp();
             let value = (-mean(&values)?).exp();
             Some(TaskScore { value, stderr: bootstrap(&values, perplexity), chance: None })
+        }
+        TaskMetric::Rouge2 | TaskMetric::ExactMatch | TaskMetric::TokenF1 => {
+            Some(TaskScore { value: mean(&values)?, stderr: standard_error(&values), chance: None })
+        }
+        TaskMetric::Bleu => {
+            let mut all = items.iter().filter_map(|item| item.bleu.as_ref());
+            let mut sum = all.next()?.clone();
+            all.for_each(|one| sum.add(one));
+            bare(sum.score())
         }
         TaskMetric::WordPerplexity => bare((-per(&values, items, |(words, _)| words)?).exp()),
         TaskMetric::BytePerplexity => bare((-per(&values, items, |(_, bytes)| bytes)?).exp()),

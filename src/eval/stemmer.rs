@@ -218,7 +218,9 @@ mod tests {
         the:the bee:bee controlling:control rolled:roll roll:roll installed:instal bill:bill skills:skill \
         generously:gener organizations:organ university:univers knowledge:knowledg computers:comput running:run \
         maximum:maximum 1990s:1990 2nd:2nd ab12ed:ab12 a11ing:a1 tokenized:token naïvely:naïv syzygy:syzygi toy:toy \
-        crying:cri";
+        crying:cri outing:outing canning:canning bys:by boxed:box showed:show played:play activated:activ \
+        adjustabled:adjust formally:formal extension:extens international:intern nationalism:nation \
+        nationality:nation nationalize:nation talkativeness:talk certificate:certif";
 
     #[test]
     fn stems_are_those_of_nltk() {

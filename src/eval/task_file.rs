@@ -23,6 +23,8 @@ pub enum OutputType {
     Loglikelihood,
     /// How likely a whole text is.
     LoglikelihoodRolling,
+    /// An answer is written.
+    GenerateUntil,
 }
 
 /// How a text file falls into documents.
@@ -96,6 +98,8 @@ pub struct Task {
     pub(super) text: Field,
     pub(super) target: Field,
     pub(super) choice: Option<Field>,
+    /// How an answer that is written ends: texts, and tokens at most.
+    pub(super) writing: (Vec<String>, usize),
     pub(super) description: String,
     pub(super) target_delimiter: String,
     pub(super) fewshot_delimiter: String,
@@ -187,7 +191,9 @@ fn task_of(mut settings: Settings) -> Result<Task, EvalError> {
         ("multiple_choice", OutputType::MultipleChoice),
         ("loglikelihood", OutputType::Loglikelihood),
         ("loglikelihood_rolling", OutputType::LoglikelihoodRolling),
+        ("generate_until", OutputType::GenerateUntil),
     ])?;
+    let writing = writing_of(&mut settings, output)?;
     let tags = settings.take("tag").map_or(Ok(Vec::new()), |tag| tag.texts())?;
     let dataset = dataset_of(&mut settings)?;
     let [training, validation, test, fewshot] =
@@ -211,7 +217,9 @@ fn task_of(mut settings: Settings) -> Result<Task, EvalError> {
     let text = match (text, output) {
         (Some(text), _) => text,
         (None, OutputType::LoglikelihoodRolling) => Field::Text(String::new()),
-        (None, OutputType::MultipleChoice | OutputType::Loglikelihood) => return Err(settings.missing("doc_to_text")),
+        (None, OutputType::MultipleChoice | OutputType::Loglikelihood | OutputType::GenerateUntil) => {
+            return Err(settings.missing("doc_to_text"));
+        }
     };
     if output == OutputType::MultipleChoice && choice.is_none() {
         return Err(settings.missing("doc_to_choice"));
@@ -238,11 +246,37 @@ fn task_of(mut settings: Settings) -> Result<Task, EvalError> {
         text,
         target,
         choice,
+        writing,
         description,
         target_delimiter,
         fewshot_delimiter,
         metrics,
     })
+}
+
+/// Tokens that are written at most, if a task does not say: as in the harness.
+const MAX_GEN_TOKS: usize = 256;
+
+/// `generation_kwargs`: only the likeliest token is ever written.
+fn writing_of(settings: &mut Settings, output: OutputType) -> Result<(Vec<String>, usize), EvalError> {
+    let (mut until, mut most) = (vec!["\n\n".to_owned()], MAX_GEN_TOKS);
+    if output != OutputType::GenerateUntil {
+        return Ok((until, most));
+    }
+    let given = settings.take("generation_kwargs");
+    for option in given.iter().map(Setting::pairs).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+        match (option.key.as_str(), &option.node.value) {
+            ("until", _) => until = option.texts()?,
+            ("max_gen_toks", Yaml::Integer(count)) => {
+                most = usize::try_from(*count).map_err(|_| option.wrong("0 or more"))?;
+            }
+            ("do_sample", Yaml::Bool(false)) | ("temperature", Yaml::Integer(0)) => {}
+            (other, _) => {
+                return Err(option.error(format!("`{other}` of `generation_kwargs` is not supported in this form")));
+            }
+        }
+    }
+    Ok((until, most))
 }
 
 fn dataset_of(settings: &mut Settings) -> Result<Dataset, EvalError> {
@@ -291,6 +325,9 @@ const fn known_metrics(output: OutputType) -> (&'static [(TaskMetric, &'static s
             2,
         ),
         OutputType::Loglikelihood => (&[(M::Perplexity, "perplexity"), (M::Acc, "mean")], 2),
+        OutputType::GenerateUntil => {
+            (&[(M::ExactMatch, "mean"), (M::TokenF1, "mean"), (M::Bleu, "bleu"), (M::Rouge2, "mean")], 1)
+        }
         OutputType::LoglikelihoodRolling => (
             &[
                 (M::WordPerplexity, "weighted_perplexity"),

@@ -7,7 +7,7 @@ use super::EvalError;
 use super::documents::Document;
 use super::settings::Setting;
 use super::yaml::Yaml;
-use crate::corpus::world::{Family, items};
+use crate::corpus::world::{Family, Item, items};
 
 /// The only split of a generated data set.
 pub(super) const SPLIT: &str = "test";
@@ -56,11 +56,14 @@ impl WorldItems {
         Ok(Self { family, wording: size(wording)?, level: size(level)?, seed, count: size(count)? })
     }
 
-    /// The items as rows, with the columns of [`crate::corpus::world::Item`].
+    /// The items as rows, with the columns of [`crate::corpus::world::Item`] and its story without the question.
     pub(super) fn documents(&self) -> Result<Vec<Document>, String> {
         let made = items(self.family, self.wording, self.level, self.seed, self.count).map_err(|e| e.to_string())?;
-        let row = |item| match serde_json::to_value(item) {
-            Ok(Value::Object(row)) => Ok(row),
+        let row = |item: &Item| match serde_json::to_value(item) {
+            Ok(Value::Object(mut row)) => {
+                row.insert("story".to_owned(), Value::from(item.story()));
+                Ok(row)
+            }
             Ok(other) => Err(format!("an item of the world is no row: {other}")),
             Err(error) => Err(error.to_string()),
         };

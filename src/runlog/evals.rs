@@ -257,6 +257,7 @@ mod tests {
             greedy: vec![false],
             predicted: None,
             gold: None,
+            written: None,
         };
         let rows = [
             EvalRow::Item { task: "t".to_owned(), form: ScoringForm::Plain, item },

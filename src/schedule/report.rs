@@ -26,7 +26,7 @@ pub fn planned_run(run: &RunSpec, existing: Option<RunStatus>) -> PlannedRun {
     let per_step = step_flops(&run.model, &run.objective, &run.training).unwrap_or(0.0);
     PlannedRun {
         id: run.id.clone(),
-        cell: run.cell(),
+        cell: run.lineage(),
         size: run.size_label(),
         seed: run.seed,
         steps: run.training.steps,

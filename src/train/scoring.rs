@@ -9,11 +9,12 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use super::trainer::TokenScore;
+use super::writer::Writer;
 use super::{TrainError, Trainer};
 use crate::core::task::ScoringForm;
 use crate::core::{Layout, ObjectiveSpec};
 use crate::corpus::Tokenizer;
-use crate::eval::{ScoreRequest, Scored, Scorer, ScorerError};
+use crate::eval::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest};
 use crate::kernel::threads::map;
 use crate::objective::{Asking, ScoringRow, rolling_windows, room, scoring_batch, scoring_rows};
 
@@ -204,6 +205,35 @@ fn summed(scores: &[TokenScore], cut: usize) -> Scored {
     }
 }
 
+impl ModelScorer<'_> {
+    /// What is written behind one context, which is cut on the left where it is too long.
+    fn written(&self, request: &WriteRequest) -> Result<String, TrainError> {
+        let limit = self.trainer.spec().training.seq_len;
+        let context = self.tokenizer.encode(request.context.trim_end_matches(is_space))?;
+        let most = request.max_tokens.min(limit.saturating_sub(WRITING_MARKS + 1));
+        let room = limit - WRITING_MARKS - most;
+        let kept = context.get(context.len().saturating_sub(room)..).unwrap_or(&context);
+        let mut writer = Writer::new(self.trainer, self.asking, self.tokenizer.vocabulary(), kept, most)?;
+        let text = |writer: &Writer<'_>| self.tokenizer.decode(writer.written()).trim_start().to_owned();
+        while writer.written().len() < most {
+            let next = writer.likeliest();
+            if writer.ends(next) {
+                break;
+            }
+            writer.write(next)?;
+            let so_far = text(&writer);
+            let ends = request.until.iter().filter_map(|until| so_far.find(until.as_str()));
+            if let Some(end) = ends.min() {
+                return Ok(so_far.get(..end).unwrap_or_default().trim_end().to_owned());
+            }
+        }
+        Ok(text(&writer).trim_end().to_owned())
+    }
+}
+
+/// Positions that marks take at most beside a context and what is written.
+const WRITING_MARKS: usize = 6;
+
 /// The score of a continuation whose tokens have rows of their own.
 fn joined(rows: impl Iterator<Item = Scored>) -> Scored {
     let nothing = Scored { log_likelihood: 0.0, greedy: true, tokens: 0, cut: 0 };
@@ -255,5 +285,20 @@ impl Scorer for ModelScorer<'_> {
             }
         }
         Ok(totals)
+    }
+
+    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<String>, ScorerError> {
+        if self.trainer.spec().training.seq_len < WRITING_MARKS + 2 {
+            return Err(ScorerError::Model("there is no room to write; train with a longer seq_len".to_owned()));
+        }
+        let threads = self.trainer.threads();
+        let hands = (0..threads).map(|hand| (hand, requests.iter().skip(hand).step_by(threads)));
+        let written = map(hands.collect(), |(hand, requests)| {
+            let one = |(number, request)| Ok((hand + number * threads, self.written(request)?));
+            requests.enumerate().map(one).collect::<Result<Vec<_>, TrainError>>()
+        });
+        let mut written = written.map_err(|error| ScorerError::Model(error.to_string()))?.concat();
+        written.sort_by_key(|(place, _)| *place);
+        Ok(written.into_iter().map(|(_, text)| text).collect())
     }
 }
