@@ -12,7 +12,7 @@ use super::architecture::Architecture;
 use super::id::{RunId, StudyId};
 use super::metric::{Direction, Metric};
 use super::objective::Objective;
-use super::stage::lineage_label;
+use super::stage::{cell_label, lineage_label};
 
 /// Mean over seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -180,6 +180,9 @@ pub struct LeaderboardRow {
     /// Cells of its earlier stages, the first first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<String>,
+    /// The one task that it is finetuned on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// `d128 L4 h4x32 n128`.
     pub size: String,
     /// Corpus.
@@ -208,7 +211,7 @@ impl LeaderboardRow {
     /// `ED:MLM`, or with its earlier stages `ED:MLM→MTF`.
     #[must_use]
     pub fn cell(&self) -> String {
-        let own = format!("{}:{}", self.architecture, self.objective);
+        let own = cell_label(self.architecture, self.objective, self.task.as_deref());
         lineage_label(self.earlier.iter().map(String::as_str).chain([own.as_str()]))
     }
 }

@@ -1,14 +1,14 @@
 //! What a run is asked to be: complete, immutable, written once as `spec.json`. A run never reads a config.
 //! The id hashes what changes the result and nothing else; device, threads, paths and probes are recorded only.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::id::{RunId, StudyId};
 use super::model::ModelSpec;
-use super::objective::ObjectiveSpec;
-use super::stage::lineage_label;
+use super::objective::{Objective, ObjectiveSpec};
+use super::stage::{cell_label, lineage_label};
 
 /// Version of `spec.json`.
 pub const SPEC_FORMAT: u32 = 1;
@@ -201,7 +201,7 @@ pub struct ParentSpec {
 pub struct Ancestor {
     /// The run.
     pub run: RunId,
-    /// `CD:FLM`.
+    /// `CD:FLM`, or `CD:FLM@900` if it went on beyond that step.
     pub cell: String,
     /// Optimizer steps.
     pub steps: u64,
@@ -335,10 +335,19 @@ impl RunSpec {
         Ok(RunId::from_hash(&blake3::hash(serde_json::to_string(&content)?.as_bytes())))
     }
 
-    /// `ED:MLM`.
+    /// `ED:MLM`, or with the task of a finetuning on one `ED:FT(write_span)`.
     #[must_use]
     pub fn cell(&self) -> String {
-        format!("{}:{}", self.model.architecture, self.objective.objective)
+        cell_label(self.model.architecture, self.objective.objective, self.task().as_deref())
+    }
+
+    /// The name of the one task that it is finetuned on.
+    #[must_use]
+    pub fn task(&self) -> Option<String> {
+        let prompts = self.prompts.as_ref().filter(|_| self.objective.objective == Objective::Finetuning)?;
+        let source = prompts.sources.first()?;
+        let name = source.strip_prefix("shipped:").map(str::to_owned);
+        Some(name.unwrap_or_else(|| Path::new(source).file_stem().unwrap_or_default().to_string_lossy().into_owned()))
     }
 
     /// `CD:FLM→ND:MLM→MTF`: all stages, the first first.

@@ -77,6 +77,13 @@ impl StageSettings {
     }
 }
 
+/// `ED:MLM`, or with a task `ED:FT(write_span)`.
+#[must_use]
+pub fn cell_label(architecture: Architecture, objective: Objective, task: Option<&str>) -> String {
+    let task = task.map_or_else(String::new, |task| format!("({task})"));
+    format!("{architecture}:{objective}{task}")
+}
+
 /// `CD:FLM→ND:MLM→MTF`: cells one after the other; a wiring that stays is not said again.
 #[must_use]
 pub fn lineage_label<'c>(cells: impl Iterator<Item = &'c str>) -> String {

@@ -11,7 +11,7 @@ use super::id::{RunId, StudyId};
 use super::metric::{Metric, Metrics};
 use super::objective::Objective;
 use super::spec::{Ancestor, RunSpec};
-use super::stage::lineage_label;
+use super::stage::{cell_label, lineage_label};
 use super::status::RunStatus;
 use super::task::{ScoringForm, TaskRecord};
 
@@ -29,6 +29,9 @@ pub struct RunSummary {
     /// All earlier stages, the first first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ancestors: Vec<Ancestor>,
+    /// The one task that it is finetuned on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// Seed.
     pub seed: u64,
     /// `d128 L4 h4x32 n128`.
@@ -75,7 +78,7 @@ impl RunSummary {
     /// `ED:MLM`, or with its earlier stages `ED:MLM→MTF`.
     #[must_use]
     pub fn cell(&self) -> String {
-        let own = format!("{}:{}", self.architecture, self.objective);
+        let own = cell_label(self.architecture, self.objective, self.task.as_deref());
         lineage_label(self.ancestors.iter().map(|ancestor| ancestor.cell.as_str()).chain([own.as_str()]))
     }
 

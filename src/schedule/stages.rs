@@ -70,7 +70,8 @@ pub(super) fn next(facts: Facts<'_>, cell: &Cell, parent: &RunSpec, stage: &str)
 fn ancestor(parent: &RunSpec, steps: u64) -> Ancestor {
     let flops = step_flops(&parent.model, &parent.objective, &parent.training).unwrap_or(0.0) * steps as f64;
     let tokens = step_tokens(parent).saturating_mul(steps);
-    Ancestor { run: parent.id.clone(), cell: parent.cell(), steps, tokens, flops }
+    let early = if steps < parent.training.steps { format!("@{steps}") } else { String::new() };
+    Ancestor { run: parent.id.clone(), cell: parent.cell() + &early, steps, tokens, flops }
 }
 
 fn objective_of(facts: Facts<'_>, cell: &Cell, parent: &RunSpec, settings: &StageSettings) -> ObjectiveSpec {

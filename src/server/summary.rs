@@ -63,6 +63,7 @@ impl Engine {
             architecture: spec.model.architecture,
             objective: spec.objective.objective,
             ancestors: spec.ancestors.clone(),
+            task: spec.task(),
             seed: spec.seed,
             size: spec.size_label(),
             corpus: spec.data.name.clone(),

@@ -341,6 +341,7 @@ mod tests {
             architecture: Architecture::CausalDecoder,
             objective,
             earlier: Vec::new(),
+            task: None,
             size: String::new(),
             corpus: String::new(),
             contest: contest.to_owned(),

@@ -278,6 +278,7 @@ mod tests {
             architecture,
             objective: Objective::PrefixLm,
             ancestors: Vec::new(),
+            task: None,
             seed,
             size: "d128 L4 h4x32 n128".to_owned(),
             corpus: "world".to_owned(),

@@ -3,6 +3,7 @@
 //! `TRILAB_KILLS=50 cargo test --release --test processes storm -- --nocapture`. Every wait is for a state.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a broken test stops")]
 
+mod cells;
 mod cli;
 mod hangup;
 mod kills;

@@ -26,6 +26,7 @@ fn summary(spec: &RunSpec, status: RunStatus, step: u64, latest: Metrics) -> Run
         architecture: spec.model.architecture,
         objective: spec.objective.objective,
         ancestors: Vec::new(),
+        task: None,
         seed: spec.seed,
         size: spec.size_label(),
         corpus: spec.data.name.clone(),

@@ -166,6 +166,7 @@ fn row(lineage: &Lineage<'_>, contest: String, as_trained: &BTreeMap<RunId, crat
         objective: first.map_or(Objective::FullLm, |run| run.spec.objective.objective),
         earlier: first
             .map_or_else(Vec::new, |run| run.spec.ancestors.iter().map(|ancestor| ancestor.cell.clone()).collect()),
+        task: first.and_then(|run| run.spec.task()),
         size: first.map(|run| run.spec.size_label()).unwrap_or_default(),
         corpus: first.map(|run| run.summary.corpus.clone()).unwrap_or_default(),
         contest,
