@@ -20,7 +20,7 @@ use trilab::kernel::embedding::embed;
 use trilab::kernel::mask::{Mask, Run, Seen};
 use trilab::kernel::norm::{Kind, Norm};
 use trilab::kernel::position_bias::PositionBias;
-use trilab::kernel::{Tape, Value, Weight, attention, cross_entropy, linear, rope};
+use trilab::kernel::{Tape, Value, Weight, attention, cross_entropy, join, linear, rope};
 use trilab::model::{LanguageModel, ModelInput, Numbers, Parameters, Pass};
 use trilab::objective::{Batch, Side, Words, batch};
 use trilab::train::{Outcome, Surroundings, Trainer, checkpoint, train};
@@ -311,6 +311,12 @@ fn with_weights(rows: usize, width: usize, check: &dyn Fn(&str, Shapes<'_>, Oper
             activation::add_activated(&x[0], activation, &x[1], None, &w[0]).unwrap()
         });
     }
+    check("sum", (&[x, x], &[]), &|x, _| join::sum(&x[0], &x[1]).unwrap());
+    check("scaled", (&[x], &[]), &|x, _| linear::scaled(&x[0], 0.25).unwrap());
+    let (first, second): (&[usize], &[usize]) = (&[2, rows, width], &[2, 3, width]);
+    check("behind", (&[first, second], &[&[5, width]]), &|x, w| {
+        linear::linear(&join::behind(&x[0], &x[1]).unwrap(), &w[0]).unwrap()
+    });
     for kind in [Kind::RootMeanSquare, Kind::Layer(None)] {
         check("norm", (&[x], &[&[width]]), &|x, w| Norm { kind, gain: &w[0], epsilon: 1e-6 }.apply(&x[0]).unwrap());
     }
@@ -390,8 +396,39 @@ fn fused_kernels_equal_their_plain_references() {
         let falling = attention::Sight { bias: Some(&slopes), ..sight };
         check_fused("falling", (&shapes, &[]), &|x, _| attention::attend(&x[0], &x[1], &x[2], falling).unwrap());
     }
+    masks_with_groups_and_gaps(&check_fused);
     let drop = Dropout { rate: 0.3, key: Dropout::key(1, 2, 3), first: 5 };
     check_fused("dropout", (&[&[30, 7]], &[]), &|x, _| dropout(&x[0], drop).unwrap());
+}
+
+/// Attention whose heads look in different directions, and merged attention: a gap among the keys, and keys that turn unlike
+/// their queries.
+fn masks_with_groups_and_gaps(check: &dyn Fn(&str, Shapes<'_>, Operation<'_>)) {
+    let length = 70;
+    let mask =
+        |run: &dyn Fn(u32) -> Run| Mask::new(runs((0..length as u32).map(run)), length, length, &Device::Cpu).unwrap();
+    let heads = Mask::by_head(&[mask(&|query| (0, query + 1)), mask(&|query| (query, length as u32))]).unwrap();
+    let shape: &[usize] = &[2, length, 24];
+    let sight = attention::Sight { num_heads: 4, mask: &heads, rotations: [None, None], bias: None };
+    check("directions", (&[shape, shape, shape], &[&[4, 16]]), &|x, w| {
+        let bucket = |distance: i64| (distance.unsigned_abs() / 9).min(7) as u32 + if distance > 0 { 8 } else { 0 };
+        let bias = PositionBias::learnt(&w[0], length, length, bucket).unwrap();
+        attention::attend(&x[0], &x[1], &x[2], attention::Sight { bias: Some(&bias), ..sight }).unwrap()
+    });
+    // 30 keys of a memory, of which each row sees its part, then its own.
+    let (memory, keys) = (30_u32, 30 + length);
+    let seen = (0..2_u32).flat_map(|row| {
+        (0..length as u32).map(move |query| Seen { run: (row, memory + query + 1), hidden: (10 + row, memory) })
+    });
+    let merged = Mask::new(seen.collect(), length, keys, &Device::Cpu).unwrap();
+    let tables = rope::RotaryTables::new(length, 6, 10_000.0, &Device::Cpu).unwrap();
+    let places = Tensor::arange(0_u32, length as u32, &Device::Cpu).unwrap().repeat((2, 1)).unwrap();
+    let rotation = tables.at(&places).unwrap();
+    let of_keys = rotation.behind(memory as usize).unwrap();
+    let rotations = [Some(&rotation), Some(&of_keys)];
+    let sight = attention::Sight { num_heads: 4, mask: &merged, rotations, bias: None };
+    let wide: &[usize] = &[2, keys, 24];
+    check("merged", (&[shape, wide, wide], &[]), &|x, _| attention::attend(&x[0], &x[1], &x[2], sight).unwrap());
 }
 
 #[test]

@@ -123,8 +123,7 @@ pub const fn activations(model: &ModelSpec, shape: &BatchShape) -> u64 {
     } else if model.architecture.has_cross_attention() {
         decoder * (target * (d_model + 2 * inner) + source * 2 * inner)
     } else {
-        // Keys and values of both texts lie behind each other once more.
-        decoder * (source * 4 * inner + target * 2 * inner)
+        decoder * source * 2 * inner
     };
     shape.rows as u64 * (stacks + across)
 }
