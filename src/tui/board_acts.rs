@@ -3,10 +3,11 @@
 //! to the other. Must not know: which key it was, colours.
 
 use crate::core::board::{BoardColumn, EqualBudget, LeaderboardRow};
-use crate::core::{Architecture, Objective, RunId};
+use crate::core::{Architecture, RunId};
 
 use super::app::App;
 use super::board::{self, Entry, Order, RowKey, Spot};
+use super::cells::{self, Cells};
 use super::screen::leaderboard::scroll;
 
 /// The rows that are shown, in order.
@@ -14,6 +15,12 @@ use super::screen::leaderboard::scroll;
 pub fn rows(app: &App) -> Vec<&LeaderboardRow> {
     let hidden = &app.remembered.hidden_leaderboard;
     app.leaderboard.as_ref().map_or_else(Vec::new, |table| board::rows(table, &app.board, hidden, &app.filter))
+}
+
+/// Rows and columns of the matrix of `rows`.
+#[must_use]
+pub fn cells(rows: &[&LeaderboardRow]) -> Cells {
+    cells::shown(rows.iter().map(|row| (row.architecture, row.objective)))
 }
 
 /// The lines of the table, in order.
@@ -52,7 +59,9 @@ pub fn is_current(app: &App) -> bool {
 #[must_use]
 pub fn spot(app: &App) -> Option<Spot> {
     let rows = rows(app);
-    let there = |spot: &&Spot| rows.iter().any(|row| row.contest == spot.contest);
+    let cells = cells(&rows);
+    let shown = |spot: &Spot| cells.row(spot.architecture).is_some() && cells.column(spot.objective).is_some();
+    let there = |spot: &&Spot| shown(spot) && rows.iter().any(|row| row.contest == spot.contest);
     app.board.spot.as_ref().filter(there).cloned().or_else(|| {
         let entries = entries(app);
         place(app, &entries).and_then(|at| entries.get(at)).map(|entry| spot_of(entry.lineage()))
@@ -95,10 +104,11 @@ pub(super) fn step(app: &mut App, by: i64) {
 fn step_matrix(app: &mut App, by: i64) {
     let Some(spot) = spot(app) else { return };
     let rows = rows(app);
-    let lines: Vec<(String, Architecture)> = board::contests(&rows)
-        .into_iter()
-        .flat_map(|(contest, _)| Architecture::ALL.map(|architecture| (contest.to_owned(), architecture)))
-        .collect();
+    let cells = cells(&rows);
+    let of_contest =
+        |contest: &str| cells.architectures.iter().map(|row| (contest.to_owned(), *row)).collect::<Vec<_>>();
+    let lines: Vec<(String, Architecture)> =
+        board::contests(&rows).into_iter().flat_map(|(contest, _)| of_contest(contest)).collect();
     let now = lines.iter().position(|(contest, row)| *contest == spot.contest && *row == spot.architecture);
     let last = lines.len().saturating_sub(1) as i64;
     let at = (now.unwrap_or(0) as i64).saturating_add(by).clamp(0, last);
@@ -119,9 +129,10 @@ pub(super) fn put(app: &mut App, spot: Spot) {
 pub(super) fn sideways(app: &mut App, forward: bool) {
     if app.board.matrix {
         let Some(spot) = spot(app) else { return };
-        let at = Objective::ALL.iter().position(|objective| *objective == spot.objective).unwrap_or(0);
+        let cells = cells(&rows(app));
+        let at = cells.column(spot.objective).unwrap_or(0);
         let to = if forward { at + 1 } else { at.saturating_sub(1) };
-        if let Some(objective) = Objective::ALL.get(to) {
+        if let Some(objective) = cells.objectives.get(to) {
             put(app, Spot { objective: *objective, ..spot });
         }
         return;

@@ -1,8 +1,8 @@
 //! Table, matrix and answers as CSV, with every digit, in the order shown.
 //! Promises: pure; a number reads back as the same value. Must not know: files.
 
+use crate::core::RunId;
 use crate::core::board::{BoardCell, LeaderboardRow};
-use crate::core::{Architecture, Objective, RunId};
 
 use super::answers::{AnswersView, choice, margin};
 use super::app::App;
@@ -72,11 +72,12 @@ pub(super) fn matrix(app: &App) -> Option<Export> {
     headings.extend(words(&ABOUT));
     headings.extend(FIGURES.map(|part| format!("value{part}")));
     let shown = board_acts::rows(app);
+    let of_matrix = board_acts::cells(&shown);
     let mut rows = Vec::new();
     for (_, own) in board::contests(&shown) {
-        for architecture in Architecture::ALL {
-            for objective in Objective::ALL {
-                let found = board::in_cell(&own, (architecture, objective), Some(column));
+        for architecture in &of_matrix.architectures {
+            for objective in &of_matrix.objectives {
+                let found = board::in_cell(&own, (*architecture, *objective), Some(column));
                 let Some(best) = found.first() else { continue };
                 let mut cells = vec![column.key.clone(), number(column.chance), found.len().to_string()];
                 cells.extend(about(best));

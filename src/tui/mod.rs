@@ -10,6 +10,7 @@ pub mod axis;
 pub mod board;
 pub mod board_acts;
 mod board_export;
+pub mod cells;
 pub mod chart;
 pub mod columns;
 pub mod composer;

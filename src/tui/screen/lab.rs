@@ -6,13 +6,14 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::core::summary::{LabSummary, RunSummary};
-use crate::core::{Architecture, Metric, Objective, RunId, RunStatus, legal};
+use crate::core::{Metric, RunId, RunStatus};
 use crate::tui::app::{App, Section};
 use crate::tui::format;
 use crate::tui::msg::Tab;
 use crate::tui::table::{self, Cell, Column, Row};
 use crate::tui::theme::status_mark;
 
+use super::coverage;
 use super::frame::{body, pane};
 
 /// Where the parts of the screen are.
@@ -23,16 +24,23 @@ struct Layout {
     lists: Vec<(Section, Rect)>,
 }
 
+/// Least height of the panes at the top.
 const TOP: u16 = 6;
+/// Least width of the pane of the machine.
+const MACHINE: u16 = 34;
 
 fn layout(app: &App, area: Rect) -> Layout {
-    let width = if area.width >= 120 { 50 } else { area.width * 11 / 20 };
-    let coverage = Rect { width, height: TOP, ..area };
+    let (wide, high) = coverage::wanted(app, area.width);
+    let width = if area.width >= 120 { wide.clamp(50, area.width / 2) } else { area.width * 11 / 20 };
+    // Each list keeps its frame and a row.
+    let most = area.height.saturating_sub(LEAST_LIST * Section::ALL.len() as u16).max(TOP);
+    let top = high.clamp(TOP, most);
+    let coverage = Rect { width, height: top, ..area };
     let rest = area.width - coverage.width;
-    let machine = Rect { x: coverage.right(), width: if rest >= 66 { 34 } else { rest }, ..coverage };
+    let machine = Rect { x: coverage.right(), width: if rest >= 66 { MACHINE } else { rest }, ..coverage };
     let left = rest - machine.width;
     let studies = (left > 0).then_some(Rect { x: machine.right(), width: left, ..coverage });
-    let below = Rect { y: area.y + TOP, height: area.height.saturating_sub(TOP), ..area };
+    let below = Rect { y: area.y + top, height: area.height.saturating_sub(top), ..area };
     if app.lab_view.zoomed {
         let section = focus(app);
         return Layout { coverage, machine, studies, lists: vec![(section, area)] };
@@ -117,7 +125,7 @@ pub fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     };
     let places = layout(app, area);
     if !app.lab_view.zoomed {
-        draw_coverage(app, lab, places.coverage, buf);
+        coverage::draw(app, lab, places.coverage, buf);
         draw_machine(app, lab, places.machine, buf);
         if let Some(studies) = places.studies {
             draw_studies(app, lab, studies, buf);
@@ -126,68 +134,6 @@ pub fn draw(app: &App, area: Rect, buf: &mut Buffer) {
     for (section, list) in places.lists {
         draw_list(app, lab, section, list, buf);
     }
-}
-
-fn draw_coverage(app: &App, lab: &LabSummary, area: Rect, buf: &mut Buffer) {
-    let title = if area.width >= 50 { "Coverage  ✓ done ● running ○ queued ✗ failed" } else { "Coverage" };
-    let inside = pane(app, title, false, area, buf);
-    let label = 4;
-    let width = (inside.width - label) / 3;
-    for (at, objective) in Objective::ALL.into_iter().enumerate() {
-        let x = inside.x + label + at as u16 * width;
-        buf.set_string(x, inside.y, objective.label(), app.palette.dim);
-    }
-    for (row, architecture) in (inside.y + 1..inside.bottom()).zip(Architecture::ALL) {
-        buf.set_string(inside.x, row, architecture.label(), app.palette.dim);
-        for (at, objective) in Objective::ALL.into_iter().enumerate() {
-            let x = inside.x + label + at as u16 * width;
-            let line = coverage_cell(app, lab, architecture, objective, usize::from(width.saturating_sub(1)));
-            buf.set_line(x, row, &line, width);
-        }
-    }
-}
-
-/// Counts of a cell, in the longest form that fits.
-fn coverage_cell(
-    app: &App,
-    lab: &LabSummary,
-    architecture: Architecture,
-    objective: Objective,
-    width: usize,
-) -> Line<'static> {
-    let palette = &app.palette;
-    let mut counts = [0usize; 4];
-    for run in lab.runs.iter().filter(|run| run.architecture == architecture && run.objective == objective) {
-        let [done, running, queued, failed] = &mut counts;
-        match run.status {
-            RunStatus::Finished => *done += 1,
-            RunStatus::Running { .. } => *running += 1,
-            RunStatus::Preparing
-            | RunStatus::Waiting { .. }
-            | RunStatus::Blocked { .. }
-            | RunStatus::Queued
-            | RunStatus::Paused => *queued += 1,
-            RunStatus::Diverged { .. } | RunStatus::Failed { .. } | RunStatus::Stopped => *failed += 1,
-        }
-    }
-    let total: usize = counts.iter().sum();
-    if total == 0 {
-        let illegal = legal::usual(architecture, objective).is_err();
-        return Line::styled(if illegal { "—" } else { "·" }, palette.dim);
-    }
-    let marks = [("✓", palette.good), ("●", palette.live), ("○", palette.text), ("✗", palette.bad)];
-    let shown = counts.iter().zip(marks).filter(|(count, _)| **count > 0);
-    let spans: Vec<Span> = shown.map(|(count, (mark, style))| Span::styled(format!("{mark}{count} "), style)).collect();
-    let full = Line::from(spans);
-    if full.width() <= width + 1 {
-        return full;
-    }
-    let [done, _, _, failed] = counts;
-    let style = if failed > 0 { palette.bad } else { palette.text };
-    let share = format!("{done}/{total}");
-    let with_failed = format!("{share}✗{failed}");
-    let text = if failed > 0 && with_failed.chars().count() <= width { with_failed } else { share };
-    Line::styled(text, style)
 }
 
 fn draw_machine(app: &App, lab: &LabSummary, area: Rect, buf: &mut Buffer) {

@@ -6,6 +6,7 @@ pub mod answers;
 pub mod board_matrix;
 pub mod board_words;
 pub mod composer;
+pub mod coverage;
 pub mod curves;
 pub mod detail;
 pub mod frame;
