@@ -13,7 +13,7 @@ use super::series::SMOOTHING;
 use super::text_field::TextField;
 use super::theme::Palette;
 use super::update::{say, send};
-use super::{answers, board_acts, columns, export, navigate, rank_view, verbs};
+use super::{answers, board_acts, columns, complete, export, navigate, rank_view, verbs};
 
 /// The metrics that Curves can show: those that a run has a newest value of. What is the same at every step is no curve.
 #[must_use]
@@ -68,6 +68,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
             Page::Tab | Page::Composer(_) => app.lab_view.zoomed = !app.lab_view.zoomed,
         },
         Action::Filter => app.overlay = Some(Overlay::Filter),
+        Action::Complete => complete::perform(app),
         Action::Follow => {
             app.lab_view.follow = !app.lab_view.follow;
             let state = if app.lab_view.follow { "follows the newest run" } else { "stays where it is" };
@@ -207,6 +208,7 @@ pub fn available_on_page(app: &App, action: Action) -> bool {
         | Action::ShowLeaderboard
         | Action::AddStudy
         | Action::CycleTheme
+        | Action::Complete
         | Action::ToggleMouse
         | Action::NextMetric
         | Action::PreviousMetric

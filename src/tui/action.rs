@@ -115,6 +115,7 @@ pub enum Action {
     ClearMarks,
     ZoomPane,
     Filter,
+    Complete,
     Follow,
     CopyId,
     NextMatch,

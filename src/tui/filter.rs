@@ -1,12 +1,13 @@
 //! The filter line: `arch:CD obj:PLM status:failed loss<3.2 -seed:1 head | size:d128`. Space is AND, `|` is OR and binds
-//! weaker, `-` is NOT; a word without a key is looked for in everything that names a run.
+//! weaker, `-` is NOT; a word without a key is looked for in everything that names a run, but the label of an architecture
+//! or objective, and a cell like `ED:MLM`, mean just that.
 //! Promises: pure; a key it does not know is an error that lists the known ones. Must not know: screens.
 
 use std::str::FromStr;
 
-use crate::core::Metric;
 use crate::core::board::LeaderboardRow;
 use crate::core::summary::RunSummary;
+use crate::core::{Architecture, Metric, Objective};
 
 /// A parsed filter: one of these groups must hold, and of a group every term.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +23,8 @@ struct Term {
 enum Test {
     Anywhere(String),
     Word(WordKey, String),
+    /// `ED:MLM`, or its beginning `ED:M`.
+    Cell(Architecture, String),
     Number(NumberKey, Compare, f64),
 }
 
@@ -104,6 +107,12 @@ impl NumberKey {
     }
 }
 
+/// What is compared with `:` alone.
+pub(super) const WORDS: [&str; 7] = ["arch", "obj", "status", "corpus", "study", "id", "size"];
+/// What is a number, besides the metrics.
+pub(super) const NUMBERS: [&str; 10] =
+    ["seed", "step", "steps", "params", "priority", "d_model", "num_layers", "num_heads", "head_dim", "seq_len"];
+
 const KNOWN: &str = "arch, obj, status, corpus, study, id, size, seed, step, steps, params, priority, d_model, \
                      num_layers, num_heads, head_dim, seq_len or a metric such as loss and val_loss";
 
@@ -116,6 +125,16 @@ impl FromStr for Filter {
     }
 }
 
+/// The architecture of a label.
+fn architecture(label: &str) -> Option<Architecture> {
+    Architecture::ALL.into_iter().find(|known| known.label().eq_ignore_ascii_case(label))
+}
+
+/// The objective of a label.
+fn objective(label: &str) -> Option<Objective> {
+    Objective::ALL.into_iter().find(|known| known.label().eq_ignore_ascii_case(label))
+}
+
 fn term(word: &str) -> Result<Term, String> {
     let (negated, word) = match word.strip_prefix('-') {
         Some(rest) if !rest.is_empty() => (true, rest),
@@ -124,12 +143,12 @@ fn term(word: &str) -> Result<Term, String> {
     let Some(at) = word.find([':', '<', '>', '=']) else {
         // The label of a cell means the cell, and not also a study that has it in its name.
         let label = word.to_lowercase();
-        match label.as_str() {
-            "cd" | "nd" | "ed" => return Ok(Term { negated, test: Test::Word(WordKey::Architecture, label) }),
-            "flm" | "plm" | "mlm" => return Ok(Term { negated, test: Test::Word(WordKey::Objective, label) }),
-            _ => {}
-        }
-        return Ok(Term { negated, test: Test::Anywhere(word.to_lowercase()) });
+        let test = match (architecture(word), objective(word)) {
+            (Some(_), _) => Test::Word(WordKey::Architecture, label),
+            (None, Some(_)) => Test::Word(WordKey::Objective, label),
+            (None, None) => Test::Anywhere(label),
+        };
+        return Ok(Term { negated, test });
     };
     let (key, rest) = word.split_at(at);
     let (compare, value) = match rest.as_bytes() {
@@ -141,8 +160,8 @@ fn term(word: &str) -> Result<Term, String> {
     };
     let value = value.unwrap_or("");
     // `ED:MLM` is how a run reads, so it is how people type it.
-    if matches!(key.to_ascii_uppercase().as_str(), "CD" | "ND" | "ED") && compare == Compare::Equal {
-        return Ok(Term { negated, test: Test::Anywhere(word.to_lowercase()) });
+    if let (Some(architecture), Compare::Equal) = (architecture(key), compare) {
+        return Ok(Term { negated, test: Test::Cell(architecture, value.to_owned()) });
     }
     if let Some(key) = WordKey::named(key) {
         return if compare == Compare::Equal {
@@ -240,6 +259,14 @@ impl Term {
                     || has(subject.corpus, part)
                     || named.into_iter().any(|text| has(text, part))
             }
+            Test::Cell(architecture, value) => {
+                let begins = |label: &str| label.to_lowercase().starts_with(&value.to_lowercase());
+                let is_it = match objective(value) {
+                    Some(whole) => subject.objective == whole.label(),
+                    None => begins(subject.objective),
+                };
+                subject.architecture == architecture.label() && is_it
+            }
             Test::Word(key, value) => match key {
                 WordKey::Architecture => subject.architecture.eq_ignore_ascii_case(value),
                 WordKey::Objective => subject.objective.eq_ignore_ascii_case(value),
@@ -322,6 +349,36 @@ mod tests {
             let filter: Filter = text.parse().unwrap();
             assert_eq!(filter.keeps_run(&subject), kept, "{text}");
         }
+    }
+
+    #[test]
+    fn labels_and_cells_mean_themselves() {
+        let other = |architecture, objective| RunSummary { objective, ..run(architecture, 1, RunStatus::Queued) };
+        let shared = other(Architecture::SharedEncoderDecoder, Objective::Ul2R);
+        let blanks = other(Architecture::NonCausalDecoder, Objective::BlankInfilling);
+        for (text, of_shared, of_blanks) in [
+            ("arch:EDS", true, false),
+            ("arch:ED", false, false),
+            ("obj:glm", false, true),
+            ("GLM", false, true),
+            ("eds", true, false),
+            ("UL2", false, false),
+            ("EDS:UL2R", true, false),
+            ("EDS:UL2", false, false),
+            ("eds:u", true, false),
+            ("ED:UL2R", false, false),
+            ("-ND: EDS:", true, false),
+            ("arch:EDS|obj:GLM", true, true),
+        ] {
+            let filter: Filter = text.parse().unwrap();
+            assert_eq!((filter.keeps_run(&shared), filter.keeps_run(&blanks)), (of_shared, of_blanks), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_key_that_is_offered_is_known() {
+        assert!(WORDS.iter().all(|word| WordKey::named(word).is_some() && KNOWN.contains(word)));
+        assert!(NUMBERS.iter().all(|word| NumberKey::named(word).is_some() && KNOWN.contains(word)));
     }
 
     #[test]

@@ -69,6 +69,7 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Review], &[ENTER], Action::Proceed, "submit", "queue the study"),
     bind(&[Palette], &[ENTER], Action::Proceed, "run", "do what is under the cursor"),
     bind(&[Filter], &[ENTER], Action::Proceed, "apply", "keep the filter and go back to the list"),
+    bind(&[Filter], &[TAB], Action::Complete, "complete", "complete the key or value before the cursor"),
     bind(&[Confirm], &[ENTER], Action::Proceed, "choose", "answer with the marked choice"),
     bind(&[Confirm], &[Key::char('y')], Action::Yes, "yes", "do it"),
     bind(&[Confirm], &[Key::char('n')], Action::No, "no", "leave everything as it is"),

@@ -13,6 +13,7 @@ mod board_export;
 pub mod cells;
 pub mod chart;
 pub mod columns;
+pub mod complete;
 pub mod composer;
 pub mod export;
 pub mod filter;

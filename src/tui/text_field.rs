@@ -44,6 +44,14 @@ impl TextField {
         }
     }
 
+    /// Put `text` in place of the `count` characters before the cursor.
+    pub fn replace_before(&mut self, count: usize, text: &str) {
+        let start = self.cursor.saturating_sub(count);
+        self.text.drain(start..self.cursor);
+        self.cursor = start;
+        self.insert(text);
+    }
+
     /// Edit by `key`; false if the key means nothing here.
     pub fn key(&mut self, key: KeyEvent) -> bool {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
@@ -113,5 +121,9 @@ mod tests {
         press(&mut field, KeyCode::Char('u'), KeyModifiers::CONTROL);
         assert!(field.is_empty());
         assert!(!field.key(KeyEvent::new(KeyCode::Enter, KeyModifiers::NONE)));
+        let mut field = TextField::new("arch:ed loss");
+        (0..5).for_each(|_| press(&mut field, KeyCode::Left, KeyModifiers::NONE));
+        field.replace_before(2, "EDS");
+        assert_eq!(field.halves(), ("arch:EDS".to_owned(), " loss".to_owned()));
     }
 }

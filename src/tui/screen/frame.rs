@@ -9,6 +9,7 @@ use ratatui::widgets::{Block, BorderType, Clear, Widget};
 
 use crate::tui::act::available;
 use crate::tui::app::{App, Link, Overlay, Page};
+use crate::tui::complete;
 use crate::tui::composer::Stage;
 use crate::tui::format;
 use crate::tui::keymap::Move::{Bottom, Down, Left, PageDown, PageUp, PreviousPane, Right, Top, Up};
@@ -142,7 +143,10 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
         let line = Line::from(spans);
         let used = line.width();
         buf.set_line(area.x, area.y, &line, area.width);
-        let hint = app.filter_error.clone().unwrap_or_else(|| "Enter keeps it, Esc clears it".to_owned());
+        let choices = complete::of_line(app).choices;
+        let offer = (!choices.is_empty()).then(|| format!("Tab: {}", choices.join(" ")));
+        let usual = || offer.unwrap_or_else(|| "Enter keeps it, Esc clears it".to_owned());
+        let hint = app.filter_error.clone().unwrap_or_else(usual);
         let style = if app.filter_error.is_some() { palette.bad } else { palette.dim };
         let room = width.saturating_sub(used + 2);
         let hint = shorten(&hint, room);
