@@ -6,114 +6,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crossterm::event::KeyEvent;
 
-use crate::core::study::{Axis, Budget, HeadDim, StudySpec};
-use crate::core::{Architecture, Objective, ObjectiveSpec, legal};
+use crate::core::study::{Axis, Budget, StudySpec};
+use crate::core::{Architecture, AttentionDirection, ModelPreset, Objective, Position};
 
+use super::form_field::{about_direction, about_family, about_position};
+use super::form_text::{head_dims, list, numbers, positive, single};
 use super::format;
 use super::text_field::TextField;
 
-/// A place in the form that can have the focus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "each field is described by its label and its hint")]
-pub enum Field {
-    Name,
-    Architecture(Architecture),
-    Objective(Objective),
-    Seeds,
-    Preset,
-    DModel,
-    NumLayers,
-    NumHeads,
-    HeadDim,
-    SeqLen,
-    BatchSize,
-    LearningRate,
-    BudgetKind,
-    BudgetAmount,
-    Corpus,
-    CorpusPath,
-    Tokenizer,
-}
-
-impl Field {
-    /// All, in the order of Tab.
-    pub const ALL: [Self; 21] = [
-        Self::Name,
-        Self::Architecture(Architecture::CausalDecoder),
-        Self::Architecture(Architecture::NonCausalDecoder),
-        Self::Architecture(Architecture::EncoderDecoder),
-        Self::Objective(Objective::FullLm),
-        Self::Objective(Objective::PrefixLm),
-        Self::Objective(Objective::SpanCorruption),
-        Self::Seeds,
-        Self::Preset,
-        Self::DModel,
-        Self::NumLayers,
-        Self::NumHeads,
-        Self::HeadDim,
-        Self::SeqLen,
-        Self::BatchSize,
-        Self::LearningRate,
-        Self::BudgetKind,
-        Self::BudgetAmount,
-        Self::Corpus,
-        Self::CorpusPath,
-        Self::Tokenizer,
-    ];
-
-    /// The word before the value.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Name => "study name",
-            Self::Architecture(architecture) => architecture.label(),
-            Self::Objective(objective) => objective.label(),
-            Self::Seeds => "seeds",
-            Self::Preset => "size",
-            Self::DModel => "d_model",
-            Self::NumLayers => "num_layers",
-            Self::NumHeads => "num_heads",
-            Self::HeadDim => "head_dim",
-            Self::SeqLen => "seq_len",
-            Self::BatchSize => "batch_size",
-            Self::LearningRate => "learning_rate",
-            Self::BudgetKind => "budget in",
-            Self::BudgetAmount => "budget",
-            Self::Corpus => "corpus",
-            Self::CorpusPath => "path",
-            Self::Tokenizer => "tokenizer",
-        }
-    }
-
-    /// What may be put there.
-    #[must_use]
-    pub const fn hint(self) -> &'static str {
-        match self {
-            Self::Name => "a-z, 0-9, `-`, `_` and `.`; also the name of its folder",
-            Self::Architecture(architecture) => architecture.description(),
-            Self::Objective(objective) => objective.description(),
-            Self::Seeds => "one run per seed, as in 1,2,3; more seeds make narrower intervals",
-            Self::Preset => "nano, tiny or small fill the three fields below; ← → or Space to change",
-            Self::DModel => "width of the residual stream; a list like 64,128 makes an axis of the grid",
-            Self::NumLayers => "blocks of a stack; a list makes an axis",
-            Self::NumHeads => "attention heads; a list makes an axis",
-            Self::HeadDim => {
-                "size of a head; standard means d_model / num_heads; a list like standard,16 makes an axis"
-            }
-            Self::SeqLen => "positions of one example, inputs and targets together; a list makes an axis",
-            Self::BatchSize => "examples per optimizer step",
-            Self::LearningRate => "peak of AdamW, as in 1e-3; a list makes an axis",
-            Self::BudgetKind => "how long a run is: optimizer steps, training positions or FLOPs; ← → to change",
-            Self::BudgetAmount => "how many, as in 2000, 1e6 or 2.5e12",
-            Self::Corpus => "texts to learn from; ← → or Space to change",
-            Self::CorpusPath => "a .txt or .jsonl file or a folder of them; several with commas",
-            Self::Tokenizer => "bytes, chars, bpe:SIZE or the path of a tokenizer.json",
-        }
-    }
-}
+pub use super::form_field::Field;
 
 /// Sizes by name: `d_model`, `num_layers`, `num_heads`.
 pub const PRESETS: [(&str, [usize; 3]); 3] = [("nano", [64, 2, 2]), ("tiny", [128, 4, 4]), ("small", [256, 6, 8])];
+
+/// Most choices of a kind that a suggested name tells one by one; a name is short.
+const MOST_NAMED: usize = 5;
 
 /// What a budget counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +54,7 @@ impl BudgetKind {
 /// The form.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Form {
-    base: StudySpec,
+    pub(super) base: StudySpec,
     taken: Vec<String>,
     name_typed: bool,
     /// The field with the focus.
@@ -156,6 +63,12 @@ pub struct Form {
     pub architectures: BTreeSet<Architecture>,
     /// Chosen.
     pub objectives: BTreeSet<Objective>,
+    /// What blocks are made of: an axis of the study until it is turned.
+    pub family: Axis<ModelPreset>,
+    /// How places are known; `None` leaves it to the family.
+    pub positions: Option<Axis<Position>>,
+    /// Where bidirectional stacks look.
+    pub looks: Axis<AttentionDirection>,
     /// What the budget counts.
     pub budget: BudgetKind,
     /// Corpora by name.
@@ -167,8 +80,24 @@ pub struct Form {
     pub error: Option<(Field, String)>,
 }
 
-fn list<T: ToString>(axis: &Axis<T>) -> String {
-    axis.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+/// The choice after or before `now`; the first one after something that is no choice.
+fn turned<T: Copy + PartialEq>(choices: &[T], now: Option<T>, forward: bool) -> Option<T> {
+    let count = choices.len();
+    let at = now.and_then(|now| choices.iter().position(|choice| *choice == now));
+    let to = at.map_or(0, |at| if forward { at + 1 } else { at + count - 1 });
+    choices.get(to % count.max(1)).copied()
+}
+
+/// The only value of an axis.
+fn only<T: Copy>(axis: &Axis<T>) -> Option<T> {
+    match axis.0.as_slice() {
+        [value] => Some(*value),
+        _ => None,
+    }
+}
+
+fn words<T: ToString>(axis: &Axis<T>) -> String {
+    axis.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl Form {
@@ -214,6 +143,9 @@ impl Form {
             focus: Field::Name,
             architectures: base.grid.architecture.iter().copied().collect(),
             objectives: base.grid.objective.iter().copied().collect(),
+            family: base.model.preset.clone(),
+            positions: base.model.position.clone(),
+            looks: base.model.direction.clone(),
             budget,
             corpora: corpora.to_vec(),
             corpus: chosen.unwrap_or(corpora.len()),
@@ -251,7 +183,7 @@ impl Form {
 
     /// Move the focus by one field.
     pub fn step(&mut self, forward: bool) {
-        let live: Vec<Field> = Field::ALL.into_iter().filter(|field| self.is_live(*field)).collect();
+        let live: Vec<Field> = Field::all().into_iter().filter(|field| self.is_live(*field)).collect();
         let at = live.iter().position(|field| *field == self.focus).unwrap_or(0);
         let to = if forward { at + 1 } else { at + live.len() - 1 } % live.len().max(1);
         self.focus = live.get(to).copied().unwrap_or(Field::Name);
@@ -283,13 +215,36 @@ impl Form {
         }
     }
 
+    /// To the other column of a grid; elsewhere turn the choice under the cursor.
+    pub fn sideways(&mut self, forward: bool) {
+        match self.focus.beside(forward) {
+            Some(field) => self.focus = field,
+            None => self.turn(forward),
+        }
+    }
+
     /// Switch or turn the choice under the cursor.
     pub fn turn(&mut self, forward: bool) {
         self.error = None;
         match self.focus {
             Field::Architecture(architecture) => toggle(&mut self.architectures, architecture),
-            Field::Objective(objective) => toggle(&mut self.objectives, objective),
+            Field::Objective(objective) => {
+                toggle(&mut self.objectives, objective);
+                self.error = self.unlisted();
+            }
             Field::Preset => self.turn_preset(forward),
+            Field::Family => {
+                self.family = turned(ModelPreset::ALL, only(&self.family), forward).unwrap_or_default().into();
+            }
+            Field::Positions => {
+                let own = Position::ALL.iter().copied().map(Some);
+                let choices: Vec<Option<Position>> = std::iter::once(None).chain(own).collect();
+                let now = self.positions.as_ref().map_or(Some(None), |axis| only(axis).map(Some));
+                self.positions = turned(&choices, now, forward).flatten().map(Axis::from);
+            }
+            Field::Looks => {
+                self.looks = turned(AttentionDirection::ALL, only(&self.looks), forward).unwrap_or_default().into();
+            }
             Field::BudgetKind => self.budget = self.budget.turned(forward),
             Field::Corpus => {
                 let choices = self.corpora.len() + 1;
@@ -329,9 +284,12 @@ impl Form {
         if self.name_typed {
             return;
         }
-        let join = |labels: Vec<&str>| labels.join("-").to_lowercase();
-        let architectures = join(self.architectures.iter().map(|a| a.label()).collect());
-        let objectives = join(self.objectives.iter().map(|o| o.label()).collect());
+        let join = |labels: Vec<&str>, kind: &str| {
+            let many = labels.len() > MOST_NAMED;
+            if many { format!("{}-{kind}", labels.len()) } else { labels.join("-").to_lowercase() }
+        };
+        let architectures = join(self.architectures.iter().map(|a| a.label()).collect(), "architectures");
+        let objectives = join(self.objectives.iter().map(|o| o.label()).collect(), "objectives");
         let stem = [architectures, objectives].join("_").trim_matches('_').to_owned();
         let stem = if stem.is_empty() { "study".to_owned() } else { stem };
         let free = |name: &String| !self.taken.contains(name);
@@ -340,21 +298,78 @@ impl Form {
         self.texts.insert(Field::Name, TextField::new(&name));
     }
 
-    /// Chosen cells that cannot be trained, each with the reason.
+    /// What stands in a choice that is turned; `None` for other fields.
     #[must_use]
-    pub fn illegal(&self) -> Vec<legal::Illegal> {
-        let settings = &self.base.objective;
-        let shares = (settings.noise_density, settings.mean_noise_span_length);
-        let on_inputs = settings.loss_on_inputs.iter().all(|on_inputs| *on_inputs);
-        let spec = |objective| ObjectiveSpec::new(objective, shares, on_inputs, &settings.mixture);
-        let cells = self.architectures.iter().flat_map(|a| self.objectives.iter().map(move |o| (*a, *o)));
-        cells.filter_map(|(a, o)| legal::check(a, &spec(o)).err()).collect()
+    pub fn choice(&self, field: Field) -> Option<String> {
+        match field {
+            Field::Preset => Some(self.preset().to_owned()),
+            Field::Family => Some(words(&self.family)),
+            Field::Positions => Some(match (&self.positions, only(&self.family)) {
+                (Some(axis), _) => words(axis),
+                (None, Some(family)) => format!("preset's: {}", family.parts().0),
+                (None, None) => "preset's".to_owned(),
+            }),
+            Field::Looks => Some(words(&self.looks)),
+            Field::BudgetKind => Some(self.budget.word().to_owned()),
+            Field::Corpus => Some(self.corpus_name().unwrap_or("a path").to_owned()),
+            Field::Architecture(_)
+            | Field::Objective(_)
+            | Field::Name
+            | Field::Seeds
+            | Field::DModel
+            | Field::NumLayers
+            | Field::NumHeads
+            | Field::HeadDim
+            | Field::SeqLen
+            | Field::BatchSize
+            | Field::LearningRate
+            | Field::BudgetAmount
+            | Field::CorpusPath
+            | Field::Tokenizer => None,
+        }
     }
 
-    /// Legal cells chosen.
+    /// What the chosen values of the field with the focus are.
     #[must_use]
-    pub fn legal_cells(&self) -> usize {
-        self.architectures.len() * self.objectives.len() - self.illegal().len()
+    pub fn about(&self) -> Vec<&'static str> {
+        let looks = || self.looks.iter().copied().map(about_direction).collect::<Vec<_>>();
+        match self.focus {
+            Field::Family => self.family.iter().copied().map(about_family).collect(),
+            Field::Positions => match &self.positions {
+                Some(axis) => axis.iter().copied().map(about_position).collect(),
+                None => self.family.iter().map(|family| about_position(family.parts().0)).collect(),
+            },
+            Field::Looks => looks(),
+            Field::Architecture(architecture) if architecture.has_bidirectional_stack() => {
+                let usual = self.looks.iter().all(AttentionDirection::is_usual);
+                if usual { Vec::new() } else { looks() }
+            }
+            Field::Architecture(_)
+            | Field::Objective(_)
+            | Field::Name
+            | Field::Seeds
+            | Field::Preset
+            | Field::DModel
+            | Field::NumLayers
+            | Field::NumHeads
+            | Field::HeadDim
+            | Field::SeqLen
+            | Field::BatchSize
+            | Field::LearningRate
+            | Field::BudgetKind
+            | Field::BudgetAmount
+            | Field::Corpus
+            | Field::CorpusPath
+            | Field::Tokenizer => Vec::new(),
+        }
+    }
+
+    /// MIX is chosen where no tasks are listed for it, for which there is no field.
+    fn unlisted(&self) -> Option<(Field, String)> {
+        let mixes = self.objectives.contains(&Objective::Mixture) && self.base.objective.mixture.is_empty();
+        let reason = "has no tasks yet, and no field for them: list them as objective.mixture in a study file and give it \
+                      to `trilab study submit FILE`";
+        mixes.then(|| (Field::Objective(Objective::Mixture), reason.to_owned()))
     }
 
     /// The study the fields ask for.
@@ -374,6 +389,9 @@ impl Form {
         if self.objectives.is_empty() {
             return Err((objective_field, "choose at least one objective with Space".to_owned()));
         }
+        if let Some(error) = self.unlisted() {
+            return Err(error);
+        }
         if self.legal_cells() == 0 {
             let reason = self.illegal().first().map(ToString::to_string).unwrap_or_default();
             return Err((objective_field, format!("no legal cell is chosen: {reason}")));
@@ -386,6 +404,9 @@ impl Form {
         study.model.num_layers = sizes(Field::NumLayers, "2,4")?;
         study.model.num_heads = sizes(Field::NumHeads, "4")?;
         study.model.head_dim = head_dims(&text(Field::HeadDim)).map_err(at(Field::HeadDim))?;
+        study.model.preset = self.family.clone();
+        study.model.position.clone_from(&self.positions);
+        study.model.direction = self.looks.clone();
         study.training.seq_len = sizes(Field::SeqLen, "128")?;
         study.training.batch_size = single(&text(Field::BatchSize), "16").map_err(at(Field::BatchSize))?;
         let rates: Vec<f64> = numbers(&text(Field::LearningRate), "1e-3,3e-4").map_err(at(Field::LearningRate))?;
@@ -423,38 +444,5 @@ impl Form {
 fn toggle<T: Ord>(set: &mut BTreeSet<T>, value: T) {
     if !set.remove(&value) {
         set.insert(value);
-    }
-}
-
-fn numbers<T: std::str::FromStr>(text: &str, example: &str) -> Result<Vec<T>, String> {
-    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-    let parse = |part: &str| part.parse().map_err(|_| format!("`{part}` is not a number; write it like {example}"));
-    let values = parts.map(parse).collect::<Result<Vec<T>, String>>()?;
-    if values.is_empty() { Err(format!("is empty; write it like {example}")) } else { Ok(values) }
-}
-
-fn positive(text: &str, example: &str) -> Result<Axis<usize>, String> {
-    let values: Vec<usize> = numbers(text, example)?;
-    if values.contains(&0) { Err("must be at least 1".to_owned()) } else { Ok(Axis(values)) }
-}
-
-/// Sizes of heads, of which one may be the word `standard`; empty means that word.
-fn head_dims(text: &str) -> Result<Axis<HeadDim>, String> {
-    let size = |word: &str| match word {
-        "standard" => Ok(HeadDim::STANDARD),
-        word => match word.parse() {
-            Ok(size) if size > 0 => Ok(HeadDim::Fixed(size)),
-            _ => Err(format!("`{word}` is no size; write it like 16 or standard,32")),
-        },
-    };
-    let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
-    let sizes = words.map(size).collect::<Result<Vec<_>, _>>()?;
-    Ok(if sizes.is_empty() { Axis::from(HeadDim::STANDARD) } else { Axis(sizes) })
-}
-
-fn single(text: &str, example: &str) -> Result<usize, String> {
-    match positive(text, example)?.0.as_slice() {
-        [value] => Ok(*value),
-        _ => Err(format!("takes one number like {example}")),
     }
 }

@@ -246,8 +246,8 @@ pub const BINDINGS: &[Binding] = &[
     bind(&[Leaderboard], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "right", "show columns further right"),
     bind(&[Rank], &[LEFT, Key::char('h')], Action::Move(Move::Left), "head", "one head to the left"),
     bind(&[Rank], &[RIGHT, Key::char('l')], Action::Move(Move::Right), "head", "one head to the right"),
-    bind(&[Form], &[LEFT], Action::Move(Move::Left), "left", "previous choice, or left in a text"),
-    bind(&[Form], &[RIGHT], Action::Move(Move::Right), "right", "next choice, or right in a text"),
+    bind(&[Form], &[LEFT], Action::Move(Move::Left), "left", "previous choice, column of a grid, or letter of a text"),
+    bind(&[Form], &[RIGHT], Action::Move(Move::Right), "right", "next choice, column of a grid, or letter of a text"),
     bind(
         MOVING,
         &[Key::char('g'), Key::named(KeyCode::Home)],

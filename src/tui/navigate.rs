@@ -25,7 +25,7 @@ pub(super) fn perform(app: &mut App, to: Move) {
         Move::Bottom => i64::MAX / 2,
         Move::Left => return sideways(app, false),
         Move::Right => return sideways(app, true),
-        Move::Toggle => return sideways(app, true),
+        Move::Toggle => return toggle(app),
         Move::NextPane => return pane(app, true),
         Move::PreviousPane => return pane(app, false),
     };
@@ -158,11 +158,17 @@ fn in_legend(app: &mut App, by: i64) {
 
 fn sideways(app: &mut App, forward: bool) {
     match (&mut app.page, app.tab) {
-        (Page::Composer(composer), _) => composer.form.turn(forward),
+        (Page::Composer(composer), _) => composer.form.sideways(forward),
         (Page::Tab, Tab::Curves) => move_reading_line(app, forward),
         (Page::Tab, Tab::Rank) => rank_view::move_by(app, 0, if forward { 1 } else { -1 }),
         (Page::Tab, Tab::Leaderboard) => board_acts::sideways(app, forward),
         (Page::Tab, Tab::Lab) | (Page::Detail(_), _) => {}
+    }
+}
+
+fn toggle(app: &mut App) {
+    if let Page::Composer(composer) = &mut app.page {
+        composer.form.turn(true);
     }
 }
 

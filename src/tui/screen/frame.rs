@@ -17,7 +17,7 @@ use crate::tui::keymap::{self, Action};
 use crate::tui::msg::Tab;
 use crate::tui::table::shorten;
 
-use super::{answers, composer, curves, detail, help, lab, leaderboard, rank, review};
+use super::{answers, composer, curves, detail, form, help, lab, leaderboard, rank, review};
 
 /// Smallest terminal that shows everything.
 const LEAST: (u16, u16) = (60, 16);
@@ -68,7 +68,7 @@ pub fn draw(app: &App, area: Rect, buf: &mut Buffer) {
         Page::Composer(page) => match (page.stage, &page.review) {
             (Stage::Choose, _) => composer::draw_chooser(app, page, inside, buf),
             (Stage::Review, Some(shown)) => review::draw(app, shown, inside, buf),
-            (Stage::Form, _) | (Stage::Review, None) => composer::draw_form(app, &page.form, inside, buf),
+            (Stage::Form, _) | (Stage::Review, None) => form::draw(app, &page.form, inside, buf),
         },
     }
     overlay(app, inside, buf);
