@@ -10,8 +10,9 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use trilab::core::board::EqualBudget;
 use trilab::core::task::ScoringForm;
-use trilab::core::{Metric, RunId};
+use trilab::core::{Architecture, Metric, RunId};
 use trilab::tui::app::{Overlay, Page};
+use trilab::tui::form::Field;
 use trilab::tui::{App, Effect, Msg, Tab, screen, update};
 use trilab::wire::{Reply, Request, RunSelection, ServerFrame, Topic, Update};
 
@@ -106,6 +107,25 @@ fn contests_and_the_matrix_screens() {
     }
 }
 
+#[test]
+fn screens_of_cells_beyond_the_classical_ones() {
+    for (columns, rows) in SIZES {
+        for (name, cells) in [("others", data::OTHERS.to_vec()), ("all", data::every_cell())] {
+            let mut app = data::fresh(columns, rows);
+            update(&mut app, Msg::Connected(data::info()));
+            data::tell(&mut app, Update::Lab(Box::new(data::lab_with(&cells))));
+            snapshot(&format!("lab_{name}"), &app);
+            press(&mut app, "4");
+            data::tell(&mut app, Update::Leaderboard(data::leaderboard_with(&cells)));
+            press(&mut app, ">>>M");
+            // To the cell of the last one.
+            press(&mut app, &"j".repeat(20));
+            press(&mut app, "kllllllllll");
+            snapshot(&format!("matrix_{name}"), &app);
+        }
+    }
+}
+
 fn with_tasks(columns: u16, rows: u16) -> App {
     let mut app = data::app(columns, rows);
     press(&mut app, "\n");
@@ -147,9 +167,26 @@ fn composer_screens() {
         let mut app = data::app(columns, rows);
         press(&mut app, "a");
         snapshot("chooser", &app);
-        press(&mut app, "G\n\t\t");
-        press(&mut app, "\t\t ");
+        press(&mut app, "G\n");
+        // Over the architectures to the first objective.
+        press(&mut app, &"\t".repeat(9));
+        press(&mut app, " ");
         snapshot("form", &app);
+        // Back to EDM beside ED, with T5's parts and mixed heads.
+        press(&mut app, " ");
+        for code in [KeyCode::Up, KeyCode::Up, KeyCode::Char(' '), KeyCode::Left, KeyCode::Char(' ')] {
+            key(&mut app, code);
+        }
+        let Page::Composer(composer) = &mut app.page else { panic!("not in the composer") };
+        composer.form.focus = Field::Looks;
+        key(&mut app, KeyCode::Right);
+        key(&mut app, KeyCode::Up);
+        key(&mut app, KeyCode::Up);
+        key(&mut app, KeyCode::Right);
+        snapshot("form_family", &app);
+        let Page::Composer(composer) = &mut app.page else { panic!("not in the composer") };
+        composer.form.focus = Field::Architecture(Architecture::MergedEncoderDecoder);
+        snapshot("form_edm", &app);
     }
 }
 
@@ -455,10 +492,11 @@ fn a_refusal_is_shown_in_full_and_can_be_mended() {
 fn the_form_makes_a_study() {
     let mut app = data::app(80, 24);
     press(&mut app, "aG\n");
-    // The name, then ED on, FLM left off, PLM on already, MLM on, then the seeds.
-    press(&mut app, "\t\t\t \t\t\t \t,7");
+    // The name, then ED on, over the other architectures, FLM off and PLM on as they are, MLM on, then the seeds.
+    press(&mut app, &["\t".repeat(3), " ".to_owned(), "\t".repeat(8), " ".to_owned(), "\t".repeat(7)].concat());
+    press(&mut app, ",7");
     let Page::Composer(composer) = &mut app.page else { panic!("not in the composer") };
-    assert_eq!(composer.form.text(trilab::tui::form::Field::Name).unwrap().text(), "cd-nd-ed_plm-mlm");
+    assert_eq!(composer.form.text(Field::Name).unwrap().text(), "cd-nd-ed_plm-mlm");
     let effects = press(&mut app, "\n");
     let [Request::CheckStudy { study }] = &requests(&effects)[..] else { panic!("{effects:?}") };
     assert_eq!(study.grid.architecture.0.len() * study.grid.objective.0.len(), 6);
@@ -469,7 +507,6 @@ fn the_form_makes_a_study() {
 
 #[test]
 fn the_form_names_the_field_that_is_wrong() {
-    use trilab::tui::form::Field;
     for (field, text, said) in [
         (Field::Seeds, "1,x", "`x` is not a number; write it like 1,2"),
         (Field::DModel, "0", "must be at least 1"),
@@ -567,7 +604,7 @@ fn every_screen_survives_every_size_and_hostile_text() {
                 press(&mut app, "4");
                 data::tell(&mut app, Update::Leaderboard(data::two_contests()));
                 press(&mut app, &format!("1{keys}"));
-                data::tell(&mut app, Update::Leaderboard(data::leaderboard()));
+                data::tell(&mut app, Update::Leaderboard(data::leaderboard_with(&data::every_cell())));
                 data::tell_curves(&mut app, Metric::Loss);
                 let mut detail = data::detail(7);
                 detail.output_tail = "\x1b[31mred\x07 \u{0} 漢字 👩‍👩‍👧 ".repeat(40);

@@ -3,16 +3,20 @@
 
 mod dashboard_data;
 
-use crossterm::event::{KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use std::collections::BTreeSet;
+
+use crossterm::event::{KeyCode, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use dashboard_data as data;
-use data::keys::press;
+use data::keys::{key, press};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
+use trilab::core::study::Axis;
 use trilab::core::summary::Point;
-use trilab::core::{Metric, RunId};
+use trilab::core::{Architecture, AttentionDirection, Metric, Mlp, ModelPreset, Objective, Position, RunId};
 use trilab::tui::app::{Overlay, Page, Section};
-use trilab::tui::{App, Effect, Msg, Tab, act, screen, update};
+use trilab::tui::form::{Field, Form};
+use trilab::tui::{App, Effect, Msg, Tab, act, board_acts, screen, update};
 use trilab::wire::{Reply, Request, ServerFrame, Update};
 
 fn mouse(app: &mut App, kind: MouseEventKind, (column, row): (u16, u16)) {
@@ -364,4 +368,206 @@ fn one_value_is_told_in_words_and_many_curves_are_drawn_without_noise() {
     press(&mut app, "1 2");
     data::tell_curves(&mut app, Metric::Loss);
     assert!(app.series().len() <= 3 && app.series().iter().all(|series| !series.raw.is_empty()));
+}
+
+/// A dashboard of runs in every cell that can be trained, with the matrix before it.
+fn full_matrix(columns: u16, rows: u16, cells: &[(Architecture, Objective)]) -> App {
+    let mut app = data::app(columns, rows);
+    data::tell(&mut app, Update::Lab(Box::new(data::lab_with(cells))));
+    press(&mut app, "4");
+    data::tell(&mut app, Update::Leaderboard(data::leaderboard_with(cells)));
+    press(&mut app, ">>>M");
+    app
+}
+
+#[test]
+fn the_cursor_of_the_matrix_goes_through_the_shown_cells_and_no_number_is_cut() {
+    for (columns, rows) in [(60, 16), (80, 24), (120, 40), (200, 60)] {
+        for (cells, width, height) in [(data::OTHERS.to_vec(), 6, 5), (data::every_cell(), 9, 8)] {
+            let mut app = full_matrix(columns, rows, &cells);
+            press(&mut app, &"k".repeat(20));
+            press(&mut app, &"h".repeat(20));
+            let mut seen = BTreeSet::new();
+            for line in 0..height {
+                for across in 0..width {
+                    let spot = board_acts::spot(&app).unwrap();
+                    seen.insert((spot.architecture, spot.objective));
+                    let screen = self::rows(&app);
+                    if let Some(best) = board_acts::best_at(&app, &spot)
+                        && let Some(cell) = best.cells.get("zero_shot")
+                    {
+                        let value = format!("{:.3}", cell.estimate.mean);
+                        let shown = screen.iter().filter(|row| row.contains(&value)).count();
+                        assert!(
+                            shown >= if columns < 120 { 2 } else { 1 },
+                            "{columns}×{rows} {spot:?}\n{}",
+                            screen.join("\n")
+                        );
+                    }
+                    let cut = |row: &String| row.contains('…') && row.contains(" ±");
+                    assert!(!screen[3..screen.len() - 5].iter().any(cut), "{}", screen.join("\n"));
+                    press(&mut app, if across + 1 < width { "l" } else { "" });
+                }
+                press(&mut app, &"h".repeat(width));
+                press(&mut app, if line + 1 < height { "j" } else { "" });
+            }
+            assert_eq!(seen.len(), width * height, "{columns}×{rows}");
+            assert!(cells.iter().all(|cell| seen.contains(cell)));
+            let before = board_acts::spot(&app);
+            press(&mut app, "j");
+            assert_eq!(board_acts::spot(&app), before, "there is nothing below the last row");
+            let (_, table, _) = exported(&press(&mut app, "e"));
+            assert!(cells.iter().all(|(a, o)| table.iter().any(|row| row.contains(&format!("{a}:{o}")))));
+            // A filter takes the row away that the cursor is on.
+            press(&mut app, "/arch:CD\n");
+            let spot = board_acts::spot(&app).unwrap();
+            assert_eq!(spot.architecture, Architecture::CausalDecoder);
+        }
+    }
+}
+
+#[test]
+fn a_click_hits_the_cell_of_a_scrolled_matrix() {
+    let mut app = full_matrix(80, 24, &data::every_cell());
+    press(&mut app, &"j".repeat(20));
+    press(&mut app, &"l".repeat(20));
+    let (x, _) = find(&app, "GLM");
+    let (_, y) = find(&app, "EDM ");
+    click(&mut app, (x + 1, y));
+    let spot = board_acts::spot(&app).unwrap();
+    assert_eq!((spot.architecture, spot.objective), (Architecture::MergedEncoderDecoder, Objective::BlankInfilling));
+}
+
+fn form(app: &App) -> &Form {
+    let Page::Composer(composer) = &app.page else { panic!("not in the composer") };
+    &composer.form
+}
+
+fn focus(app: &mut App, field: Field) {
+    let Page::Composer(composer) = &mut app.page else { panic!("not in the composer") };
+    composer.form.focus = field;
+}
+
+#[test]
+fn every_architecture_and_objective_can_be_chosen_and_the_model_has_choices() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "aG\n\t");
+    // All on: CD and ND are.
+    press(&mut app, &format!("\t\t{}", " \t".repeat(6)));
+    press(&mut app, &format!(" \t\t{}", " \t".repeat(6)));
+    assert_eq!(form(&app).architectures.len(), Architecture::ALL.len());
+    assert_eq!(form(&app).objectives.len(), Objective::ALL.len() - 1, "all but MIX");
+    assert_eq!(form(&app).text(Field::Name).unwrap().text(), "8-architectures_8-objectives");
+    let told = form(&app).refused();
+    assert!(told.iter().any(|refused| refused.told().starts_with("EO:FLM EO:PLM EO:MLM EO:IID +3: an encoder-only")));
+    for (field, turns, said) in
+        [(Field::Family, 1, "t5"), (Field::Positions, 2, "t5_bias"), (Field::Looks, 2, "altern")]
+    {
+        focus(&mut app, field);
+        (0..turns).for_each(|_| drop(key(&mut app, KeyCode::Right)));
+        find(&app, &format!("▸{:14}◂ {said}", field.label()));
+    }
+    let told = form(&app).refused();
+    assert!(told[0].told().starts_with("CD ND EDC: a head that looks at what follows"), "{}", told[0].told());
+    let study = form(&app).study().unwrap();
+    assert_eq!(study.model.preset, ModelPreset::T5.into());
+    assert_eq!(study.model.position, Some(Position::T5Bias.into()));
+    assert_eq!(study.model.direction, AttentionDirection::AlternatingLayers.into());
+    focus(&mut app, Field::Positions);
+    (0..2).for_each(|_| drop(key(&mut app, KeyCode::Left)));
+    assert_eq!(form(&app).study().unwrap().model.position, None);
+    find(&app, "◂ preset's: t5_bias ▸");
+}
+
+#[test]
+fn arrows_cross_the_grids_and_space_chooses() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "aG\n\t");
+    key(&mut app, KeyCode::Right);
+    assert_eq!(form(&app).focus, Field::Architecture(Architecture::HalfEncoderDecoder));
+    press(&mut app, " ");
+    assert!(form(&app).architectures.contains(&Architecture::HalfEncoderDecoder));
+    key(&mut app, KeyCode::Left);
+    key(&mut app, KeyCode::Left);
+    assert_eq!(form(&app).focus, Field::Architecture(Architecture::CausalDecoder));
+    assert_eq!(form(&app).architectures.len(), 3, "an arrow chooses nothing");
+}
+
+#[test]
+fn settings_without_a_field_and_axes_of_several_values_stay_until_they_are_turned() {
+    let mut base = data::study();
+    base.model.preset = Axis(ModelPreset::ALL.to_vec());
+    base.model.position = Some(Axis(vec![Position::Rope, Position::None]));
+    base.model.mlp = Some(Axis(vec![Mlp::Relu]));
+    base.model.match_parameters = true;
+    let mut app = data::app(80, 24);
+    press(&mut app, "aG\n");
+    let Page::Composer(composer) = &mut app.page else { panic!("not in the composer") };
+    composer.form = Form::filled(&base, &app.defaults.corpora);
+    find(&app, "◂ llama, t5 ▸");
+    find(&app, "◂ rope, none ▸");
+    assert_eq!(form(&app).study().unwrap(), base);
+    focus(&mut app, Field::Family);
+    key(&mut app, KeyCode::Right);
+    let study = form(&app).study().unwrap();
+    assert_eq!((&study.model.preset, study.model.match_parameters), (&ModelPreset::Llama.into(), true));
+    assert_eq!((&study.model.position, &study.model.mlp), (&base.model.position, &base.model.mlp));
+}
+
+#[test]
+fn a_mixture_that_is_not_listed_is_an_error_on_its_field() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "aG\n");
+    focus(&mut app, Field::Objective(Objective::Mixture));
+    press(&mut app, " ");
+    for _ in 0..2 {
+        let (field, reason) = form(&app).error.clone().unwrap();
+        assert_eq!(field, Field::Objective(Objective::Mixture));
+        assert!(reason.contains("in a study file"), "{reason}");
+        find(&app, "trilab study submit FILE");
+        focus(&mut app, Field::Seeds);
+        press(&mut app, "\n");
+    }
+    focus(&mut app, Field::Objective(Objective::Mixture));
+    press(&mut app, " ");
+    assert_eq!(form(&app).error, None);
+    let mut base = data::study();
+    base.objective.mixture = Objective::Ul2R.mixture(0.15);
+    let mut listed = Form::filled(&base, &[]);
+    listed.focus = Field::Objective(Objective::Mixture);
+    listed.turn(true);
+    assert!(listed.study().is_ok() && listed.error.is_none());
+}
+
+#[test]
+fn the_form_shows_its_focus_and_its_error_at_the_smallest_size() {
+    let mut app = data::app(60, 16);
+    press(&mut app, "aG\n");
+    for field in Field::all() {
+        focus(&mut app, field);
+        if !form(&app).is_live(field) {
+            continue;
+        }
+        let screen = rows(&app);
+        assert!(
+            screen[..12].iter().any(|row| row.contains('▸') || row.contains('▏')),
+            "{field:?}\n{}",
+            screen.join("\n")
+        );
+        find(&app, field.label());
+    }
+    focus(&mut app, Field::Tokenizer);
+    press(&mut app, "x\n");
+    find(&app, "as in `bpe:1024`");
+}
+
+#[test]
+fn tab_completes_the_filter() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "/ar\te\t");
+    assert_eq!(app.filter_text.text(), "arch:E");
+    assert!(rows(&app)[23].ends_with("Tab: ED EDS EDH EDC EDM EO "), "{}", rows(&app)[23]);
+    press(&mut app, "ds\tobj:gl\tstudy:ni\t\n");
+    assert_eq!(app.filter_text.text(), "arch:EDS obj:GLM study:night-shift ");
+    assert_eq!(app.overlay, None);
 }

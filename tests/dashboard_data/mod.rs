@@ -125,8 +125,38 @@ pub(crate) fn runs() -> Vec<RunSummary> {
     ]
 }
 
+/// Cells beyond the classical ones.
+pub(crate) const OTHERS: [(Architecture, Objective); 4] = [
+    (Architecture::SharedEncoderDecoder, PLM),
+    (Architecture::EncoderOnly, Objective::MaskedLm),
+    (ND, Objective::BlankInfilling),
+    (CD, Objective::Ul2),
+];
+
+/// Every cell that can be trained.
+pub(crate) fn every_cell() -> Vec<(Architecture, Objective)> {
+    let all = Architecture::ALL.into_iter().flat_map(|a| Objective::ALL.map(|o| (a, o)));
+    all.filter(|(a, o)| trilab::core::legal::usual(*a, *o).is_ok()).collect()
+}
+
 pub(crate) fn lab() -> LabSummary {
-    let all = runs();
+    lab_of(runs())
+}
+
+/// The same, with three more runs in each of `cells`.
+pub(crate) fn lab_with(cells: &[(Architecture, Objective)]) -> LabSummary {
+    let mut all = runs();
+    let lived = [RunStatus::Finished, RunStatus::Finished, RunStatus::Diverged { step: 412 }];
+    for (at, (architecture, objective)) in cells.iter().enumerate() {
+        for (seed, status) in lived.iter().enumerate() {
+            let number = 20 + 3 * at + seed;
+            all.push(run(number as u64, *architecture, *objective, seed as u64 + 3, status.clone(), STEPS / 2));
+        }
+    }
+    lab_of(all)
+}
+
+fn lab_of(all: Vec<RunSummary>) -> LabSummary {
     let study = |name: &str, description: &str| StudySummary {
         id: name.parse().unwrap(),
         description: description.to_owned(),
@@ -170,8 +200,8 @@ pub(crate) fn curve(run: &RunSummary, metric: Metric) -> Curve {
 const FAMILIES: [(&str, f64); 4] =
     [("world_agreement", 0.5), ("world_copying", 0.25), ("world_reading", 0.25), ("world_two_hop", 0.5)];
 
-/// The columns of a lab that asks the shipped world.
-fn columns() -> Vec<BoardColumn> {
+/// The columns of a lab that asks the shipped world and trains on `objectives`.
+fn columns(objectives: &[Objective]) -> Vec<BoardColumn> {
     let column = |key: &str, heading: &str, unit: &str, direction, decimals, chance, kind| BoardColumn {
         key: key.to_owned(),
         heading: heading.to_owned(),
@@ -206,7 +236,7 @@ fn columns() -> Vec<BoardColumn> {
     let sentinel = FAMILIES
         .map(|(name, chance)| scored(&format!("{name}:sentinel"), &format!("{name} <X0>"), chance, ColumnKind::Family));
     columns.extend(sentinel);
-    columns.extend(Objective::ALL.map(|objective| {
+    columns.extend(objectives.iter().map(|objective| {
         let own = metric(Metric::ValidationLoss, ColumnKind::OwnLoss);
         BoardColumn { key: format!("validation_loss:{objective}"), heading: format!("val loss {objective}"), ..own }
     }));
@@ -295,7 +325,7 @@ pub(crate) fn leaderboard() -> Leaderboard {
             }
         })
         .collect();
-    let columns = columns();
+    let columns = columns(&[FLM, PLM, MLM]);
     for column in &columns {
         let values: Vec<(usize, f64)> = (0..5).filter_map(|at| Some((at, value(column, at, &rows[at])?))).collect();
         for (order, (at, mean)) in values.into_iter().enumerate() {
@@ -304,6 +334,25 @@ pub(crate) fn leaderboard() -> Leaderboard {
         }
     }
     Leaderboard { study: None, budget: EqualBudget::AsTrained, budget_at: None, columns, rows }
+}
+
+/// The same, with one lineage more in each of `cells`.
+pub(crate) fn leaderboard_with(cells: &[(Architecture, Objective)]) -> Leaderboard {
+    let mut board = leaderboard();
+    for (at, (architecture, objective)) in cells.iter().enumerate() {
+        let mut row = board.rows[0].clone();
+        row.lineage = id(160 + at as u64);
+        row.architecture = *architecture;
+        row.objective = *objective;
+        row.runs = (0..3).map(|seed| id(20 + 3 * at as u64 + seed)).collect();
+        for cell in row.cells.values_mut() {
+            cell.estimate.mean *= 1.0 + 0.001 * (at + 1) as f64;
+            cell.place = 6 + at;
+            cell.footing = Footing::Clear;
+        }
+        board.rows.push(row);
+    }
+    board
 }
 
 /// The same, with one lineage on another corpus and one of another size.

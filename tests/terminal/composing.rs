@@ -9,7 +9,7 @@ fn field(screen: &str, label: &str) -> String {
     let lines = screen.lines().flat_map(|line| line.split(['│', '┃']));
     let values = lines.filter_map(|part| part.trim_matches([' ', '▸', '▏']).strip_prefix(label));
     values
-        .map(|value| value.trim().to_owned())
+        .map(|value| value.trim_matches([' ', '▸']).to_owned())
         .find(|value| !value.is_empty() && !value.contains('◂'))
         .unwrap_or_default()
 }
@@ -18,12 +18,15 @@ fn field(screen: &str, label: &str) -> String {
 pub(crate) fn grid(terminal: &mut Terminal, steps: u64) {
     terminal.keys("a").shows("Add a study");
     terminal.keys("G\r").shows("What to compare");
-    // From the name: over CD, ND on, over ED, FLM off, PLM on, MLM on, one more seed.
-    terminal.keys("\t\t \t\t \t \t \t,2").until("two seeds", |screen| field(screen, "seeds") == "1,2");
-    // Over the preset to the sizes; over batch, rate and unit to the budget.
-    terminal.keys(&format!("\t\t{CLEAR}16\t{CLEAR}1\t\t\t{CLEAR}32\t\t\t\t{CLEAR}{steps}"));
+    // From the name: over CD, ND on, over the other architectures, FLM off, PLM on, MLM on, over the others, one more seed.
+    let (architectures, objectives) = ("\t".repeat(7), "\t".repeat(7));
+    terminal
+        .keys(&format!("\t\t {architectures} \t \t {objectives},2"))
+        .until("two seeds", |screen| field(screen, "seeds") == "1,2");
+    // Over the preset to the sizes; over heads, family, positions and looks; over batch, rate and unit to the budget.
+    terminal.keys(&format!("\t\t{CLEAR}16\t{CLEAR}1\t\t\t\t\t\t{CLEAR}32\t\t\t\t{CLEAR}{steps}"));
     terminal.until("the sizes", |screen| {
-        let sizes = ["d_model", "num_layers", "seq_len", "budget"].map(|label| field(screen, label));
+        let sizes = ["d_model", "num_layers", "seq_len", "budget in     ◂ steps ▸"].map(|label| field(screen, label));
         sizes == ["16", "1", "32", &steps.to_string()]
     });
     terminal.keys("\r").shows("Runs 8");
