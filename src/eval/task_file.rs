@@ -427,9 +427,9 @@ pub(super) mod tests {
         for (more, words) in [
             ("process_docs: !function utils.f", "t/a.yaml:10: `!function` runs Python"),
             ("process_docs: f", "t/a.yaml:10: `process_docs` is not supported"),
-            ("output_type: generate_until", "t/a.yaml:9: `output_type: generate_until` is not supported"),
+            ("output_type: rank", "t/a.yaml:9: `output_type: rank` is not supported"),
             ("gen_prefix: x", "`gen_prefix`"),
-            ("metric_list: [{metric: exact_match}]", "`metric: exact_match` is not supported"),
+            ("metric_list: [{metric: exact_match}]", "`exact_match` is not a metric of this output type"),
             ("metric_list: [{metric: perplexity}]", "not a metric of this output type"),
             ("metric_list: [{metric: acc, ignore_case: true}]", "the option `ignore_case` of `acc`"),
             ("metric_list: [{metric: acc, aggregation: median}]", "`aggregation: median`"),

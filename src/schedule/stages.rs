@@ -99,7 +99,7 @@ fn continues(before: &ModelSpec, after: &ModelSpec, objective: &ObjectiveSpec) -
     if before.position == Position::T5Bias && both(old) != both(new) {
         return Err(format!(
             "the buckets of T5's bias stand for other distances in {new} than in {old}, which sees in other directions; \
-             use another model.position, such as \"rope\""
+             another model.position, such as \"rope\", goes on"
         ));
     }
     if before.block_positions == 0 && objective.parts().iter().any(|part| part.task.has_blanks()) {

@@ -1,5 +1,5 @@
 //! The fields of the composer's form: their order, where they stand beside each other, what each means.
-//! Promises: every architecture and every objective is a field. Must not know: values, how fields are drawn.
+//! Promises: every architecture and every objective of a first stage is a field. Must not know: values, how fields are drawn.
 
 use crate::core::{Architecture, AttentionDirection, ModelPreset, Objective, Position};
 
@@ -64,10 +64,11 @@ impl Field {
         Architecture::ALL.map(Self::Architecture).to_vec()
     }
 
-    /// All objectives.
+    /// All objectives that a first stage can have.
     #[must_use]
     pub fn objectives() -> Vec<Self> {
-        Objective::ALL.map(Self::Objective).to_vec()
+        let first = Objective::ALL.into_iter().filter(|objective| !objective.is_prompted());
+        first.map(Self::Objective).collect()
     }
 
     /// All, in the order of Tab.
@@ -196,6 +197,8 @@ const fn short_objective(objective: Objective) -> &'static str {
         Objective::Ul2 => "denoisers",
         Objective::Ul2R => "continued",
         Objective::Mixture => "your own",
+        Objective::Multitask => "many tasks",
+        Objective::Finetuning => "one task",
     }
 }
 
@@ -237,7 +240,7 @@ mod tests {
     #[test]
     fn every_choice_is_a_field_and_columns_are_crossed_both_ways() {
         let all = Field::all();
-        assert_eq!(all.len(), 1 + Architecture::ALL.len() + Objective::ALL.len() + 1 + TRAINING.len());
+        assert_eq!(all.len(), 1 + Architecture::ALL.len() + Field::objectives().len() + 1 + TRAINING.len());
         let architecture = |at: usize| Field::Architecture(Architecture::ALL[at]);
         let objective = |at: usize| Field::Objective(Objective::ALL[at]);
         assert_eq!(architecture(1).beside(true), Some(architecture(5)));

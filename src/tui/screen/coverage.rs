@@ -128,7 +128,7 @@ mod tests {
     fn what_is_left_out_is_named() {
         let all = Architecture::ALL.into_iter().flat_map(|a| Objective::ALL.map(|o| (a, o)));
         let cells = cells::shown(all);
-        assert_eq!(left_out(&cells, 8, 9), None);
-        assert_eq!(left_out(&cells, 6, 8).unwrap(), " +3 more: EDM EO MIX ");
+        assert_eq!(left_out(&cells, 8, 11), None);
+        assert_eq!(left_out(&cells, 6, 8).unwrap(), " +5 more: EDM EO MIX MTF FT ");
     }
 }
