@@ -1,5 +1,5 @@
 //! Planning, queue, adoption and launching as tables of input and output.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a broken test stops")]
+#![expect(clippy::unwrap_used, reason = "a broken test stops")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

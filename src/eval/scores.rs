@@ -126,7 +126,7 @@ fn score(metric: TaskMetric, items: &[Contribution]) -> Option<TaskScore> {
         }
         TaskMetric::Bleu => {
             let mut all = items.iter().filter_map(|item| item.bleu.as_ref());
-            let mut sum = all.next()?.clone();
+            let mut sum = *all.next()?;
             all.for_each(|one| sum.add(one));
             bare(sum.score())
         }

@@ -76,8 +76,8 @@ impl Mask {
         self.seen.get(from..from + self.queries).unwrap_or_default()
     }
 
-    const fn group(&self, head: usize, num_heads: usize) -> usize {
-        if num_heads == 0 { 0 } else { head * self.groups / num_heads }
+    fn group(&self, head: usize, num_heads: usize) -> usize {
+        (head * self.groups).checked_div(num_heads).unwrap_or(0)
     }
 
     /// Rows, 1 if all rows of the batch are alike; queries; keys.
