@@ -150,6 +150,21 @@ fn tasks_and_answers_screens() {
 }
 
 #[test]
+fn answers_that_were_written_stand_beside_the_right_ones() {
+    for (columns, rows) in SIZES {
+        let mut app = with_tasks(columns, rows);
+        let effects = press(&mut app, "jjg\n");
+        reply(&mut app, &effects, Reply::Answers(Box::new(data::answers_written())));
+        press(&mut app, "j");
+        snapshot("answers_written", &app);
+        let [Effect::Export { text, .. }] = &press(&mut app, "e")[..] else { panic!("nothing is exported") };
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.iter().any(|line| line.ends_with(",right,written,gold")), "{text}");
+        assert!(lines.iter().any(|line| line.ends_with(",false,an old mill,the grey mill | a mill")), "{text}");
+    }
+}
+
+#[test]
 fn detail_screens() {
     for (columns, rows) in SIZES {
         let mut app = data::app(columns, rows);

@@ -289,7 +289,7 @@ fn stages_multiply_as_axes_and_parents_keep_where_children_begin() {
     }));
     let labels: Vec<String> =
         plan.runs.iter().filter(|run| run.seed == 1).map(trilab::core::RunSpec::lineage).collect();
-    assert_eq!(labels, ["CD:FLM", "CD:FLM→MTF", "CD:FLM→ND:MLM", "CD:FLM→ND:MLM→MTF"]);
+    assert_eq!(labels, ["CD:FLM", "CD:FLM→MTF", "CD:FLM@40→ND:MLM", "CD:FLM@40→ND:MLM→MTF"]);
     assert_eq!(plan.runs[0].probes.keep_steps, [40], "the last step is kept anyway");
     assert_eq!(plan.runs[2].parent.as_ref().unwrap().step, 40);
     let without = planned(|study| {

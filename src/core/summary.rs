@@ -181,7 +181,8 @@ pub struct Answer {
     pub document: usize,
     /// What every choice follows; absent if the task's file cannot be read any more.
     pub context: Option<String>,
-    /// What was scored: choices, or one continuation or text; empty if the task's file cannot be read any more.
+    /// What was scored: choices, or one continuation or text; of an answer that is written, those that are right; empty
+    /// if the task's file cannot be read any more.
     pub choices: Vec<String>,
     /// Log-likelihoods, nats, one a choice.
     pub log_likelihoods: Vec<f64>,
@@ -189,6 +190,8 @@ pub struct Answer {
     pub predicted: Option<usize>,
     /// The right choices, where there are choices.
     pub gold: Vec<usize>,
+    /// What was written, where an answer is.
+    pub written: Option<String>,
     /// Whether it counts as right; absent where nothing is right or wrong.
     pub right: Option<bool>,
 }

@@ -31,6 +31,9 @@ pub struct ItemRow {
     /// What was written, where an answer is.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub written: Option<String>,
+    /// Whether what was written is a right answer, by exact match.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub exact: Option<bool>,
 }
 
 /// What a task gave.
@@ -175,15 +178,17 @@ impl TaskReport {
 
 /// Which items count as right by accuracy or exact match; none where neither says anything.
 fn right(contributions: &[Contribution]) -> ItemMarks {
-    let of = |item: &Contribution| {
-        let tells = |metric: &TaskMetric| matches!(metric, TaskMetric::Acc | TaskMetric::ExactMatch);
-        item.values.iter().find(|(metric, _)| tells(metric)).map(|(_, value)| *value > 0.5)
-    };
+    let tells = |item: &Contribution| told(item, TaskMetric::Acc).or_else(|| told(item, TaskMetric::ExactMatch));
     contributions
         .iter()
-        .map(of)
+        .map(tells)
         .collect::<Option<Vec<bool>>>()
         .map_or_else(ItemMarks::default, |right| ItemMarks::new(&right))
+}
+
+/// Whether an item is right by `metric`.
+fn told(item: &Contribution, metric: TaskMetric) -> Option<bool> {
+    item.values.iter().find(|(own, _)| *own == metric).map(|(_, value)| *value > 0.5)
 }
 
 fn count(item: &Item) -> usize {
@@ -284,6 +289,7 @@ fn judged(item: &Item, scored: &[Scored], written: Option<&String>) -> (Contribu
         predicted,
         gold: right,
         written: written.cloned(),
+        exact: written.and_then(|_| told(&contribution, TaskMetric::ExactMatch)),
     };
     (contribution, row)
 }

@@ -151,6 +151,7 @@ mod tests {
             predicted: None,
             gold: None,
             written: None,
+            exact: None,
         };
         TaskReport {
             task: task.to_owned(),

@@ -258,6 +258,7 @@ mod tests {
             predicted: None,
             gold: None,
             written: None,
+            exact: None,
         };
         let rows = [
             EvalRow::Item { task: "t".to_owned(), form: ScoringForm::Plain, item },

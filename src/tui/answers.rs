@@ -83,8 +83,27 @@ pub fn margin(answer: &Answer) -> Option<f64> {
 /// The choice at `at` as a line of text, or its number where texts are missing.
 #[must_use]
 pub fn choice(answer: &Answer, at: usize) -> String {
-    let text = answer.choices.get(at).map(|text| printable(text).split_whitespace().collect::<Vec<_>>().join(" "));
+    let text = answer.choices.get(at).map(|text| line(text));
     text.filter(|text| !text.is_empty()).unwrap_or_else(|| format!("choice {}", at + 1))
+}
+
+/// What was answered as a line of text: the choice, or what was written.
+#[must_use]
+pub fn answered(answer: &Answer) -> Option<String> {
+    answer.written.as_deref().map(line).or_else(|| answer.predicted.map(|at| choice(answer, at)))
+}
+
+/// The right answers as a line of text.
+#[must_use]
+pub fn right_ones(answer: &Answer) -> String {
+    if answer.written.is_some() {
+        return answer.choices.iter().map(|text| line(text)).collect::<Vec<_>>().join(" | ");
+    }
+    answer.gold.iter().map(|at| choice(answer, *at)).collect::<Vec<_>>().join(" | ")
+}
+
+fn line(text: &str) -> String {
+    printable(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// `text` without what would move a terminal's cursor; lines stay lines.
@@ -244,6 +263,10 @@ pub fn copied(view: &AnswersView) -> Option<String> {
         let [predicted, right] = marks(answer, at);
         lines.push(format!("{predicted}{right} {value:.4} {}", choice(answer, at)));
     }
+    if let Some(written) = &answer.written {
+        lines.push(format!("written: {}", line(written)));
+        lines.push(format!("right: {}", right_ones(answer)));
+    }
     Some(lines.join("\n"))
 }
 
@@ -266,6 +289,7 @@ mod tests {
             log_likelihoods: log_likelihoods.to_vec(),
             predicted: None,
             gold: gold.to_vec(),
+            written: None,
             right,
         }
     }

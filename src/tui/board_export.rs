@@ -3,8 +3,9 @@
 
 use crate::core::RunId;
 use crate::core::board::{BoardCell, LeaderboardRow};
+use crate::core::summary::Answer;
 
-use super::answers::{AnswersView, choice, margin};
+use super::answers::{AnswersView, answered, choice, margin, right_ones};
 use super::app::App;
 use super::board;
 use super::board_acts;
@@ -92,38 +93,39 @@ pub(super) fn matrix(app: &App) -> Option<Export> {
 /// The answers that are listed.
 pub(super) fn answers(view: &AnswersView) -> Option<Export> {
     let told = view.told.as_ref()?;
-    let headings = words(&[
-        "run",
-        "task",
-        "form",
-        "step",
-        "item",
-        "right",
-        "predicted",
-        "gold",
-        "margin",
-        "choice",
-        "text",
-        "log_likelihood",
-    ]);
+    let mut headings = words(&["run", "task", "form", "step", "item", "right"]);
+    let about = |answer: &Answer| {
+        vec![
+            told.run.to_string(),
+            told.task.clone(),
+            told.form.to_string(),
+            told.step.to_string(),
+            (answer.document + 1).to_string(),
+            number(answer.right),
+        ]
+    };
     let mut rows = Vec::new();
+    if told.answers.iter().any(|answer| answer.written.is_some()) {
+        headings.extend(words(&["written", "gold"]));
+        for answer in view.shown() {
+            let texts = [answered(answer).unwrap_or_default(), right_ones(answer)];
+            rows.push(about(answer).into_iter().chain(texts).collect());
+        }
+        return written("answers", "item", &headings, &rows);
+    }
+    headings.extend(words(&["predicted", "gold", "margin", "choice", "text", "log_likelihood"]));
     for answer in view.shown() {
         let gold: Vec<String> = answer.gold.iter().map(|at| (at + 1).to_string()).collect();
         for (at, value) in answer.log_likelihoods.iter().enumerate() {
-            rows.push(vec![
-                told.run.to_string(),
-                told.task.clone(),
-                told.form.to_string(),
-                told.step.to_string(),
-                (answer.document + 1).to_string(),
-                number(answer.right),
+            let scores = [
                 number(answer.predicted.map(|at| at + 1)),
                 gold.join(" "),
                 number(margin(answer)),
                 (at + 1).to_string(),
                 choice(answer, at),
                 value.to_string(),
-            ]);
+            ];
+            rows.push(about(answer).into_iter().chain(scores).collect());
         }
     }
     written("answers", "choice", &headings, &rows)

@@ -421,6 +421,7 @@ pub(crate) fn answers() -> TaskAnswers {
             log_likelihoods: if predicted == 0 { vec![high, low] } else { vec![low, high] },
             predicted: Some(predicted),
             gold: vec![gold],
+            written: None,
             right: Some(right),
         }
     };
@@ -432,6 +433,18 @@ pub(crate) fn answers() -> TaskAnswers {
         answers: (0..40).map(item).collect(),
         notice: None,
     }
+}
+
+/// The same items, if their answers had been written.
+pub(crate) fn answers_written() -> TaskAnswers {
+    let mut told = answers();
+    for answer in &mut told.answers {
+        let right = answer.right == Some(true);
+        answer.choices = vec!["the grey mill".to_owned(), "a mill".to_owned()];
+        answer.written = Some(if right { "The grey mill" } else { "an old\nmill" }.to_owned());
+        (answer.log_likelihoods, answer.predicted, answer.gold) = (Vec::new(), None, Vec::new());
+    }
+    told
 }
 
 pub(crate) fn study() -> StudySpec {

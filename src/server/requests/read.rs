@@ -194,12 +194,13 @@ fn answers(folder: &RunFolder, task: &str, form: ScoringForm) -> Result<Option<T
         let text = prepared.as_ref().and_then(|prepared| prepared.text(row.document));
         let (context, choices) = text.map_or((None, Vec::new()), |text| (Some(text.context), text.choices));
         let gold = row.gold.unwrap_or_default();
-        let right = row.predicted.map(|predicted| gold.contains(&predicted));
+        let right = row.predicted.map(|predicted| gold.contains(&predicted)).or(row.exact);
         let mut log_likelihoods = row.log_likelihoods;
         if !choices.is_empty() {
             log_likelihoods.truncate(choices.len());
         }
-        Answer { document: row.document, context, choices, log_likelihoods, predicted: row.predicted, gold, right }
+        let (document, predicted, written) = (row.document, row.predicted, row.written);
+        Answer { document, context, choices, log_likelihoods, predicted, gold, written, right }
     };
     let (run, task, step) = (header.run, task.to_owned(), header.step);
     Ok(Some(TaskAnswers { run, task, form, step, answers: rows.into_iter().map(answer).collect(), notice }))

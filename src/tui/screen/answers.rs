@@ -73,11 +73,18 @@ pub fn draw(app: &App, view: &DetailView, shown: &AnswersView, area: Rect, buf: 
     let visible = table::visible(items.len(), place, usize::from(inside.height.saturating_sub(1)));
     let rows: Vec<Row> =
         visible.filter_map(|at| Some(Row { cells: cells(app, items.get(at)?), selected: place == Some(at) })).collect();
-    // Where nothing is chosen there is nothing predicted.
-    let chosen = told.answers.iter().any(|answer| answer.predicted.is_some());
-    let columns = if chosen { &COLUMNS[..] } else { COLUMNS.get(..4).unwrap_or(&[]) };
-    table::draw(columns, &rows, inside, buf, &app.palette);
+    table::draw(&columns(&told.answers), &rows, inside, buf, &app.palette);
     draw_item(app, shown, place.and_then(|at| items.get(at).copied()), item, buf);
+}
+
+/// The columns that say something of `answers`: nothing is predicted where nothing is chosen or written, and what is
+/// written has no likelihood.
+fn columns(answers: &[Answer]) -> Vec<Column<'static>> {
+    let answered = answers.iter().any(|answer| answers::answered(answer).is_some());
+    let scored = answers.iter().any(|answer| !answer.log_likelihoods.is_empty());
+    let silent = [("margin", scored), ("log-lik", scored), ("predicted", answered), ("right one", answered)];
+    let hidden = silent.into_iter().filter(|(_, says)| !says).map(|(heading, _)| heading.to_owned()).collect();
+    COLUMNS.map(|column| column.unless_in(&hidden)).to_vec()
 }
 
 fn headline(app: &App, view: &DetailView, shown: &AnswersView, area: Rect, buf: &mut Buffer) {
@@ -106,14 +113,13 @@ fn cells(app: &App, answer: &Answer) -> Vec<Cell> {
     let palette = &app.palette;
     let (mark, style) = verdict(app, answer);
     let best = answer.log_likelihoods.iter().copied().max_by(f64::total_cmp);
-    let gold: Vec<String> = answer.gold.iter().map(|at| choice(answer, *at)).collect();
     vec![
         Cell::new((answer.document + 1).to_string(), palette.text),
         Cell::new(mark, style),
         Cell::new(margin(answer).map(|margin| format!("{margin:+.3}")).unwrap_or_default(), palette.text),
         Cell::new(best.map(|best| format!("{best:.3}")).unwrap_or_default(), palette.dim),
-        Cell::new(answer.predicted.map(|at| choice(answer, at)).unwrap_or_default(), style),
-        Cell::new(gold.join(" | "), palette.text),
+        Cell::new(answers::answered(answer).unwrap_or_default(), style),
+        Cell::new(answers::right_ones(answer), palette.text),
     ]
 }
 
@@ -150,6 +156,18 @@ fn item_lines(app: &App, shown: &AnswersView, answer: &Answer, width: usize) -> 
         }
     }
     all.push(Line::default());
+    if let Some(text) = &answer.written {
+        let (mark, style) = verdict(app, answer);
+        let mut told = |lead: String, text: &str, style: Style| {
+            for (line, text) in wrapped(text.trim(), width.saturating_sub(12).max(8)).into_iter().enumerate() {
+                let lead = if line == 0 { lead.clone() } else { String::new() };
+                all.push(Line::styled(format!("{lead:<11} {text}"), style));
+            }
+        };
+        told(format!("{mark} written"), if text.trim().is_empty() { "(nothing)" } else { text }, style);
+        answer.choices.iter().for_each(|right| told("  right".to_owned(), right, palette.text));
+        return all;
+    }
     let scores: Vec<String> = answer.log_likelihoods.iter().map(|value| format!("{value:.3}")).collect();
     let widest = scores.iter().map(String::len).max().unwrap_or(0);
     for (at, score) in scores.iter().enumerate() {
