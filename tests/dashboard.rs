@@ -9,6 +9,7 @@ use data::keys::{key, press};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use trilab::core::board::EqualBudget;
+use trilab::core::summary::TaskAnswers;
 use trilab::core::task::ScoringForm;
 use trilab::core::{Architecture, Metric, RunId};
 use trilab::tui::app::{Overlay, Page};
@@ -149,12 +150,24 @@ fn tasks_and_answers_screens() {
     }
 }
 
+/// The same items, if their answers had been written.
+fn answers_written() -> TaskAnswers {
+    let mut told = data::answers();
+    for answer in &mut told.answers {
+        let right = answer.right == Some(true);
+        answer.choices = vec!["the grey mill".to_owned(), "a mill".to_owned()];
+        answer.written = Some(if right { "The grey mill" } else { "an old\nmill" }.to_owned());
+        (answer.log_likelihoods, answer.predicted, answer.gold) = (Vec::new(), None, Vec::new());
+    }
+    told
+}
+
 #[test]
 fn answers_that_were_written_stand_beside_the_right_ones() {
     for (columns, rows) in SIZES {
         let mut app = with_tasks(columns, rows);
         let effects = press(&mut app, "jjg\n");
-        reply(&mut app, &effects, Reply::Answers(Box::new(data::answers_written())));
+        reply(&mut app, &effects, Reply::Answers(Box::new(answers_written())));
         press(&mut app, "j");
         snapshot("answers_written", &app);
         let [Effect::Export { text, .. }] = &press(&mut app, "e")[..] else { panic!("nothing is exported") };

@@ -15,10 +15,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use trilab::config::load_study;
 use trilab::core::board::EqualBudget;
-use trilab::core::stage::StageSettings;
-use trilab::core::study::StudySpec;
+use trilab::core::stage::{StageCorpus, StageSettings};
+use trilab::core::study::{StudySpec, TokenizerSpec};
 use trilab::core::summary::{Curve, LabSummary, PlanReport, RunDetail, RunSummary};
 use trilab::core::{Architecture, Control, EventSink, Metric, Metrics, Objective, RunEvent, RunId, RunStatus};
+use trilab::corpus::Corpus;
 use trilab::runlog::{EventLog, Home, RunFolder, RunLock};
 use trilab::schedule::{LaunchError, Launched, Launcher};
 use trilab::server::{Clock, Ended, Engine, Incoming, LabOptions, ServerOptions, serve};
@@ -374,6 +375,41 @@ async fn a_child_of_an_early_step_starts_while_its_parent_goes_on() {
     let late = ids(&submit(&mut client, &other).await).pop().unwrap();
     let RunStatus::Blocked { reason } = watch.status(&late, "blocked").await.status else { panic!() };
     assert!(reason.contains("finished without a checkpoint of step 6"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_stage_with_other_texts_has_them_prepared_in_the_vocabulary_of_the_stage_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::open(&folder.path().join("home"), 2, Stage::default()).await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    let mut client = lab.client().await;
+    let other = folder.path().join("other.txt");
+    fs::write(&other, "a tale of another town. ".repeat(500)).unwrap();
+    let mut study = staged(folder.path(), 10);
+    let read = |study: &mut StudySpec, tokenizer: Option<TokenizerSpec>| {
+        let paths = Some(vec![other.display().to_string()]);
+        let corpus = StageCorpus { paths, tokenizer, ..StageCorpus::default() };
+        study.stages.get_mut("adapt").unwrap().corpus = Some(corpus);
+    };
+    read(&mut study, Some(TokenizerSpec::Chars));
+    let Reply::Plan(plan) = client.request(Request::CheckStudy { study: Box::new(study.clone()) }).await.unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(plan.refusals[0].cell, "CD:FLM → ND:PLM");
+    assert!(plan.refusals[0].reason.starts_with("other/chars has another vocabulary than "), "{plan:?}");
+    read(&mut study, None);
+    let report = submit(&mut client, &study).await;
+    assert!(report.corpus.ends_with("/bytes, other/bytes"), "{report:?}");
+    let [parent, child] = ids(&report).try_into().unwrap();
+    watch.status(&parent, "running").await;
+    let mut worker = lab.stage.take(&parent);
+    worker.checkpoint(10);
+    worker.finish();
+    watch.status(&child, "running").await;
+    let own = lab.stage.take(&child).folder.spec().unwrap().data;
+    assert_eq!(own.name, "other/bytes");
+    assert_eq!(Corpus::open(&own.directory).unwrap().manifest().settings.paths, [other.display().to_string()]);
 }
 
 #[tokio::test]

@@ -55,16 +55,19 @@ impl Layer {
                 *text = folder.join(&*text).to_string_lossy().into_owned();
             }
         };
-        if let Some(corpus) = self.table.get_mut("corpus").and_then(Value::as_table_mut) {
+        let texts = |owner: &mut Table| {
+            let Some(corpus) = owner.get_mut("corpus").and_then(Value::as_table_mut) else { return };
             for key in ["paths", "validation"] {
                 corpus.get_mut(key).and_then(Value::as_array_mut).into_iter().flatten().for_each(anchor);
             }
             let is_file = |value: &&mut Value| value.as_str().is_some_and(|text| text.ends_with(".json"));
             corpus.get_mut("tokenizer").filter(is_file).into_iter().for_each(anchor);
-        }
+        };
+        texts(&mut self.table);
         let stages = self.table.get_mut("stages").and_then(Value::as_table_mut);
         for (_, stage) in stages.into_iter().flatten() {
             stage.get_mut("tasks").and_then(Value::as_array_mut).into_iter().flatten().for_each(anchor);
+            stage.as_table_mut().into_iter().for_each(texts);
         }
         let probes = self.table.get_mut("probes").and_then(Value::as_table_mut);
         let tasks = probes.and_then(|probes| probes.get_mut("zero_shot")).and_then(Value::as_array_mut);

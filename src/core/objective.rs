@@ -238,7 +238,7 @@ impl Objective {
             Self::BlankInfilling => "fill blanks one after the other, in random order, with 2-D positions; for ND only",
             Self::Ul2 => "seven denoisers: short, long and sparse spans, and a suffix, each told by a mode token",
             Self::Ul2R => "half suffixes, a quarter short spans, a quarter extreme ones: to continue a causal model",
-            Self::Mixture => "the tasks of objective.mixture, each with its weight; see README",
+            Self::Mixture => "the tasks of objective.mixture, each with its weight; see config.toml",
             Self::Multitask => "write the targets of many prompted tasks; a later stage, see [stages] in README",
             Self::Finetuning => "write the targets of one task; a later stage, see [stages] in README",
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::architecture::Architecture;
 use super::objective::{MixturePart, Objective};
 use super::spec::LearningRateSchedule;
-use super::study::{Budget, CellName};
+use super::study::{Budget, CellName, CorpusSettings, TokenizerSpec};
 
 /// Between the stages of a lineage.
 const ARROW: char = '>';
@@ -23,6 +23,9 @@ pub struct StageSettings {
     pub from_step: Option<u64>,
     /// Length; absent means the study's.
     pub budget: Option<Budget>,
+    /// Other texts; absent means the study's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corpus: Option<StageCorpus>,
     /// Peak learning rate.
     pub learning_rate: Option<f64>,
     /// Shape after warm-up.
@@ -55,6 +58,38 @@ pub struct StageSettings {
     pub examples: Option<usize>,
     /// A data set counts as no larger than this in the mixture; absent means 500,000, as in T0.
     pub cap: Option<u64>,
+}
+
+/// Texts of a stage. What is absent is as in the study, but validation texts go with the texts they were named beside.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StageCorpus {
+    /// Files or folders (`.txt`, `.jsonl`), or `shipped:NAME`.
+    pub paths: Option<Vec<String>>,
+    /// The field of a `.jsonl` line that holds the text.
+    pub field: Option<String>,
+    /// Explicit validation files or folders.
+    pub validation: Option<Vec<String>>,
+    /// Share held out when there are no validation files.
+    pub validation_fraction: Option<f64>,
+    /// Tokenizer; its vocabulary must be that of the stage before.
+    pub tokenizer: Option<TokenizerSpec>,
+}
+
+impl StageCorpus {
+    /// These settings over those of the study.
+    #[must_use]
+    pub fn over(&self, study: &CorpusSettings) -> CorpusSettings {
+        let own = self.clone();
+        let beside = if own.paths.is_some() { Vec::new() } else { study.validation.clone() };
+        CorpusSettings {
+            paths: own.paths.unwrap_or_else(|| study.paths.clone()),
+            field: own.field.unwrap_or_else(|| study.field.clone()),
+            validation: own.validation.unwrap_or(beside),
+            validation_fraction: own.validation_fraction.unwrap_or(study.validation_fraction),
+            tokenizer: own.tokenizer.unwrap_or_else(|| study.tokenizer.clone()),
+        }
+    }
 }
 
 /// Items of each generated task that a stage trains on, if it does not say.

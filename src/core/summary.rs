@@ -288,13 +288,13 @@ pub struct PlanReport {
     pub runs: Vec<PlannedRun>,
     /// Refused cells.
     pub refusals: Vec<Refusal>,
-    /// Corpus name.
+    /// Names of the texts: of the study, and of stages that have their own.
     pub corpus: String,
-    /// Fingerprint of the corpus.
+    /// Fingerprint of the study's texts.
     pub fingerprint: String,
-    /// Whether the corpus is prepared already.
+    /// Whether all are prepared already.
     pub corpus_ready: bool,
-    /// UTF-8 bytes of training text.
+    /// UTF-8 bytes of their training parts.
     pub corpus_bytes: u64,
     /// FLOPs of the runs that are not finished.
     pub flops: f64,

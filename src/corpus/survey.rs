@@ -11,7 +11,6 @@ use super::characters::CharacterSet;
 use super::error::CorpusError;
 use super::source::title;
 use super::split::{Part, Texts};
-use super::subword::Subwords;
 use super::tokenizer::Tokenizer;
 use super::vocabulary::Vocabulary;
 use crate::core::study::{CorpusSettings, TokenizerSpec};
@@ -37,6 +36,9 @@ pub struct Survey {
     pub name: String,
     /// Token ids, specials and sentinels included.
     pub vocab_size: usize,
+    /// What the vocabulary is known by: equal where the same ids mean the same. That of a tokenizer that is still to be
+    /// trained is like no other.
+    pub vocabulary: String,
     /// Training text.
     pub train: TextSize,
     /// Validation text.
@@ -100,8 +102,13 @@ pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64
     };
     let mut hasher = Hasher::new_derive_key("trilab 2026 corpus fingerprint");
     hasher.update(texts.content.as_bytes()).update(&seed_bytes);
+    let fingerprint: String = hasher.finalize().to_hex().chars().take(FINGERPRINT_LENGTH).collect();
     let survey = Survey {
-        fingerprint: hasher.finalize().to_hex().chars().take(FINGERPRINT_LENGTH).collect(),
+        vocabulary: match &tokenizer {
+            Learned::Known(tokenizer) => tokenizer.identity()?,
+            Learned::Untrained(_) => format!("of {fingerprint}"),
+        },
+        fingerprint,
         name: format!("{}/{label}", title(&settings.paths)),
         vocab_size: vocabulary.size() as usize,
         train,
@@ -123,11 +130,11 @@ fn asked(spec: &TokenizerSpec) -> Result<(String, Vec<u8>, Asked), CorpusError> 
         }
         TokenizerSpec::File(path) => {
             let json = fs::read(path).map_err(CorpusError::io("read", path))?;
-            let subwords = Subwords::from_json(&json, &path.display().to_string())?;
+            let tokenizer = Tokenizer::of_file(&json, path)?;
             let stem = path.file_stem().map_or(label, |stem| stem.to_string_lossy().into_owned());
             let mut identity = b"file".to_vec();
             identity.extend_from_slice(blake3::hash(&json).as_bytes());
-            Ok((stem, identity, Asked::Known(Tokenizer::Subwords(Box::new(subwords)))))
+            Ok((stem, identity, Asked::Known(tokenizer)))
         }
     }
 }
@@ -178,6 +185,26 @@ mod tests {
         assert_eq!((bpe.name.as_str(), bpe.vocab_size), ("harbour/bpe:300", 431));
         let nothing = survey(&settings(&[], TokenizerSpec::Bytes)).unwrap_err().to_string();
         assert!(nothing.contains("corpus.paths"), "{nothing}");
+    }
+
+    #[test]
+    fn a_vocabulary_is_known_by_what_its_ids_mean() {
+        let shipped = |name: &str, spec| survey(&settings(&[format!("shipped:{name}")], spec)).unwrap();
+        let bytes = shipped("harbour", TokenizerSpec::Bytes);
+        assert_eq!(bytes.vocabulary, shipped("world?documents=50", TokenizerSpec::Bytes).vocabulary);
+        assert_ne!(bytes.vocabulary, shipped("harbour", TokenizerSpec::Chars).vocabulary);
+        let spec = TokenizerSpec::Bpe(300);
+        let trained = shipped("harbour", spec.clone());
+        assert_ne!(trained.vocabulary, shipped("world?documents=50", spec.clone()).vocabulary);
+        // Once it is trained, other texts can be read with it.
+        let folder = tempfile::tempdir().unwrap();
+        let own = settings(&["shipped:harbour".to_owned()], spec);
+        let manifest = crate::corpus::prepare(&own, folder.path(), &mut |_| {}).unwrap();
+        let prepared = folder.path().join(manifest.fingerprint);
+        let file = TokenizerSpec::File(prepared.join("tokenizer.json"));
+        let other = shipped("world?documents=50", file);
+        let known = crate::corpus::Corpus::open(&prepared).unwrap().tokenizer().identity().unwrap();
+        assert_eq!((other.vocabulary, other.vocab_size), (known, manifest.vocab_size));
     }
 
     #[test]

@@ -139,9 +139,8 @@ impl Tokenizer {
         pieces
     }
 
-    /// Writes `tokenizer.json` into `folder`.
-    pub(super) fn save(&self, folder: &Path) -> Result<(), CorpusError> {
-        let path = folder.join(FILE);
+    /// What `tokenizer.json` holds of it: two tokenizers of which it is the same give the same ids.
+    fn stored(&self) -> Result<String, CorpusError> {
         let inside = |subwords: &Subwords| {
             serde_json::from_str(&subwords.to_json()?).map_err(|e| CorpusError::tokenizer("subwords", e))
         };
@@ -153,20 +152,44 @@ impl Tokenizer {
             }
             Self::Subwords(subwords) => StoredKind::File { hugging_face: inside(subwords)? },
         };
-        let stored = serde_json::to_string(&Stored { format: CORPUS_FORMAT, kind })
-            .map_err(|e| CorpusError::tokenizer(path.display().to_string(), e))?;
-        fs::write(&path, stored).map_err(CorpusError::io("write", &path))
+        serde_json::to_string(&Stored { format: CORPUS_FORMAT, kind }).map_err(|e| CorpusError::tokenizer(FILE, e))
+    }
+
+    /// What its vocabulary is known by: two tokenizers of which it is the same give the same ids.
+    ///
+    /// # Errors
+    /// The tokenizer cannot be written down.
+    pub fn identity(&self) -> Result<String, CorpusError> {
+        Ok(blake3::hash(self.stored()?.as_bytes()).to_hex().to_string())
+    }
+
+    /// Writes `tokenizer.json` into `folder`.
+    pub(super) fn save(&self, folder: &Path) -> Result<(), CorpusError> {
+        let path = folder.join(FILE);
+        fs::write(&path, self.stored()?).map_err(CorpusError::io("write", &path))
     }
 
     /// Reads the `tokenizer.json` of a corpus folder.
     pub(super) fn load(folder: &Path) -> Result<Self, CorpusError> {
         let path = folder.join(FILE);
         let text = fs::read(&path).map_err(CorpusError::io("read", &path))?;
+        Self::read(&text, &path)
+    }
+
+    /// The tokenizer in a person's file: one of Hugging Face's, or that of a corpus folder.
+    pub(super) fn of_file(json: &[u8], path: &Path) -> Result<Self, CorpusError> {
+        if serde_json::from_slice::<Stored>(json).is_ok() {
+            return Self::read(json, path);
+        }
+        Ok(Self::Subwords(Box::new(Subwords::from_json(json, &path.display().to_string())?)))
+    }
+
+    fn read(text: &[u8], path: &Path) -> Result<Self, CorpusError> {
         let stored: Stored =
-            serde_json::from_slice(&text).map_err(|e| CorpusError::damaged(&path, format!("not a tokenizer: {e}")))?;
+            serde_json::from_slice(text).map_err(|e| CorpusError::damaged(path, format!("not a tokenizer: {e}")))?;
         if stored.format != CORPUS_FORMAT {
             let reason = format!("it has format {}, this program reads format {CORPUS_FORMAT}", stored.format);
-            return Err(CorpusError::damaged(&path, reason));
+            return Err(CorpusError::damaged(path, reason));
         }
         let name = path.display().to_string();
         match stored.kind {
@@ -174,7 +197,7 @@ impl Tokenizer {
             StoredKind::Chars { characters } => Ok(Self::Chars(Characters::from_listed(&characters)?)),
             StoredKind::Trained { text_size, hugging_face } => {
                 let inner = tokenizers::Tokenizer::from_bytes(hugging_face.to_string())
-                    .map_err(|e| CorpusError::damaged(&path, e.to_string()))?;
+                    .map_err(|e| CorpusError::damaged(path, e.to_string()))?;
                 Ok(Self::Subwords(Box::new(Subwords::trained(inner, text_size)?)))
             }
             StoredKind::File { hugging_face } => {

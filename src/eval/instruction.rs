@@ -136,10 +136,10 @@ fn squeezed(text: &str) -> String {
 /// # Errors
 /// A source cannot be used.
 pub fn leak(trained: &PromptSpec, evaluated: &[String]) -> Result<Option<String>, EvalError> {
+    let templates = templates(trained)?;
     if evaluated.is_empty() {
         return Ok(None);
     }
-    let templates = templates(trained)?;
     let inputs: HashMap<String, &str> = templates
         .iter()
         .flat_map(|template| template.pairs.iter().map(|pair| (squeezed(&pair.inputs), template.name.as_str())))

@@ -16,6 +16,6 @@ pub mod launch;
 pub use adopt::{Action, Found, Parent, Standing, standing};
 pub use check::PlanError;
 pub use launch::{LaunchError, Launched, Launcher, LocalLauncher};
-pub use plan::{CorpusFacts, Plan, TaskFacts, plan};
+pub use plan::{CorpusFacts, Plan, StageFacts, StudyFacts, plan};
 pub use queue::{Entry, Queue, QueueError, launches};
 pub use report::{Workload, planned_run, report};

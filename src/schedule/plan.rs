@@ -27,6 +27,8 @@ pub struct CorpusFacts {
     pub fingerprint: String,
     /// Token ids, specials and sentinels included.
     pub vocab_size: usize,
+    /// What the vocabulary is known by: equal where the same ids mean the same.
+    pub vocabulary: String,
     /// Folder of the shards.
     pub directory: PathBuf,
     /// Tokens of the training text; absent while nobody has counted them.
@@ -37,21 +39,43 @@ pub struct CorpusFacts {
     pub ready: bool,
 }
 
-/// What planning must know of tasks: fingerprints of all that their sources say.
+/// What planning must know of a stage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TaskFacts {
-    /// Of the zero-shot tasks, if there are any.
-    pub zero_shot: Option<String>,
-    /// Of the tasks that each stage trains on, by its name.
-    pub stages: BTreeMap<String, String>,
+pub struct StageFacts {
+    /// Fingerprint of all that the sources of its tasks say, if it trains on tasks.
+    pub tasks: Option<String>,
+    /// Its texts, if they are not the study's.
+    pub corpus: Option<CorpusFacts>,
 }
 
-/// All that planning must know besides the study.
+/// What planning must know beside a study: the texts and tasks that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StudyFacts {
+    /// The texts.
+    pub corpus: CorpusFacts,
+    /// Fingerprint of all that the sources of the zero-shot tasks say, if there are any.
+    pub zero_shot: Option<String>,
+    /// By the stage's name.
+    pub stages: BTreeMap<String, StageFacts>,
+}
+
+impl StudyFacts {
+    /// All texts.
+    pub fn corpora(&self) -> impl Iterator<Item = &CorpusFacts> {
+        std::iter::once(&self.corpus).chain(self.stages.values().filter_map(|stage| stage.corpus.as_ref()))
+    }
+
+    /// The texts of a stage.
+    pub(super) fn corpus_of(&self, stage: &str) -> &CorpusFacts {
+        self.stages.get(stage).and_then(|stage| stage.corpus.as_ref()).unwrap_or(&self.corpus)
+    }
+}
+
+/// All that planning must know.
 #[derive(Clone, Copy)]
 pub(super) struct Facts<'a> {
     pub(super) study: &'a StudySpec,
-    pub(super) corpus: &'a CorpusFacts,
-    pub(super) tasks: &'a TaskFacts,
+    pub(super) known: &'a StudyFacts,
     pub(super) program_version: &'a str,
 }
 
@@ -72,18 +96,13 @@ pub(super) enum Refused {
     Study(PlanError),
 }
 
-/// Expand `study` over `corpus`, with its tasks as they are now, for a program of `program_version`.
+/// Expand `study` over its texts and tasks as they are now, for a program of `program_version`.
 ///
 /// # Errors
 /// A value that makes no sense in any cell; the message names its key.
-pub fn plan(
-    study: &StudySpec,
-    corpus: &CorpusFacts,
-    tasks: &TaskFacts,
-    program_version: &str,
-) -> Result<Plan, PlanError> {
+pub fn plan(study: &StudySpec, known: &StudyFacts, program_version: &str) -> Result<Plan, PlanError> {
     check::study(study)?;
-    let facts = Facts { study, corpus, tasks, program_version };
+    let facts = Facts { study, known, program_version };
     let mut known: BTreeSet<RunId> = BTreeSet::new();
     let mut result = Plan { runs: Vec::new(), refusals: Vec::new() };
     for chain in chains(study) {
@@ -121,7 +140,7 @@ pub(super) fn refuse<T>(name: &str, reason: String) -> Result<T, Refused> {
 
 /// The first stage of a cell.
 fn first(facts: Facts<'_>, cell: &Cell) -> Result<RunSpec, Refused> {
-    let Facts { study, corpus, .. } = facts;
+    let (study, corpus) = (facts.study, &facts.known.corpus);
     let name = format!("{}:{}", cell.architecture, cell.objective);
     if cell.objective.is_prompted() {
         let reason = "it trains on tasks, from weights that have seen text: list it in [stages] and name that stage in \
@@ -148,7 +167,7 @@ fn first(facts: Facts<'_>, cell: &Cell) -> Result<RunSpec, Refused> {
     training.steps = steps_of(study.budget, &model, &objective, &training, &name)?;
     let optimizer = optimizer_of(study, cell);
     check::warmup(&optimizer, study.budget, training.steps, &name).map_err(Refused::Study)?;
-    run_of(facts, cell.seed, (model, objective, optimizer, training))
+    run_of(facts, corpus, cell.seed, (model, objective, optimizer, training))
 }
 
 pub(super) fn check_cell(architecture: crate::core::Architecture, objective: &ObjectiveSpec) -> Result<(), Refused> {
@@ -159,7 +178,8 @@ pub(super) fn check_cell(architecture: crate::core::Architecture, objective: &Ob
 
 /// A run without a parent, with its id.
 pub(super) fn run_of(
-    Facts { study, corpus, tasks, program_version }: Facts<'_>,
+    Facts { study, known, program_version }: Facts<'_>,
+    corpus: &CorpusFacts,
     seed: u64,
     (model, objective, optimizer, training): (ModelSpec, ObjectiveSpec, OptimizerSpec, TrainingSpec),
 ) -> Result<RunSpec, Refused> {
@@ -181,7 +201,7 @@ pub(super) fn run_of(
         parent: None,
         ancestors: Vec::new(),
         probes: study.probes.clone(),
-        tasks_fingerprint: tasks.zero_shot.clone(),
+        tasks_fingerprint: known.zero_shot.clone(),
         execution: ExecutionSpec {
             device: study.execution.device,
             threads: study.execution.threads,

@@ -1,12 +1,14 @@
 //! What a plan would cost, in the numbers of the review page. Pure: the caller says what exists and how fast the
 //! machine has been.
 
+use std::collections::BTreeSet;
+
 use crate::core::cost::{parameters, step_flops, training_bytes};
 use crate::core::study::StudySpec;
 use crate::core::summary::{PlanReport, PlannedRun};
 use crate::core::{RunId, RunSpec, RunStatus};
 
-use super::plan::{CorpusFacts, Plan, run_tokens};
+use super::plan::{CorpusFacts, Plan, StudyFacts, run_tokens};
 
 /// What the machine has shown and still has to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -44,14 +46,14 @@ pub fn planned_run(run: &RunSpec, existing: Option<RunStatus>) -> PlannedRun {
 pub fn report(
     study: &StudySpec,
     plan: &Plan,
-    corpus: &CorpusFacts,
+    known: &StudyFacts,
     workload: &Workload,
     existing: &dyn Fn(&RunId) -> Option<RunStatus>,
 ) -> PlanReport {
     let runs: Vec<PlannedRun> = plan.runs.iter().map(|run| planned_run(run, existing(&run.id))).collect();
     let to_do = || runs.iter().filter(|run| run.existing != Some(RunStatus::Finished));
     let fresh = || to_do().filter(|run| run.existing.is_none());
-    let total = |runs: &mut dyn Iterator<Item = &PlannedRun>| runs.map(|run| run.flops).sum::<f64>();
+    let total = |runs: &mut dyn Iterator<Item = &PlannedRun>| runs.fold(0.0, |sum, run| sum + run.flops);
     let flops = total(&mut to_do());
     let mut memory: Vec<u64> = to_do().map(|run| run.memory_bytes).collect();
     memory.sort_unstable_by(|a, b| b.cmp(a));
@@ -62,14 +64,16 @@ pub fn report(
     let seconds_for = |flops: f64, speed: f64| (flops / (speed * slots as f64)).max(longest / speed);
     let seconds = speed.map(|speed| seconds_for(flops, speed));
     let queue_done_s = speed.map(|speed| seconds_for(workload.queued_flops + total(&mut fresh()), speed));
+    let mut seen = BTreeSet::new();
+    let corpora: Vec<&CorpusFacts> = known.corpora().filter(|corpus| seen.insert(&corpus.fingerprint)).collect();
     PlanReport {
         study: study.name.clone(),
         description: study.description.clone(),
         refusals: plan.refusals.clone(),
-        corpus: corpus.name.clone(),
-        fingerprint: corpus.fingerprint.clone(),
-        corpus_ready: corpus.ready,
-        corpus_bytes: corpus.train_bytes,
+        corpus: corpora.iter().map(|corpus| corpus.name.as_str()).collect::<Vec<_>>().join(", "),
+        fingerprint: known.corpus.fingerprint.clone(),
+        corpus_ready: corpora.iter().all(|corpus| corpus.ready),
+        corpus_bytes: corpora.iter().map(|corpus| corpus.train_bytes).sum(),
         flops,
         memory_bytes: memory.iter().take(slots).fold(0, |sum: u64, bytes| sum.saturating_add(*bytes)),
         seconds,

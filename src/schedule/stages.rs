@@ -5,7 +5,7 @@
 use super::cells::Cell;
 use super::check::{self, PlanError};
 use super::fits::{fits, steps_of};
-use super::plan::{Facts, Refused, check_cell, name, optimizer_of, refuse, run_of};
+use super::plan::{CorpusFacts, Facts, Refused, check_cell, name, optimizer_of, refuse, run_of};
 use crate::core::cost::{step_flops, step_tokens};
 use crate::core::legal;
 use crate::core::stage::StageSettings;
@@ -27,6 +27,8 @@ pub(super) fn next(facts: Facts<'_>, cell: &Cell, parent: &RunSpec, stage: &str)
     check_cell(architecture, &objective)?;
     let model = ModelSpec { architecture, ..parent.model.clone() };
     continues(&parent.model, &model, &objective).or_else(|reason| refuse(&label, reason))?;
+    let corpus = facts.known.corpus_of(stage);
+    same_words(facts, corpus, parent, &objective, stage).or_else(|reason| refuse(&label, reason))?;
     let prompts = prompts_of(facts, &objective, settings, stage).or_else(|reason| refuse(&label, reason))?;
     let step = settings.from_step.unwrap_or(parent.training.steps);
     if step == 0 || step > parent.training.steps {
@@ -45,7 +47,7 @@ pub(super) fn next(facts: Facts<'_>, cell: &Cell, parent: &RunSpec, stage: &str)
         dropout: settings.dropout.unwrap_or(study.training.dropout),
         ..parent.training.clone()
     };
-    fits(&model, &objective, &training, facts.corpus, &label)?;
+    fits(&model, &objective, &training, corpus, &label)?;
     let budget = settings.budget.unwrap_or(study.budget);
     training.steps = steps_of(budget, &model, &objective, &training, &label)?;
     let own = optimizer_of(study, cell);
@@ -57,7 +59,7 @@ pub(super) fn next(facts: Facts<'_>, cell: &Cell, parent: &RunSpec, stage: &str)
         ..own
     };
     check::warmup(&optimizer, budget, training.steps, &label).map_err(Refused::Study)?;
-    let mut run = run_of(facts, cell.seed, (model, objective, optimizer, training))?;
+    let mut run = run_of(facts, corpus, cell.seed, (model, objective, optimizer, training))?;
     let lineage = parent.lineage_id().map_err(|error| Refused::Study(PlanError::Conflict(error.to_string())))?;
     run.parent = Some(ParentSpec { run: parent.id.clone(), step, lineage });
     run.prompts = prompts;
@@ -111,6 +113,34 @@ fn continues(before: &ModelSpec, after: &ModelSpec, objective: &ObjectiveSpec) -
     legal::model(after)
 }
 
+/// Whether the ids of the texts of a stage mean what the weights of `parent` know them for.
+fn same_words(
+    facts: Facts<'_>,
+    corpus: &CorpusFacts,
+    parent: &RunSpec,
+    objective: &ObjectiveSpec,
+    stage: &str,
+) -> Result<(), String> {
+    let own = facts.study.stages.get(stage).is_some_and(|stage| stage.corpus.is_some());
+    if own && objective.objective.is_prompted() {
+        let objective = objective.objective;
+        return Err(format!("{objective} trains on tasks, not on texts; leave stages.{stage}.corpus out"));
+    }
+    let before = facts.known.corpora().find(|corpus| corpus.fingerprint == parent.data.fingerprint);
+    let before = before.unwrap_or(&facts.known.corpus);
+    if corpus.vocabulary == before.vocabulary {
+        return Ok(());
+    }
+    Err(format!(
+        "{} has another vocabulary than {}, whose ids the weights know; use texts with a tokenizer that does not come \
+         from them, such as \"bytes\", or set stages.{stage}.corpus.tokenizer to \"{}/tokenizer.json\" once that corpus is \
+         prepared",
+        corpus.name,
+        before.name,
+        before.directory.display()
+    ))
+}
+
 /// The tasks that a stage trains on.
 fn prompts_of(
     facts: Facts<'_>,
@@ -135,7 +165,7 @@ fn prompts_of(
             held_out: settings.held_out.clone(),
             examples: settings.examples(),
             cap: settings.cap(),
-            fingerprint: facts.tasks.stages.get(stage).cloned().unwrap_or_default(),
+            fingerprint: facts.known.stages.get(stage).and_then(|stage| stage.tasks.clone()).unwrap_or_default(),
         })),
     }
 }

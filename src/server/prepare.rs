@@ -3,9 +3,9 @@
 //! the study was submitted is never trained on under the old name.
 
 use super::engine::{Engine, Happened};
-use crate::core::study::CorpusSettings;
+use crate::core::study::{CorpusSettings, StudySpec};
 use crate::core::{RunId, StudyId};
-use crate::corpus::{Corpus, prepare};
+use crate::corpus::{Corpus, CorpusError, prepare, survey};
 
 /// A corpus that is being prepared, or could not be.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +23,17 @@ pub(super) struct Preparation {
 pub(super) struct PreparationNews {
     pub(super) fingerprint: String,
     pub(super) news: News,
+}
+
+/// The texts of `study` or of one of its stages that have the fingerprint; the study's if none has, for the reason.
+fn wanted(study: &StudySpec, fingerprint: &str) -> Result<CorpusSettings, CorpusError> {
+    for own in study.stages.values().filter_map(|stage| stage.corpus.as_ref()) {
+        let settings = own.over(&study.corpus);
+        if survey(&settings)?.fingerprint == fingerprint {
+            return Ok(settings);
+        }
+    }
+    Ok(study.corpus.clone())
 }
 
 pub(super) enum News {
@@ -48,8 +59,8 @@ impl Engine {
             }
         }
         for (fingerprint, name, study) in missing {
-            match study.and_then(|study| self.studies.get(&study)).map(|study| study.spec.corpus.clone()) {
-                Some(settings) => self.prepare(fingerprint, name, settings),
+            match study.and_then(|study| self.studies.get(&study)).map(|study| study.spec.clone()) {
+                Some(study) => self.prepare(fingerprint, name, study),
                 None => {
                     let reason = format!(
                         "the corpus {name} is not prepared and no study says how; submit a study with these runs again"
@@ -62,7 +73,7 @@ impl Engine {
         }
     }
 
-    fn prepare(&mut self, fingerprint: String, name: String, settings: CorpusSettings) {
+    fn prepare(&mut self, fingerprint: String, name: String, study: StudySpec) {
         let (folder, news) = (self.home.corpora_dir(), self.news.clone());
         let preparation = Preparation { corpus: name, phase: "waiting".to_owned(), ..Preparation::default() };
         self.preparations.insert(fingerprint.clone(), preparation);
@@ -70,17 +81,20 @@ impl Engine {
         // A thread of its own: nobody waits for it when the server leaves, and half a corpus is never left behind.
         let started = std::thread::Builder::new().name("prepare".to_owned()).spawn(move || {
             let mut told = (String::new(), -1.0);
-            let result = prepare(&settings, &folder, &mut |progress| {
-                let fraction = share(progress.done, progress.total);
-                if told.0 != progress.phase || (fraction - told.1).abs() >= 0.01 {
-                    told = (progress.phase.to_owned(), fraction);
-                    let news_item = News::At { phase: progress.phase, fraction };
-                    // Progress is a hint; a busy loop misses some.
-                    _ = news.try_send(Happened::Preparation(PreparationNews {
-                        fingerprint: print.clone(),
-                        news: news_item,
-                    }));
-                }
+            let settings = wanted(&study, &print);
+            let result = settings.and_then(|settings| {
+                prepare(&settings, &folder, &mut |progress| {
+                    let fraction = share(progress.done, progress.total);
+                    if told.0 != progress.phase || (fraction - told.1).abs() >= 0.01 {
+                        told = (progress.phase.to_owned(), fraction);
+                        let news_item = News::At { phase: progress.phase, fraction };
+                        // Progress is a hint; a busy loop misses some.
+                        _ = news.try_send(Happened::Preparation(PreparationNews {
+                            fingerprint: print.clone(),
+                            news: news_item,
+                        }));
+                    }
+                })
             });
             let result = match result {
                 Ok(manifest) if manifest.fingerprint == print => Ok(()),

@@ -2,15 +2,18 @@
 //! Promises: a name means one study for ever; a run that the lab has is not queued twice; texts and files are handled
 //! beside the loop.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
 use super::engine::{Engine, Happened, RunRecord};
 use super::session::SessionId;
 use super::studies::StudyRecord;
-use crate::core::study::StudySpec;
+use crate::core::study::{CorpusSettings, StudySpec};
 use crate::core::summary::PlanReport;
 use crate::core::{Control, PromptSpec, RunSpec, StudyId};
-use crate::corpus::{Survey, survey};
+use crate::corpus::{Corpus, CorpusError, survey};
 use crate::eval::{EvalError, fingerprint, leak};
-use crate::schedule::{CorpusFacts, TaskFacts, plan, report};
+use crate::schedule::{CorpusFacts, StageFacts, StudyFacts, plan, report};
 use crate::wire::Reply;
 
 /// Whom to answer.
@@ -25,7 +28,7 @@ pub(super) struct Surveyed {
     asker: Asker,
     study: StudySpec,
     submit: bool,
-    survey: Result<(Survey, TaskFacts), String>,
+    known: Result<StudyFacts, String>,
 }
 
 /// The files of a study were written.
@@ -37,29 +40,48 @@ pub(super) struct Recorded {
     result: anyhow::Result<()>,
 }
 
-/// Texts and tasks of a study. Blocking.
-fn read_all(study: &StudySpec) -> Result<(Survey, TaskFacts), String> {
-    let survey = survey(&study.corpus).map_err(|error| error.to_string())?;
+/// Texts and tasks of a study, below `corpora`. Blocking.
+fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
+    let texts = |settings: &CorpusSettings| facts(settings, corpora).map_err(|error| error.to_string());
     let words = |error: EvalError| error.to_string();
-    let mut tasks =
-        TaskFacts { zero_shot: fingerprint(&study.probes.zero_shot).map_err(words)?, ..TaskFacts::default() };
+    let zero_shot = fingerprint(&study.probes.zero_shot).map_err(words)?;
+    let mut known = StudyFacts { corpus: texts(&study.corpus)?, zero_shot, stages: BTreeMap::new() };
     for (name, stage) in &study.stages {
-        let prompts = PromptSpec {
-            sources: stage.tasks.clone(),
-            held_out: stage.held_out.clone(),
-            examples: stage.examples(),
-            cap: stage.cap(),
-            fingerprint: fingerprint(&stage.tasks).map_err(words)?.unwrap_or_default(),
-        };
-        if prompts.sources.is_empty() {
-            continue;
+        let corpus = stage.corpus.as_ref().map(|own| texts(&own.over(&study.corpus))).transpose()?;
+        let tasks = fingerprint(&stage.tasks).map_err(words)?;
+        if let Some(fingerprint) = &tasks {
+            let prompts = PromptSpec {
+                sources: stage.tasks.clone(),
+                held_out: stage.held_out.clone(),
+                examples: stage.examples(),
+                cap: stage.cap(),
+                fingerprint: fingerprint.clone(),
+            };
+            if let Some(leak) = leak(&prompts, &study.probes.zero_shot).map_err(words)? {
+                return Err(format!("train the stage {name}: {leak}"));
+            }
         }
-        if let Some(leak) = leak(&prompts, &study.probes.zero_shot).map_err(words)? {
-            return Err(format!("train the stage {name}: {leak}"));
-        }
-        tasks.stages.insert(name.clone(), prompts.fingerprint);
+        known.stages.insert(name.clone(), StageFacts { tasks, corpus });
     }
-    Ok((survey, tasks))
+    Ok(known)
+}
+
+fn facts(settings: &CorpusSettings, corpora: &Path) -> Result<CorpusFacts, CorpusError> {
+    let survey = survey(settings)?;
+    let directory = corpora.join(&survey.fingerprint);
+    // Once it is prepared, a tokenizer that was trained on the texts is known.
+    let prepared = Corpus::open(&directory).ok();
+    let trained = prepared.as_ref().map(|corpus| corpus.tokenizer().identity()).transpose()?;
+    Ok(CorpusFacts {
+        name: survey.name,
+        fingerprint: survey.fingerprint,
+        vocab_size: survey.vocab_size,
+        vocabulary: trained.unwrap_or(survey.vocabulary),
+        directory,
+        train_tokens: None,
+        train_bytes: survey.train.bytes,
+        ready: prepared.is_some(),
+    })
 }
 
 impl Engine {
@@ -72,10 +94,10 @@ impl Engine {
             let name = &study.name;
             return self.refuse(asker, format!("submit {name}: it is being submitted already; wait for that"));
         }
-        let news = self.news.clone();
+        let (news, corpora) = (self.news.clone(), self.home.corpora_dir());
         tokio::task::spawn_blocking(move || {
-            let survey = read_all(&study);
-            _ = news.blocking_send(Happened::Surveyed(Box::new(Surveyed { asker, study, submit, survey })));
+            let known = read_all(&study, &corpora);
+            _ = news.blocking_send(Happened::Surveyed(Box::new(Surveyed { asker, study, submit, known })));
         });
     }
 
@@ -91,7 +113,7 @@ impl Engine {
 
     /// Second step: plan, answer a check, or have the files written.
     pub(super) fn surveyed(&mut self, surveyed: Surveyed) {
-        let Surveyed { asker, study, submit, survey } = surveyed;
+        let Surveyed { asker, study, submit, known } = surveyed;
         let name = study.name.clone();
         let refuse = |engine: &mut Self, message: String| {
             if submit {
@@ -99,31 +121,17 @@ impl Engine {
             }
             engine.refuse(asker, message);
         };
-        let survey = match survey {
-            Ok(survey) => survey,
+        let known = match known {
+            Ok(known) => known,
             Err(message) => return refuse(self, message),
         };
-        let (survey, tasks) = survey;
-        let directory = self.home.corpora_dir().join(&survey.fingerprint);
-        let ready = self.ready.contains(&survey.fingerprint) || self.corpus_is_whole(&survey.fingerprint);
-        if ready {
-            self.ready.insert(survey.fingerprint.clone());
-        }
-        let corpus = CorpusFacts {
-            name: survey.name,
-            fingerprint: survey.fingerprint,
-            vocab_size: survey.vocab_size,
-            directory,
-            train_tokens: None,
-            train_bytes: survey.train.bytes,
-            ready,
-        };
-        let plan = match plan(&study, &corpus, &tasks, env!("CARGO_PKG_VERSION")) {
+        self.ready.extend(known.corpora().filter(|corpus| corpus.ready).map(|corpus| corpus.fingerprint.clone()));
+        let plan = match plan(&study, &known, env!("CARGO_PKG_VERSION")) {
             Ok(plan) => plan,
             Err(error) => return refuse(self, error.to_string()),
         };
         let existing = |run: &_| self.runs.get(run).map(|record| record.status.clone());
-        let report = report(&study, &plan, &corpus, &self.workload(), &existing);
+        let report = report(&study, &plan, &known, &self.workload(), &existing);
         if !submit {
             return self.reply(asker, Reply::Plan(Box::new(report)));
         }
@@ -178,6 +186,7 @@ impl Engine {
         self.log.say(&format!("study {name}: {} runs", runs.len()));
         self.studies.insert(name.clone(), study);
         let now_ms = self.now_ms();
+        let fingerprints: BTreeSet<String> = runs.iter().map(|run| run.data.fingerprint.clone()).collect();
         for spec in runs {
             let run = spec.id.clone();
             if !self.runs.contains_key(&run) {
@@ -195,9 +204,11 @@ impl Engine {
         self.save_ledger()?;
         self.changes.lab = true;
         // What failed to be prepared before may have been mended.
-        if self.preparations.get(&report.fingerprint).is_some_and(|preparation| preparation.failed.is_some()) {
-            self.preparations.remove(&report.fingerprint);
-            self.restate_runs_of(&report.fingerprint);
+        for fingerprint in fingerprints {
+            if self.preparations.get(&fingerprint).is_some_and(|preparation| preparation.failed.is_some()) {
+                self.preparations.remove(&fingerprint);
+                self.restate_runs_of(&fingerprint);
+            }
         }
         self.prepare_what_is_missing();
         self.schedule()?;

@@ -10,7 +10,8 @@ use super::app::App;
 use super::filter::{NUMBERS, WORDS};
 
 /// The states of runs, in the words of the filter.
-const STATES: [&str; 8] = ["preparing", "queued", "running", "paused", "stopped", "finished", "diverged", "failed"];
+const STATES: [&str; 10] =
+    ["preparing", "queued", "waiting", "blocked", "running", "paused", "stopped", "finished", "diverged", "failed"];
 
 /// What the word can become.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

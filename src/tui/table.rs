@@ -57,7 +57,7 @@ impl<'a> Column<'a> {
         self
     }
 
-    /// Free text: takes the room that is left and may be shortened.
+    /// Free text: takes the room that is left, may be shortened, and takes none where no row has any.
     #[must_use]
     pub const fn free_text(mut self) -> Self {
         self.free_text = true;
@@ -113,9 +113,10 @@ fn fit(columns: &[Column], rows: &[Row], room: usize) -> Vec<(usize, usize)> {
         .iter()
         .enumerate()
         .filter(|(_, column)| !column.hidden)
-        .map(|(at, column)| {
+        .filter_map(|(at, column)| {
             let widest = rows.iter().filter_map(|row| row.cells.get(at)).map(Cell::width).max().unwrap_or(0);
-            (at, widest.max(Span::raw(column.heading).width()), *column)
+            let silent = column.free_text && widest == 0 && !rows.is_empty();
+            (!silent).then(|| (at, widest.max(Span::raw(column.heading).width()), *column))
         })
         .collect();
     loop {

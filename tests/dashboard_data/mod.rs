@@ -435,18 +435,6 @@ pub(crate) fn answers() -> TaskAnswers {
     }
 }
 
-/// The same items, if their answers had been written.
-pub(crate) fn answers_written() -> TaskAnswers {
-    let mut told = answers();
-    for answer in &mut told.answers {
-        let right = answer.right == Some(true);
-        answer.choices = vec!["the grey mill".to_owned(), "a mill".to_owned()];
-        answer.written = Some(if right { "The grey mill" } else { "an old\nmill" }.to_owned());
-        (answer.log_likelihoods, answer.predicted, answer.gold) = (Vec::new(), None, Vec::new());
-    }
-    told
-}
-
 pub(crate) fn study() -> StudySpec {
     StudySpec {
         name: "base".parse().unwrap(),

@@ -1,5 +1,6 @@
 //! `trilab worker` without a server: it finishes, leaves when asked, is alone, survives KILL and a full disk.
 
+use std::collections::BTreeMap;
 use std::process::{Child, Command, Output, Stdio};
 
 use rand::RngExt;
@@ -9,7 +10,7 @@ use trilab::core::RunEvent;
 use trilab::core::seed::{Stream, generator};
 use trilab::corpus::prepare;
 use trilab::runlog::RunFolder;
-use trilab::schedule::{CorpusFacts, TaskFacts, plan};
+use trilab::schedule::{CorpusFacts, StudyFacts, plan};
 
 use super::lab::{Lab, TINY, TRILAB};
 use super::process::{Process, wait_until};
@@ -28,11 +29,13 @@ fn new_run(lab: &Lab, settings: &[&str]) -> RunFolder {
         directory: home.corpora_dir().join(&manifest.fingerprint),
         fingerprint: manifest.fingerprint,
         vocab_size: manifest.vocab_size,
+        vocabulary: "bytes".to_owned(),
         train_tokens: Some(manifest.train_tokens),
         train_bytes: manifest.train.bytes,
         ready: true,
     };
-    let plan = plan(&study, &corpus, &TaskFacts::default(), "0.0.0").unwrap();
+    let known = StudyFacts { corpus, zero_shot: None, stages: BTreeMap::new() };
+    let plan = plan(&study, &known, "0.0.0").unwrap();
     let run = home.run(&plan.runs[0].id);
     assert!(run.create(&plan.runs[0]).unwrap());
     run

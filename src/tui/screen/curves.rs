@@ -191,7 +191,7 @@ const LEGEND: [Column; 8] = [
     Column::new("seed", 15).right(),
     Column::new("last", 17).right(),
     Column::new("at line", 18).right(),
-    Column::new("size", 12),
+    Column::new("size", 12).free_text(),
     Column::new("state", 5),
     Column::new("corpus", 3).free_text(),
 ];

@@ -113,7 +113,7 @@ fn header_facts(app: &App) -> Vec<Span<'static>> {
     let count = |words: &[&str]| lab.runs.iter().filter(|run| words.contains(&run.status.word())).count();
     let counts = [
         (count(&["running"]), "●", "running", palette.live),
-        (count(&["queued", "preparing", "paused"]), "○", "queued", palette.text),
+        (count(&["queued", "preparing", "waiting", "blocked", "paused"]), "○", "queued", palette.text),
         (count(&["finished"]), "✓", "done", palette.good),
         (count(&["failed", "diverged"]), "✗", "failed", palette.bad),
     ];

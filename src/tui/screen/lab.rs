@@ -236,8 +236,12 @@ fn draw_list(app: &App, lab: &LabSummary, section: Section, area: Rect, buf: &mu
     table::draw(&columns, &rows, inside, buf, &app.palette);
 }
 
-const LEADING: [Column; 4] =
-    [Column::new("", 20), Column::new("cell", 19), Column::new("seed", 14).right(), Column::new("size", 12)];
+const LEADING: [Column; 4] = [
+    Column::new("", 20),
+    Column::new("cell", 19),
+    Column::new("seed", 14).right(),
+    Column::new("size", 12).free_text(),
+];
 const TRAILING: [Column; 3] =
     [Column::new("study", 4).free_text(), Column::new("corpus", 3).free_text(), Column::new("id", 2)];
 
@@ -265,6 +269,7 @@ fn columns(section: Section) -> Vec<Column<'static>> {
             Column::new("state", 17),
             Column::new("step", 15).right(),
             Column::new("params", 7).right(),
+            Column::new("reason", 14).free_text(),
         ],
         Section::Recent => &[
             Column::new("state", 18),
@@ -310,6 +315,7 @@ fn cells(app: &App, section: Section, run: &RunSummary, wide: bool) -> Vec<Cell>
             Cell::new(run.status.word(), style),
             plain(step),
             plain(format::count(run.parameters as f64)),
+            Cell::new(reason(&run.status), palette.dim),
         ],
         Section::Recent => vec![
             Cell::new(run.status.word(), style),
@@ -338,7 +344,7 @@ fn ago(app: &App, run: &RunSummary) -> String {
     format::duration((now - run.last_event_ms) as f64 / 1000.0)
 }
 
-/// Why a run ended, in a few words.
+/// Why a run ended or cannot begin, in a few words.
 #[must_use]
 pub fn reason(status: &RunStatus) -> String {
     match status {

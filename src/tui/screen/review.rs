@@ -110,7 +110,7 @@ fn totals(app: &App, plan: &PlanReport, width: usize) -> Vec<Line<'static>> {
 const COLUMNS: [Column; 9] = [
     Column::new("cell", 20),
     Column::new("seed", 18).right(),
-    Column::new("size", 16),
+    Column::new("size", 16).free_text(),
     Column::new("steps", 17).right(),
     Column::new("params", 15).right(),
     Column::new("tokens", 10).right(),
