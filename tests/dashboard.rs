@@ -96,6 +96,26 @@ fn leaderboard_screens() {
 }
 
 #[test]
+fn lineages_and_long_sizes_leave_room_for_what_is_looked_at() {
+    for (columns, rows) in [(60, 16), SIZES[0], SIZES[1]] {
+        let mut app = data::app(columns, rows);
+        let mut board = data::leaderboard();
+        for (at, row) in board.rows.iter_mut().enumerate() {
+            let dropout = if at % 2 == 0 { "" } else { " dropout0.1" };
+            row.size = format!("d64 L2 h4x16 n64 ff128 geglu tied{dropout}");
+            row.earlier = [&["CD:FLM@3000"][..], &["CD:FLM", "ND:MLM@1350"], &[]][at % 3]
+                .iter()
+                .map(|stage| (*stage).to_owned())
+                .collect();
+        }
+        press(&mut app, "4");
+        data::tell(&mut app, Update::Leaderboard(board));
+        press(&mut app, ">>>");
+        snapshot("leaderboard_lineages", &app);
+    }
+}
+
+#[test]
 fn contests_and_the_matrix_screens() {
     for (columns, rows) in SIZES {
         let mut app = data::app(columns, rows);

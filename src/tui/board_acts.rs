@@ -8,7 +8,7 @@ use crate::core::{Architecture, RunId};
 use super::app::App;
 use super::board::{self, Entry, Order, RowKey, Spot};
 use super::cells::{self, Cells};
-use super::screen::leaderboard::scroll;
+use super::screen::board_layout::scroll;
 
 /// The rows that are shown, in order.
 #[must_use]

@@ -1,6 +1,6 @@
 //! Screen 4: who wins at what, and is it more than noise? Rows are lineages with their seeds folded; Enter opens a row.
-//! Promises: a column is shown whole or not at all, and the one that is looked at is always there; no width depends on
-//! which rows are visible. Must not know: keys, how rows are ordered, how places are found.
+//! Promises: what stands beside a number is what it is a number of. Must not know: keys, how rows are ordered, how places are
+//! found, how wide columns are.
 
 use std::collections::BTreeSet;
 
@@ -8,155 +8,19 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::core::board::{BoardColumn, ColumnKind, Leaderboard, LeaderboardRow};
-use crate::core::summary::RunSummary;
-use crate::core::{Metric, RunId};
+use crate::core::RunId;
+use crate::core::board::{BoardColumn, Leaderboard, LeaderboardRow};
 use crate::tui::app::App;
-use crate::tui::board::{self, Entry, GAP, Order, SIZE, Scrolled};
+use crate::tui::board::{self, Entry, SIZE, Scrolled};
 use crate::tui::board_acts;
 use crate::tui::format;
 use crate::tui::table::{self, Cell, Column, Row, shorten};
 use crate::tui::theme::status_mark;
 
+use super::board_layout::{CHANCE, Layout, MARKS, chars, layout, place, plain_text, run_value};
 use super::board_matrix;
-use super::board_words::{WIDE, note, seeds, standing, title};
+use super::board_words::{note, seeds, standing, title};
 use super::frame::{body, pane};
-
-/// Where the table is scrolled to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scroll {
-    /// The first column that is shown.
-    pub first: usize,
-    /// The first column from which the last one is seen.
-    pub furthest: usize,
-    /// The columns shown.
-    pub shown: Vec<usize>,
-    /// The column that is looked at.
-    pub pinned: Option<usize>,
-}
-
-/// How the table lies: widths are those of all rows, so that scrolling moves nothing.
-struct Layout<'a> {
-    columns: Vec<Scrolled<'a>>,
-    headings: Vec<String>,
-    widths: Vec<usize>,
-    /// Widths of mean, interval and star.
-    parts: Vec<[usize; 3]>,
-    /// Widths of place, cell, size and seeds; no size where it has no column of its own.
-    fixed: (usize, usize, Option<usize>, usize),
-    /// The size of all rows, where it has no column because all are of one size.
-    one_size: Option<&'a str>,
-    scroll: Scroll,
-}
-
-/// Width of the marks before a row.
-const MARKS: usize = 2;
-/// Longest corpus name that is shown whole.
-const LONGEST_CORPUS: usize = 24;
-
-fn chars(text: &str) -> usize {
-    text.chars().count()
-}
-
-fn layout<'a>(app: &'a App, table: &'a Leaderboard, rows: &[&'a LeaderboardRow]) -> Layout<'a> {
-    let hidden = &app.remembered.hidden_leaderboard;
-    let prefix = board::family_prefix(&table.columns);
-    let columns = board::scrolled(table, hidden);
-    let looked_at = board_acts::looked_at(app).map(|column| column.key.as_str());
-    let pinned = columns.iter().position(|column| Some(column.key()) == looked_at);
-    let heading = |(at, column): (usize, &Scrolled)| {
-        let mark = match (pinned == Some(at), app.board.order, app.board.reversed) {
-            (false, _, _) => "",
-            (true, Order::Column, false) => "▾",
-            (true, Order::Column, true) => "▴",
-            (true, Order::Cell | Order::Parameters | Order::Progress, _) => "#",
-        };
-        format!("{mark}{}", column.heading(prefix))
-    };
-    let headings: Vec<String> = columns.iter().enumerate().map(heading).collect();
-    let parts: Vec<[usize; 3]> = columns.iter().map(|column| parts(app, column, rows)).collect();
-    // A place for the mark, so that looking at a column does not widen it.
-    let width = |(heading, parts): (&String, &[usize; 3])| {
-        let heading = chars(heading.trim_start_matches(['▾', '▴', '#'])) + 1;
-        heading.max(parts.iter().sum())
-    };
-    let widths: Vec<usize> = headings.iter().zip(&parts).map(width).collect();
-    let widest = |texts: &mut dyn Iterator<Item = usize>, least: usize| texts.max().unwrap_or(0).max(least);
-    let sizes: BTreeSet<&str> = rows.iter().map(|row| row.size.as_str()).collect();
-    let one_size = (app.size.0 < WIDE && sizes.len() == 1).then(|| sizes.first().copied()).flatten();
-    let with_size = one_size.is_none() && !hidden.contains(SIZE);
-    let fixed = (
-        widest(&mut rows.iter().map(|row| chars(&place(app, row))), 1),
-        widest(&mut rows.iter().map(|row| chars(&row.cell())), CHANCE.len()),
-        with_size.then(|| widest(&mut sizes.iter().map(|size| chars(size)), SIZE.len())),
-        widest(&mut rows.iter().map(|row| chars(&seeds(row))), "finished".len()),
-    );
-    let taken = [MARKS, fixed.0, fixed.1, fixed.3].iter().map(|width| width + GAP).sum::<usize>();
-    let taken = taken + fixed.2.map_or(0, |width| width + GAP);
-    let room = usize::from(app.size.0.saturating_sub(2)).saturating_sub(taken);
-    let furthest = board::furthest(&widths, pinned, room);
-    let first = app.board.first.min(furthest);
-    let shown = board::window(&widths, first, pinned, room);
-    let one_size = one_size.filter(|_| !hidden.contains(SIZE));
-    Layout { columns, headings, widths, parts, fixed, one_size, scroll: Scroll { first, furthest, shown, pinned } }
-}
-
-const CHANCE: &str = "chance";
-
-/// Where the table is scrolled to; `None` without a table.
-#[must_use]
-pub fn scroll(app: &App) -> Option<Scroll> {
-    let rows = board_acts::rows(app);
-    Some(layout(app, app.leaderboard.as_ref()?, &rows).scroll)
-}
-
-/// Widths of mean, interval and star over all rows and the chance level.
-fn parts(app: &App, column: &Scrolled, rows: &[&LeaderboardRow]) -> [usize; 3] {
-    let mut widest = [1, 0, 0];
-    let mut take = |texts: [String; 3]| {
-        for (width, text) in widest.iter_mut().zip(texts) {
-            *width = (*width).max(chars(&text));
-        }
-    };
-    for row in rows {
-        match column {
-            Scrolled::Value(column) => {
-                if let Some(cell) = row.cells.get(&column.key) {
-                    take(format::board_cell(column, cell));
-                }
-                let opened: &[RunId] = if app.board.opened.contains(&row.lineage) { &row.runs } else { &[] };
-                for run in opened.iter().filter_map(|run| app.run(run)) {
-                    take([run_value(app, column, run), String::new(), String::new()]);
-                }
-            }
-            Scrolled::Parameters | Scrolled::Done | Scrolled::LearningRate | Scrolled::Corpus => {
-                take([plain_text(column, row), String::new(), String::new()]);
-            }
-        }
-    }
-    if let Scrolled::Value(BoardColumn { chance: Some(chance), .. }) = column
-        && let Scrolled::Value(column) = column
-    {
-        take([format::board_value(column, *chance), String::new(), String::new()]);
-    }
-    widest
-}
-
-fn plain_text(column: &Scrolled, row: &LeaderboardRow) -> String {
-    match column {
-        Scrolled::Value(_) => String::new(),
-        Scrolled::Parameters => format::count(row.parameters as f64),
-        Scrolled::Done => format::percent(row.progress),
-        Scrolled::LearningRate => format::learning_rate(row.learning_rate),
-        Scrolled::Corpus => shorten(&row.corpus, LONGEST_CORPUS),
-    }
-}
-
-/// The place of a row in the column that is looked at.
-fn place(app: &App, row: &LeaderboardRow) -> String {
-    let cell = board_acts::looked_at(app).and_then(|column| row.cells.get(&column.key));
-    cell.map_or_else(|| "-".to_owned(), crate::core::board::BoardCell::place_text)
-}
 
 fn split(app: &App, area: Rect) -> (Rect, Vec<String>) {
     let note = note(app, area.width);
@@ -288,7 +152,10 @@ pub fn rule(app: &App, contest: &str, y: u16, inside: Rect, buf: &mut Buffer) {
     buf.set_stringn(inside.x, y, format!("{text}{rest}"), width, app.palette.dim);
 }
 
-/// What is said on the lower border: which columns are shown, and the size where all have one.
+/// Shorter words on the border say nothing.
+const SHORTEST_BORDER: usize = 12;
+
+/// What is said on the lower border: which columns are shown, and what all sizes share.
 fn border(app: &App, layout: &Layout, inside: Rect, buf: &mut Buffer) {
     let y = inside.bottom();
     let mut room = usize::from(inside.width);
@@ -302,9 +169,10 @@ fn border(app: &App, layout: &Layout, inside: Rect, buf: &mut Buffer) {
             buf.set_string(x, y, text, app.palette.key);
         }
     }
-    if let Some(size) = layout.one_size {
-        let text = format!(" all {size} ");
-        if chars(&text) <= room {
+    if !layout.shared.is_empty() {
+        let whole = format!(" all {} ", layout.shared.join(" "));
+        let text = shorten(&whole, room);
+        if text == whole || chars(&text) >= SHORTEST_BORDER {
             buf.set_string(inside.x, y, text, app.palette.dim);
         }
     }
@@ -317,6 +185,7 @@ fn leading(layout: &Layout, texts: [(String, Style); 5]) -> Vec<Cell> {
     let right = [false, true, false, false, true];
     let cell = |(((text, style), width), right): (((String, Style), Option<usize>), bool)| {
         let width = width?;
+        let text = shorten(&text, width);
         Some(Cell::new(if right { format!("{text:>width$}") } else { format!("{text:width$}") }, style))
     };
     texts.into_iter().zip(widths).zip(right).filter_map(cell).collect()
@@ -345,7 +214,7 @@ fn lineage_cells(app: &App, layout: &Layout, row: &LeaderboardRow) -> Vec<Cell> 
             (format!("{}{}", if marked { "◆" } else { " " }, if opened { "▾" } else { "▸" }), palette.text),
             (place(app, row), lead),
             (row.cell(), palette.text),
-            (row.size.clone(), palette.text),
+            (layout.own_size(&row.size), palette.text),
             (seeds(row), if done { palette.good } else { palette.text }),
         ],
     );
@@ -364,19 +233,6 @@ fn lineage_cells(app: &App, layout: &Layout, row: &LeaderboardRow) -> Vec<Cell> 
         });
     }
     cells
-}
-
-/// The newest value of a run where a column holds one metric; scores of tasks are on the page of the run.
-fn run_value(app: &App, column: &BoardColumn, run: &RunSummary) -> String {
-    let metric = match column.kind {
-        ColumnKind::Metric => Metric::from_name(&column.key),
-        ColumnKind::OwnLoss => column.key.ends_with(run.objective.label()).then_some(Metric::ValidationLoss),
-        ColumnKind::ZeroShot | ColumnKind::Family => None,
-    };
-    // What a run has now is not what it had at a common budget.
-    let cut = app.leaderboard.as_ref().is_some_and(|table| table.budget_at.is_some());
-    let value = metric.filter(|_| !cut).and_then(|metric| run.latest.get(&metric));
-    value.map(|value| format::board_value(column, *value)).unwrap_or_default()
 }
 
 fn run_cells(app: &App, layout: &Layout, id: &RunId) -> Vec<Cell> {

@@ -3,6 +3,7 @@
 //! Must not know: keys by name (they come from the keymap), sockets, clocks.
 
 pub mod answers;
+pub mod board_layout;
 pub mod board_matrix;
 pub mod board_words;
 pub mod composer;
