@@ -9,6 +9,7 @@ use data::keys::{key, press};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use trilab::core::board::EqualBudget;
+use trilab::core::spec::{Ancestor, ParentSpec, PromptSpec};
 use trilab::core::summary::TaskAnswers;
 use trilab::core::task::ScoringForm;
 use trilab::core::{Architecture, Metric, RunId};
@@ -194,6 +195,33 @@ fn answers_that_were_written_stand_beside_the_right_ones() {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.iter().any(|line| line.ends_with(",right,written,gold")), "{text}");
         assert!(lines.iter().any(|line| line.ends_with(",false,an old mill,the grey mill | a mill")), "{text}");
+    }
+}
+
+#[test]
+fn a_later_stage_says_what_it_goes_on_from_and_trains_on() {
+    let mut app = data::app(160, 45);
+    let mut detail = data::detail(7);
+    let (run, cell) = (RunId::try_from("00000000f00d".to_owned()).unwrap(), "CD:FLM@900".to_owned());
+    let before = Ancestor { run: run.clone(), cell, steps: 900, tokens: 1_000_000, flops: 2.5e12 };
+    let sources = vec!["shipped:world".to_owned()];
+    let held_out = vec!["world_order".to_owned(), "world_counting".to_owned()];
+    detail.spec.prompts =
+        Some(PromptSpec { sources, held_out, examples: 500, cap: 10_000, fingerprint: String::new() });
+    detail.spec.parent = Some(ParentSpec { run: run.clone(), step: 900, lineage: run });
+    detail.spec.ancestors = vec![before.clone()];
+    detail.summary.ancestors = vec![before];
+    (detail.summary.step_tokens, detail.summary.step_flops) = (1_000, 1e9);
+    press(&mut app, "\n");
+    data::tell(&mut app, Update::Run(Box::new(detail)));
+    let screen = shown(&app);
+    for words in [
+        "parent     00000000f00d at step 900 ",
+        "trained on shipped:world",
+        "held out   world_order world_counting",
+        "in all     3.00M tokens, 4.5e12 FLOPs",
+    ] {
+        assert!(screen.contains(words), "{words}\n{screen}");
     }
 }
 

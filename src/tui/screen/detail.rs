@@ -174,8 +174,7 @@ fn spec_lines(app: &App, detail: &RunDetail, width: usize) -> Vec<Line<'static>>
     let (run, spec) = (&detail.summary, &detail.spec);
     let studies: Vec<&str> = run.studies.iter().map(crate::core::StudyId::as_str).collect();
     let lineage = spec.lineage_id().map(|id| id.to_string()).unwrap_or_default();
-    let parent =
-        spec.parent.as_ref().map(|parent| format!("{} at step {}: {}", parent.run, parent.step, spec.lineage()));
+    let parent = spec.parent.as_ref().map(|parent| format!("{} at step {}", parent.run, parent.step));
     let (model, optimizer, training) = (&spec.model, &spec.optimizer, &spec.training);
     let mut rows: Vec<(&str, String)> = Vec::new();
     match &run.status {
@@ -223,6 +222,7 @@ fn spec_lines(app: &App, detail: &RunDetail, width: usize) -> Vec<Line<'static>>
         ("lineage", lineage),
     ]);
     rows.extend(parent.map(|parent| ("parent", parent)));
+    rows.extend(stage_rows(detail));
     rows.extend([
         ("made by", format!("trilab {}", spec.execution.program_version)),
         ("data", spec.data.fingerprint.clone()),
@@ -231,6 +231,25 @@ fn spec_lines(app: &App, detail: &RunDetail, width: usize) -> Vec<Line<'static>>
         ("", format!("trilab worker {}", detail.directory)),
     ]);
     rows.iter().flat_map(|(word, value)| entry(app, word, value, width)).collect()
+}
+
+/// What a later stage trains on, and what all of its lineage costs.
+fn stage_rows(detail: &RunDetail) -> Vec<(&'static str, String)> {
+    let (run, spec) = (&detail.summary, &detail.spec);
+    let mut rows = Vec::new();
+    if let Some(prompts) = &spec.prompts {
+        rows.push(("trained on", prompts.sources.join(" ")));
+        if !prompts.held_out.is_empty() {
+            rows.push(("held out", prompts.held_out.join(" ")));
+        }
+    }
+    if !run.ancestors.is_empty() {
+        let (tokens, flops) = run.inherited();
+        let own = (run.step_tokens * run.steps) as f64;
+        let flops = format::flops(flops + run.step_flops * run.steps as f64);
+        rows.push(("in all", format!("{} tokens, {flops} FLOPs", format::count(tokens as f64 + own))));
+    }
+    rows
 }
 
 fn event_text(event: &RunEvent) -> String {
