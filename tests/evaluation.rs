@@ -218,7 +218,7 @@ mod models {
     use super::*;
     use candle_core::Tensor;
     use trilab::core::spec::{DataSpec, SPEC_FORMAT};
-    use trilab::core::study::{CorpusSettings, TokenizerSpec};
+    use trilab::core::texts::{CorpusSettings, TokenizerSpec};
     use trilab::core::{
         Architecture, Device, ExecutionSpec, Layout, LearningRateSchedule, Metric, ModelSpec, Objective, ObjectiveSpec,
         OptimizerSpec, Precision, ProbeSpec, RunSpec, TrainingSpec, legal,

@@ -7,7 +7,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor};
 use trilab::core::rank::{AttentionKind, RankReport, StackKind};
 use trilab::core::spec::{DataSpec, SPEC_FORMAT};
-use trilab::core::study::{CorpusSettings, TokenizerSpec};
+use trilab::core::texts::{CorpusSettings, TokenizerSpec};
 use trilab::core::{
     Architecture, Control, ControlSource, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective,
     ObjectiveSpec, OptimizerSpec, Precision, ProbeSpec, RunEvent, RunSpec, TrainingSpec,

@@ -7,13 +7,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
+use trilab::core::cell::LineageName;
 use trilab::core::cost::{step_flops, step_tokens};
 use trilab::core::spec::ProbeSpec;
-use trilab::core::stage::{LineageName, StageCorpus, StageSettings};
+use trilab::core::stage::Budget;
+use trilab::core::stage::{StageCorpus, StageSettings};
 use trilab::core::study::{
-    Axis, Budget, CorpusSettings, ExecutionSettings, GridSettings, HeadDim, ModelSettings, ObjectiveSettings,
-    StudySpec, TokenizerSpec, TrainingSettings,
+    Axis, ExecutionSettings, GridSettings, HeadDim, ModelSettings, ObjectiveSettings, StudySpec, TrainingSettings,
 };
+use trilab::core::texts::{CorpusSettings, TokenizerSpec};
 use trilab::core::{
     Architecture, AttentionDirection, Control, Device, LearningRateSchedule, ModelPreset, Objective, Position,
     Precision, RunId, RunStatus,

@@ -8,7 +8,7 @@ use std::path::Path;
 use candle_core::{DType, Device, Tensor, Var};
 use trilab::core::seed::{Stream, generator};
 use trilab::core::spec::{DataSpec, SPEC_FORMAT};
-use trilab::core::study::{CorpusSettings, TokenizerSpec};
+use trilab::core::texts::{CorpusSettings, TokenizerSpec};
 use trilab::core::{
     Architecture, Control, ControlSource, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective,
     ObjectiveSpec, OptimizerSpec, ParentSpec, Precision, ProbeSpec, RunEvent, RunSpec, TrainingSpec, cost, legal,

@@ -9,7 +9,7 @@ use super::arguments::CorpusCommand;
 use super::lab::Lab;
 use super::output::{print, print_json};
 use crate::config::ConfigError;
-use crate::core::study::CorpusSettings;
+use crate::core::texts::CorpusSettings;
 use crate::corpus::{Manifest, Progress, prepare};
 
 pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {

@@ -85,7 +85,9 @@ pub fn save_study(study: &StudySpec) -> Result<String, toml::ser::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::study::{Axis, Budget, HeadDim, TokenizerSpec};
+    use crate::core::stage::Budget;
+    use crate::core::study::{Axis, HeadDim};
+    use crate::core::texts::TokenizerSpec;
     use crate::core::{Architecture, Objective};
 
     fn study(text: &str, overrides: &[&str]) -> Result<StudySpec, ConfigError> {

@@ -11,10 +11,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::stage::Budget;
 use crate::core::study::{
-    Budget, CorpusSettings, ExecutionSettings, GridSettings, ModelSettings, ObjectiveSettings, ProbeSettings,
-    TrainingSettings,
+    ExecutionSettings, GridSettings, ModelSettings, ObjectiveSettings, ProbeSettings, TrainingSettings,
 };
+use crate::core::texts::CorpusSettings;
 
 pub use layers::{ConfigError, Layer};
 pub use load::{Override, SHIPPED_CONFIG, load_config, load_study, parse_override, save_study};

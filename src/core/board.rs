@@ -9,10 +9,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::architecture::Architecture;
+use super::cell::{cell_label, lineage_label};
 use super::id::{RunId, StudyId};
 use super::metric::{Direction, Metric};
 use super::objective::Objective;
-use super::stage::{cell_label, lineage_label};
 
 /// Mean over seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

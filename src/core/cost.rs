@@ -26,8 +26,13 @@ const fn norm_parameters(model: &ModelSpec) -> u64 {
 /// Parameters that one more hidden unit brings to every MLP that is a module of its own.
 #[must_use]
 pub const fn parameters_per_unit(model: &ModelSpec) -> u64 {
+    (own_blocks(model) * model.mlp.matrices() * model.d_model) as u64
+}
+
+/// Blocks whose self-attention and MLP are weights of their own.
+const fn own_blocks(model: &ModelSpec) -> usize {
     let (encoder, decoder) = model.depths();
-    let own = match model.architecture {
+    match model.architecture {
         Architecture::SharedEncoderDecoder => decoder,
         Architecture::CausalDecoder
         | Architecture::NonCausalDecoder
@@ -36,8 +41,7 @@ pub const fn parameters_per_unit(model: &ModelSpec) -> u64 {
         | Architecture::CausalEncoderDecoder
         | Architecture::MergedEncoderDecoder
         | Architecture::EncoderOnly => encoder + decoder,
-    };
-    (own * model.mlp.matrices() * model.d_model) as u64
+    }
 }
 
 /// Exact number of parameters: embeddings, norms and tables of positions included, what is shared counted once.
@@ -48,16 +52,7 @@ pub const fn parameters(model: &ModelSpec) -> u64 {
     let stacks = if encoder > 0 { 2 } else { 1 };
     // Attention and the norms of attention and MLP; MLPs are counted by their units.
     let block = attention_parameters(model) + 2 * norm_parameters(model);
-    let own = match model.architecture {
-        Architecture::SharedEncoderDecoder => decoder,
-        Architecture::CausalDecoder
-        | Architecture::NonCausalDecoder
-        | Architecture::EncoderDecoder
-        | Architecture::HalfEncoderDecoder
-        | Architecture::CausalEncoderDecoder
-        | Architecture::MergedEncoderDecoder
-        | Architecture::EncoderOnly => encoder + decoder,
-    };
+    let own = own_blocks(model) as u64;
     let cross = attention_parameters(model) + norm_parameters(model);
     let crosses = if model.architecture.has_cross_attention() { decoder * cross } else { 0 };
     let vocabulary = (model.vocab_size * model.d_model) as u64;

@@ -4,6 +4,7 @@
 
 pub mod architecture;
 pub mod board;
+pub mod cell;
 pub mod control;
 pub mod cost;
 pub mod event;
@@ -22,6 +23,7 @@ pub mod status;
 pub mod study;
 pub mod summary;
 pub mod task;
+pub mod texts;
 
 pub use architecture::{Architecture, Layout};
 pub use board::Estimate;

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::cell::{cell_label, lineage_label};
 use super::id::{RunId, StudyId};
 use super::model::ModelSpec;
 use super::objective::{Objective, ObjectiveSpec};
-use super::stage::{cell_label, lineage_label};
 
 /// Version of `spec.json`.
 pub const SPEC_FORMAT: u32 = 1;

@@ -3,18 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
-use std::str::FromStr;
 
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::architecture::Architecture;
+use super::cell::{CellName, LineageName};
 use super::id::StudyId;
 use super::model::{AttentionDirection, Mlp, ModelPreset, NormKind, Position};
 use super::objective::{MixturePart, Objective};
 use super::spec::{Device, LearningRateSchedule, Precision};
-use super::stage::{LineageName, StageSettings};
+use super::stage::{Budget, StageSettings};
+use super::texts::CorpusSettings;
 
 /// One value or a list; never empty.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -70,107 +70,6 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Axis<T> {
             }
         }
         deserializer.deserialize_any(OneOrMany(std::marker::PhantomData))
-    }
-}
-
-/// How text becomes tokens: `bytes`, `chars`, `bpe:4096` or the path of a `tokenizer.json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum TokenizerSpec {
-    /// One token per UTF-8 byte.
-    Bytes,
-    /// One token per character of the training text; others become an unknown mark.
-    Chars,
-    /// Byte-level BPE trained on the training text, with that many entries.
-    Bpe(usize),
-    /// An existing Hugging Face tokenizer.
-    File(PathBuf),
-}
-
-impl FromStr for TokenizerSpec {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            _ if text == "bytes" => Ok(Self::Bytes),
-            _ if text == "chars" => Ok(Self::Chars),
-            Some(("bpe", size)) => match size.parse::<usize>() {
-                Ok(size) if (257..=1_000_000).contains(&size) => Ok(Self::Bpe(size)),
-                _ => Err(format!("`{text}`: a byte-level BPE needs between 257 and 1000000 entries, as in `bpe:1024`")),
-            },
-            _ if text.ends_with(".json") => Ok(Self::File(PathBuf::from(text))),
-            _ => Err(format!("unknown tokenizer `{text}`; use `bytes`, `chars`, `bpe:SIZE` or a path ending in .json")),
-        }
-    }
-}
-
-impl TryFrom<String> for TokenizerSpec {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl From<TokenizerSpec> for String {
-    fn from(spec: TokenizerSpec) -> Self {
-        spec.to_string()
-    }
-}
-
-impl fmt::Display for TokenizerSpec {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Bytes => f.write_str("bytes"),
-            Self::Chars => f.write_str("chars"),
-            Self::Bpe(size) => write!(f, "bpe:{size}"),
-            Self::File(path) => write!(f, "{}", path.display()),
-        }
-    }
-}
-
-/// Texts, split and tokenizer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CorpusSettings {
-    /// Files or folders (`.txt`, `.jsonl`), or `shipped:NAME`.
-    pub paths: Vec<String>,
-    /// The field of a `.jsonl` line that holds the text.
-    pub field: String,
-    /// Explicit validation files or folders; empty means: split the texts.
-    pub validation: Vec<String>,
-    /// Share held out when there are no validation files.
-    pub validation_fraction: f64,
-    /// Tokenizer.
-    pub tokenizer: TokenizerSpec,
-}
-
-/// An architecture with an objective, written `CD:PLM`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct CellName {
-    /// Wiring.
-    pub architecture: Architecture,
-    /// Objective.
-    pub objective: Objective,
-}
-
-impl TryFrom<String> for CellName {
-    type Error = String;
-    fn try_from(text: String) -> Result<Self, String> {
-        let (left, right) = text.split_once(':').unwrap_or((&text, ""));
-        let architecture = Architecture::ALL.into_iter().find(|known| known.label() == left);
-        let objective = Objective::ALL.into_iter().find(|known| known.label() == right);
-        let cell = architecture.zip(objective).map(|(architecture, objective)| Self { architecture, objective });
-        cell.ok_or_else(|| {
-            let architectures = Architecture::ALL.map(Architecture::label).join(", ");
-            let objectives = Objective::ALL.map(Objective::label).join(", ");
-            format!("`{text}` is no cell; write it like `CD:PLM`, from {architectures} and {objectives}")
-        })
-    }
-}
-
-impl From<CellName> for String {
-    fn from(cell: CellName) -> Self {
-        format!("{}:{}", cell.architecture, cell.objective)
     }
 }
 
@@ -308,18 +207,6 @@ pub struct TrainingSettings {
     pub precision: Precision,
     /// Share of the numbers that dropout drops.
     pub dropout: f64,
-}
-
-/// Length of a run; exactly one of the three.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Budget {
-    /// Optimizer steps.
-    Steps(u64),
-    /// Training positions, encoder and decoder.
-    Tokens(u64),
-    /// Training FLOPs.
-    Flops(f64),
 }
 
 /// Measurements on the way; see `ProbeSpec`.

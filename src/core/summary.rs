@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::architecture::Architecture;
+use super::cell::{cell_label, lineage_label};
 use super::event::StampedEvent;
 use super::id::{RunId, StudyId};
 use super::metric::{Metric, Metrics};
 use super::objective::Objective;
 use super::spec::{Ancestor, RunSpec};
-use super::stage::{cell_label, lineage_label};
 use super::status::RunStatus;
 use super::task::{ScoringForm, TaskRecord};
 

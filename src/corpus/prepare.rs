@@ -15,7 +15,7 @@ use super::split::{Part, Texts};
 use super::subword::Subwords;
 use super::survey::{Learned, Studied, study};
 use super::tokenizer::Tokenizer;
-use crate::core::study::CorpusSettings;
+use crate::core::texts::CorpusSettings;
 
 /// Text that is encoded at once, in bytes: enough to keep all cores busy, little enough to hold.
 const BATCH: usize = 4 << 20;
@@ -280,7 +280,7 @@ fn install(partial: &Path, folder: &Path) -> Result<(), CorpusError> {
 mod tests {
     use super::super::reader::Corpus;
     use super::*;
-    use crate::core::study::TokenizerSpec;
+    use crate::core::texts::TokenizerSpec;
 
     fn settings(path: &Path, tokenizer: TokenizerSpec) -> CorpusSettings {
         CorpusSettings {

@@ -13,7 +13,7 @@ use super::split::Part;
 use super::survey::TextSize;
 use super::tokenizer::Tokenizer;
 use super::vocabulary::Vocabulary;
-use crate::core::study::CorpusSettings;
+use crate::core::texts::CorpusSettings;
 
 /// Its file in the corpus folder; written last.
 pub(super) const MANIFEST: &str = "manifest.json";

@@ -7,7 +7,7 @@ use blake3::{Hash, Hasher};
 use super::CORPUS_FORMAT;
 use super::error::CorpusError;
 use super::source::{Sink, Source, sources};
-use crate::core::study::CorpusSettings;
+use crate::core::texts::CorpusSettings;
 
 /// The two parts of a corpus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::source::title;
 use super::split::{Part, Texts};
 use super::tokenizer::Tokenizer;
 use super::vocabulary::Vocabulary;
-use crate::core::study::{CorpusSettings, TokenizerSpec};
+use crate::core::texts::{CorpusSettings, TokenizerSpec};
 
 /// Hexadecimal digits of a fingerprint.
 const FINGERPRINT_LENGTH: usize = 24;

@@ -2,20 +2,14 @@
 //! Promises: every document has every column of its file, as the data-set library of the field gives them. Must not
 //! know: where files are (a function reads them), prompts.
 
-use std::io;
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::EvalError;
+use super::document::{Document, ReadText};
 use super::prompted;
 use super::task_file::{DatasetKind, Paragraphs, Task};
-
-/// Reads a text: from a disk, or from what is shipped inside the program.
-pub type ReadText<'a> = &'a dyn Fn(&Path) -> io::Result<String>;
-
-/// A row.
-pub(super) type Document = Map<String, Value>;
 
 /// The documents of `split`, in the order of the files.
 ///

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::EvalError;
-use super::documents::ReadText;
+use super::document::ReadText;
 use super::requests::{Item, Question, items};
 use super::scorer::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest};
 use super::scores::{Contribution, aggregate, choice, likelihood, rolling, written};

@@ -5,7 +5,8 @@
 
 use std::collections::HashMap;
 
-use super::documents::{ReadText, documents};
+use super::document::ReadText;
+use super::documents::documents;
 use super::prompted::{ALL, INPUTS, TARGETS};
 use super::requests::{Question, items};
 use super::task_file::{DatasetKind, Task};
@@ -64,7 +65,7 @@ fn pairs(task: &Task, examples: usize, read: ReadText<'_>) -> Result<Vec<Pair>, 
     let failed = |reason: String| EvalError::Data { task: task.name.clone(), reason };
     let own = match &task.dataset.kind {
         DatasetKind::Prompted => {
-            let text = |row: &super::documents::Document, column| {
+            let text = |row: &super::document::Document, column| {
                 row.get(column).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
             };
             let rows = documents(task, ALL, read)?;

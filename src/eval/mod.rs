@@ -2,6 +2,7 @@
 //! evaluation harness. Promises: what is not supported is refused by name with file and line; the same files and the
 //! same log-likelihoods give the same scores. Must not know: models, tokens; it asks a [`Scorer`].
 
+mod document;
 mod documents;
 mod error;
 mod evaluate;
@@ -23,7 +24,7 @@ mod task_file;
 mod world;
 mod yaml;
 
-pub use documents::ReadText;
+pub use document::ReadText;
 pub use error::EvalError;
 pub use evaluate::{ItemRow, ItemText, PreparedTask, TaskReport, evaluate};
 pub use group::{GroupReport, families, group_reports, zero_shot_metrics};

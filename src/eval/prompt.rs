@@ -8,7 +8,7 @@ use minijinja::value::{Kwargs, Serde, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use serde_json::Value;
 
-use super::documents::Document;
+use super::document::Document;
 use super::python;
 use super::task_file::{Field, Task};
 

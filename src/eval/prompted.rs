@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::documents::Document;
+use super::document::Document;
 use super::task_file::{Dataset, DatasetKind, Field, OutputType, Task};
 use crate::core::task::TaskMetric;
 

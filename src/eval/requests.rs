@@ -4,7 +4,8 @@
 use serde_json::Value;
 
 use super::EvalError;
-use super::documents::{Document, ReadText, documents};
+use super::document::{Document, ReadText};
+use super::documents::documents;
 use super::mersenne::PythonRandom;
 use super::prompt::{Asked, Prompts, index};
 use super::python;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::EvalError;
-use super::documents::ReadText;
+use super::document::ReadText;
 use super::yaml::{self, Node, Yaml};
 
 /// How many files may include one another in a chain.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use include_dir::{Dir, include_dir};
 
 use super::EvalError;
-use super::documents::ReadText;
+use super::document::ReadText;
 use super::prompted::is_prompted;
 use super::suite::Suite;
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::EvalError;
-use super::documents::ReadText;
+use super::document::ReadText;
 use super::prompted::{self, is_prompted};
 use super::task_file::{Group, Task, TaskFile, load};
 

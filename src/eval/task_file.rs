@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::EvalError;
-use super::documents::ReadText;
+use super::document::ReadText;
 use super::settings::{Setting, Settings, sibling};
 use super::world::{SPLIT, WorldItems};
 use super::yaml::{Node, Yaml};

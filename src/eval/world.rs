@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::EvalError;
-use super::documents::Document;
+use super::document::Document;
 use super::settings::Setting;
 use super::yaml::Yaml;
 use crate::corpus::world::{Family, Item, items};

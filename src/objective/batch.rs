@@ -6,12 +6,14 @@ use std::ops::Range;
 
 use rand::Rng;
 
-use super::example::{Example, Words, chosen, example};
+use super::draw::{chosen, example};
+use super::error::ObjectiveError;
+use super::example::{Example, Words};
 use super::prefix_lm;
-use crate::core::legal::{self, Illegal};
+use crate::core::legal;
 use crate::core::rows::{BatchShape, batch_shape, packs_pairs, prompt_lengths};
 use crate::core::{Architecture, Layout, ObjectiveSpec};
-use crate::corpus::{Mark, SENTINELS, SENTINELS_BESIDE_MARKS, Vocabulary};
+use crate::corpus::{Mark, Vocabulary};
 
 /// Tokens of one stack, row by row: three matrices of rows × `length`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -263,40 +265,6 @@ fn part<T: Copy>(all: &[T], length: usize, rows: &Range<usize>) -> Vec<T> {
 pub(super) fn shifted(start: u32, stream: &[u32]) -> Vec<u32> {
     let before = stream.len().saturating_sub(1);
     std::iter::once(start).take(stream.len()).chain(stream.iter().copied().take(before)).collect()
-}
-
-/// Why windows cannot become a batch.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ObjectiveError {
-    /// The cell is not legal.
-    #[error("make a batch: {0}")]
-    Illegal(#[from] Illegal),
-    /// No windows, windows of different lengths, or too short ones.
-    #[error(
-        "make a batch from windows of {found} tokens: all must have {least}; raise `training.seq_len` if that is too short"
-    )]
-    Windows {
-        /// Lengths seen.
-        found: String,
-        /// The length that they must have.
-        least: usize,
-    },
-    /// An odd number of examples where two share a row.
-    #[error(
-        "make a batch of {0} examples: an encoder-decoder packs two of them into a row; make `training.micro_batch_size` even"
-    )]
-    Odd(usize),
-    /// More spans than sentinels.
-    #[error(
-        "mark {0} removed spans with {SENTINELS} sentinels; lower `training.seq_len` or `objective.noise_density`, or raise `objective.mean_noise_span_length`"
-    )]
-    Spans(usize),
-    /// A text where a prompt with its target is wanted.
-    #[error("make a prompt of a text: this objective trains on tasks")]
-    Prompted,
-    /// More spans than sentinels that are left beside mode tokens.
-    #[error("mark removed spans with {SENTINELS_BESIDE_MARKS} sentinels beside mode tokens; lower `training.seq_len`")]
-    Marks,
 }
 
 /// The batch of `windows`, in rows of `seq_len` positions laid out for `architecture`. `draw` gives the generator of example i

@@ -1,13 +1,7 @@
 //! What a task makes of a text, before it is laid out for an architecture.
-//! Must not know: rows, batches, architectures.
+//! Must not know: how it is made, rows, batches, architectures.
 
-use rand::{Rng, RngExt};
-
-use super::batch::ObjectiveError;
-use super::{blank_infilling, iid_denoising, masked_lm, prefix_lm, span_corruption};
-use crate::core::rows::task_lengths;
-use crate::core::{MixturePart, Mode, Task};
-use crate::corpus::{Mark, Vocabulary};
+use crate::corpus::Vocabulary;
 
 /// A text and what is known of its tokens.
 #[derive(Clone, Copy)]
@@ -42,70 +36,4 @@ pub enum Example {
         /// Where its mark stands, and what belongs there, in the order in which they are filled.
         blanks: Vec<(usize, Vec<u32>)>,
     },
-}
-
-/// The token that says a mode.
-#[must_use]
-pub(super) const fn mode_token(vocabulary: &Vocabulary, mode: Mode) -> u32 {
-    vocabulary.of(match mode {
-        Mode::R => Mark::Regular,
-        Mode::S => Mark::Sequential,
-        Mode::X => Mark::Extreme,
-    })
-}
-
-/// One of `parts`, by weight; the only one without a draw.
-pub(super) fn chosen<'p, R: Rng>(parts: &'p [MixturePart], draws: &mut R) -> Option<&'p MixturePart> {
-    if parts.len() < 2 {
-        return parts.first();
-    }
-    let mut left = draws.random::<f64>() * parts.iter().map(|part| part.weight).sum::<f64>();
-    let found = parts.iter().find(|part| {
-        left -= part.weight;
-        left < 0.0
-    });
-    found.or(parts.last())
-}
-
-/// What `part` makes of the beginning of `window`, as much as fits into a row of `seq_len`.
-///
-/// # Errors
-/// Nothing fits, or there are more spans than marks.
-pub fn example<R: Rng>(
-    part: &MixturePart,
-    words: Words<'_>,
-    window: &[u32],
-    seq_len: usize,
-    draws: &mut R,
-) -> Result<Example, ObjectiveError> {
-    let short = || ObjectiveError::Windows { found: window.len().to_string(), least: 2 };
-    let lengths = task_lengths(part, seq_len).ok_or_else(short)?;
-    let window = window.get(..lengths.window).ok_or_else(short)?;
-    let vocabulary = words.vocabulary;
-    let made = match part.task {
-        // Its pairs are not made of texts.
-        Task::Prompted => return Err(ObjectiveError::Prompted),
-        Task::FullLm => Example::Pair { inputs: Vec::new(), targets: window.to_vec() },
-        Task::PrefixLm => prefix_lm::at(window, prefix_lm::split(window.len(), draws)),
-        Task::Suffix => prefix_lm::suffix(window, part.noise_density),
-        Task::SpanCorruption => {
-            span_corruption::corrupt((part.noise_density, part.mean_noise_span_length), vocabulary, window, draws)?
-                .into()
-        }
-        Task::IidDenoising => iid_denoising::drop_tokens(part.noise_density, vocabulary, window, draws)?.into(),
-        Task::MaskedLm => masked_lm::mask(part.noise_density, vocabulary, window, draws),
-        Task::BlankTokens | Task::BlankSentences | Task::BlankDocument => {
-            blank_infilling::blank(part, words, window, draws)
-        }
-    };
-    Ok(match (made, part.mode) {
-        (Example::Pair { mut inputs, targets }, Some(mode)) => {
-            if inputs.iter().chain(&targets).any(|id| vocabulary.is_mark(*id)) {
-                return Err(ObjectiveError::Marks);
-            }
-            inputs.insert(0, mode_token(vocabulary, mode));
-            Example::Pair { inputs, targets }
-        }
-        (other, _) => other,
-    })
 }

@@ -5,7 +5,7 @@
 
 use rand::{Rng, RngExt};
 
-use super::batch::ObjectiveError;
+use super::error::ObjectiveError;
 use super::span_corruption::Corrupted;
 use crate::core::rows::iid_bounds;
 use crate::corpus::Vocabulary;

@@ -2,7 +2,7 @@
 //! Must not know: sampling, models.
 
 use super::batch::Batch;
-use super::example::mode_token;
+use super::draw::mode_token;
 use crate::core::task::ScoringForm;
 use crate::core::{Architecture, Layout, Mode, ObjectiveSpec, Task};
 use crate::corpus::{Mark, Vocabulary};

@@ -5,6 +5,8 @@
 
 mod batch;
 mod blank_infilling;
+mod draw;
+mod error;
 mod example;
 mod iid_denoising;
 mod inference;
@@ -14,8 +16,10 @@ mod scoring;
 mod span_corruption;
 mod unigram;
 
-pub use batch::{Batch, ObjectiveError, Side, batch};
-pub use example::{Example, Words, example};
+pub use batch::{Batch, Side, batch};
+pub use draw::example;
+pub use error::ObjectiveError;
+pub use example::{Example, Words};
 pub use iid_denoising::drop_tokens;
 pub use inference::{Asking, prompt_batch};
 pub use scoring::{ScoringRow, ScoringRowError, rolling_windows, room, scoring_batch, scoring_rows};

@@ -3,7 +3,7 @@
 
 use rand::{Rng, RngExt};
 
-use super::batch::ObjectiveError;
+use super::error::ObjectiveError;
 use super::example::Example;
 use crate::core::rows::suffix_length;
 

@@ -5,7 +5,7 @@
 use rand::Rng;
 use rand::seq::index;
 
-use super::batch::ObjectiveError;
+use super::error::ObjectiveError;
 use super::example::Example;
 use crate::core::rows::span_lengths;
 use crate::corpus::Vocabulary;

@@ -1,7 +1,8 @@
 //! The product of a study's axes: every cell, and the stages that follow it. Pure.
 //! Must not know: what a cell is made of.
 
-use crate::core::study::{Axis, CellName, HeadDim, StudySpec};
+use crate::core::cell::CellName;
+use crate::core::study::{Axis, HeadDim, StudySpec};
 use crate::core::{Architecture, AttentionDirection, Mlp, ModelPreset, NormKind, Objective, Position};
 
 /// No stage, in an axis of stages.

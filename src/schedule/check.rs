@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::cells::{NO_STAGE, chains};
 use crate::core::Objective;
 use crate::core::spec::{LearningRateSchedule, OptimizerSpec};
-use crate::core::study::{Axis, Budget, HeadDim, StudySpec};
+use crate::core::stage::Budget;
+use crate::core::study::{Axis, HeadDim, StudySpec};
 
 /// A study cannot be planned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

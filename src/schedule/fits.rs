@@ -1,10 +1,11 @@
 //! Whether a cell can be trained on its data and machine, and how many steps its budget buys. Pure.
 
+use super::assemble::{Refused, refuse};
 use super::check::budget_key;
-use super::plan::{CorpusFacts, Refused, refuse};
+use super::facts::CorpusFacts;
 use crate::core::cost::step_flops;
 use crate::core::rows::{batch_shape, iid_bounds, span_lengths, task_lengths};
-use crate::core::study::Budget;
+use crate::core::stage::Budget;
 use crate::core::{MixturePart, ModelSpec, ObjectiveSpec, Task, TrainingSpec};
 use crate::corpus::{SENTINELS, SENTINELS_BESIDE_MARKS};
 

@@ -2,6 +2,8 @@
 //! Promises: planning, queue and adoption are pure; only `launch` touches the system, behind a trait.
 //! Must not know: sockets, sessions, screens.
 
+mod facts;
+mod assemble;
 mod cells;
 mod fits;
 mod models;
@@ -15,7 +17,8 @@ pub mod launch;
 
 pub use adopt::{Action, Found, Parent, Standing, standing};
 pub use check::PlanError;
+pub use facts::{CorpusFacts, StageFacts, StudyFacts};
 pub use launch::{LaunchError, Launched, Launcher, LocalLauncher};
-pub use plan::{CorpusFacts, Plan, StageFacts, StudyFacts, plan};
+pub use plan::{Plan, plan};
 pub use queue::{Entry, Queue, QueueError, launches};
 pub use report::{Workload, planned_run, report};

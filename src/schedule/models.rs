@@ -1,7 +1,8 @@
 //! The model of a cell: sizes, parts and, where heads are compared at equal parameters, the MLP that makes them equal. Pure.
 
+use super::assemble::{Refused, refuse};
 use super::cells::Cell;
-use super::plan::{CorpusFacts, Refused, refuse};
+use super::facts::CorpusFacts;
 use crate::core::cost::{parameters, parameters_per_unit};
 use crate::core::legal;
 use crate::core::study::{HeadDim, StudySpec};

@@ -8,7 +8,8 @@ use crate::core::study::StudySpec;
 use crate::core::summary::{PlanReport, PlannedRun};
 use crate::core::{RunId, RunSpec, RunStatus};
 
-use super::plan::{CorpusFacts, Plan, StudyFacts, run_tokens};
+use super::facts::{CorpusFacts, StudyFacts};
+use super::plan::{Plan, run_tokens};
 
 /// What the machine has shown and still has to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -2,10 +2,11 @@
 //! Promises: what a stage does not say is as in the study; weights go on only where they mean the same; a parent keeps the
 //! checkpoints that its children begin with. Must not know: files.
 
+use super::assemble::{Refused, check_cell, name, optimizer_of, refuse, run_of};
 use super::cells::Cell;
 use super::check::{self, PlanError};
+use super::facts::{CorpusFacts, Facts};
 use super::fits::{fits, steps_of};
-use super::plan::{CorpusFacts, Facts, Refused, check_cell, name, optimizer_of, refuse, run_of};
 use crate::core::cost::{step_flops, step_tokens};
 use crate::core::legal;
 use crate::core::stage::StageSettings;

@@ -3,7 +3,8 @@
 //! the study was submitted is never trained on under the old name.
 
 use super::engine::{Engine, Happened};
-use crate::core::study::{CorpusSettings, StudySpec};
+use crate::core::study::StudySpec;
+use crate::core::texts::CorpusSettings;
 use crate::core::{RunId, StudyId};
 use crate::corpus::{Corpus, CorpusError, prepare, survey};
 

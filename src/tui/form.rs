@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crossterm::event::KeyEvent;
 
-use crate::core::study::{Axis, Budget, StudySpec};
+use crate::core::stage::Budget;
+use crate::core::study::{Axis, StudySpec};
 use crate::core::{Architecture, AttentionDirection, ModelPreset, Objective, Position};
 
 use super::form_field::{about_direction, about_family, about_position};

@@ -9,15 +9,16 @@ use trilab::core::board::{
 };
 use trilab::core::metric::Direction::Higher as HIGHER;
 use trilab::core::spec::{DataSpec, SPEC_FORMAT};
+use trilab::core::stage::Budget;
 use trilab::core::study::{
-    Axis, Budget, CorpusSettings, ExecutionSettings, GridSettings, HeadDim, ModelSettings, ObjectiveSettings,
-    StudySpec, TokenizerSpec, TrainingSettings,
+    Axis, ExecutionSettings, GridSettings, HeadDim, ModelSettings, ObjectiveSettings, StudySpec, TrainingSettings,
 };
 use trilab::core::summary::{
     Answer, Curve, LabSummary, PlanReport, PlannedRun, Point, Refusal, RunDetail, RunSummary, Sample, SlotSummary,
     StudySummary, TaskAnswers,
 };
 use trilab::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScore};
+use trilab::core::texts::{CorpusSettings, TokenizerSpec};
 use trilab::core::{
     Architecture, AttentionDirection, Device, ExecutionSpec, LearningRateSchedule, Metric, ModelPreset, ModelSpec,
     Objective, ObjectiveSpec, OptimizerSpec, Precision, ProbeSpec, RunEvent, RunId, RunSpec, RunStatus, StampedEvent,
