@@ -354,11 +354,9 @@ mod models {
             Asking::Sentinel(Some(_)) => ([&[r], context, &[x0, v.end()]].concat(), vec![x0]),
             Asking::Blank | Asking::Masked => return None,
         };
-        // A plain context begins without the start mark.
-        let start = if asking == Asking::Plain(None) { vec![] } else { vec![v.start()] };
-        let whole = [start.as_slice(), &inputs, &opens].concat();
+        let whole = [&[v.start()], inputs.as_slice(), &opens].concat();
         Some(match architecture.layout() {
-            Layout::Decoder { prefix } => (None, whole, if prefix { start.len() + inputs.len() } else { 0 }),
+            Layout::Decoder { prefix } => (None, whole, if prefix { 1 + inputs.len() } else { 0 }),
             Layout::EncoderDecoder => (Some(inputs), [&[v.start()], opens.as_slice()].concat(), 0),
             Layout::Encoder => return None,
         })
@@ -504,17 +502,18 @@ mod models {
         let blank = corpus.tokenizer().encode(" \nx").unwrap();
         close(scored[1].log_likelihood, stepwise(&trainer, None, &[v.start()], 1, &blank).0);
         let whole = corpus.tokenizer().encode(&format!("{} bells", long.trim())).unwrap();
-        let start = whole.len() - (SEQ_LEN + 1);
-        let kept = &whole[start..whole.len() - bells.len()];
-        close(scored[2].log_likelihood, stepwise(&trainer, None, kept, kept.len(), &bells).0);
+        let start = whole.len() - SEQ_LEN;
+        let kept = [&[v.start()], &whole[start..whole.len() - bells.len()]].concat();
+        close(scored[2].log_likelihood, stepwise(&trainer, None, &kept, kept.len(), &bells).0);
         assert_eq!(scored[2].cut, start);
-        // Rolling: windows of 20, the last with as many ids before it as make 20 inputs.
-        let mut expected = stepwise(&trainer, None, &[v.start()], 1, &tokens[..SEQ_LEN]).0;
-        let mut done = SEQ_LEN;
+        // Rolling: windows of 19, the last with as many ids before it as make 20 inputs behind the start mark.
+        let room = SEQ_LEN - 1;
+        let mut expected = stepwise(&trainer, None, &[v.start()], 1, &tokens[..room]).0;
+        let mut done = room;
         while done < tokens.len() {
-            let end = (done + SEQ_LEN).min(tokens.len());
-            let before = &tokens[end - SEQ_LEN - 1..done];
-            expected += stepwise(&trainer, None, before, before.len(), &tokens[done..end]).0;
+            let end = (done + room).min(tokens.len());
+            let before = [&[v.start()], &tokens[end - room - 1..done]].concat();
+            expected += stepwise(&trainer, None, &before, before.len(), &tokens[done..end]).0;
             done = end;
         }
         let rolled = scorer.score_rolling(&[long.clone(), String::new()]).unwrap();
@@ -616,10 +615,7 @@ mod models {
             let expected: f64 = pairs
                 .iter()
                 .map(|(prefix, continuation)| {
-                    // Plain decoders begin with the start mark, as in training.
-                    let opens = asking == Asking::Plain(None) && !architecture.has_encoder();
-                    let opened = if opens { [&[v.start()], prefix.as_slice()].concat() } else { prefix.clone() };
-                    -expected(&trainer, (architecture, asking), &v, (&opened, continuation)).0
+                    -expected(&trainer, (architecture, asking), &v, (prefix, continuation)).0
                 })
                 .sum();
             assert!((metrics[&loss] - expected / 512.0).abs() < 1e-5, "{architecture}:{objective} {form}");

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
-use trilab::core::rows::{batch_shape, iid_bounds};
+use trilab::core::rows::{batch_shape, iid_bounds, span_lengths, task_lengths};
 use trilab::core::seed::{Stream, generator};
 use trilab::core::{Architecture, MixturePart, Mode, Objective, ObjectiveSpec, Task, legal};
 use trilab::corpus::{DataOrder, Mark, Vocabulary};
@@ -156,6 +156,7 @@ fn rows_are_those_of_the_documentation() {
                     noise_density: if task == Task::BlankDocument { 0.5 } else { 0.3 },
                     mean_noise_span_length: mean,
                     mode,
+                    rolled: false,
                 };
                 let parts = if objective == BlankInfilling {
                     vec![
@@ -167,6 +168,7 @@ fn rows_are_those_of_the_documentation() {
                     vec![
                         ("UL2 (regular)", part(Task::SpanCorruption, 1.5, Some(Mode::R))),
                         ("UL2 (extreme)", part(Task::SpanCorruption, 8.0, Some(Mode::X))),
+                        ("UL2R (rolled)", MixturePart { rolled: true, ..part(Task::SpanCorruption, 1.5, Some(Mode::R)) }),
                         ("UL2 (sequential)", part(Task::Suffix, 1.0, Some(Mode::S))),
                     ]
                 };
@@ -175,7 +177,7 @@ fn rows_are_those_of_the_documentation() {
                     shown(&mut text, title, (architecture, &mix), 17, (alone, 7));
                 }
             }
-            // UL2R mixes the same tasks in other shares.
+            // UL2R mixes them in other shares.
             Objective::Ul2R | Objective::Mixture | Objective::Multitask | Objective::Finetuning => {}
         }
     }
@@ -216,15 +218,23 @@ proptest! {
         window in prop::collection::vec(0u32..257, 2..400),
         noise_density in 0.01f64..0.6,
         mean_noise_span_length in 1.5f64..9.0,
+        rolled: bool,
         seed: u64,
     ) {
         let vocabulary = Vocabulary::new(256);
-        match corrupt((noise_density, mean_noise_span_length), &vocabulary, &window, &mut draws(seed)(0)) {
+        match corrupt((noise_density, mean_noise_span_length, rolled), &vocabulary, &window, &mut draws(seed)(0)) {
             Ok(corrupted) => {
-                prop_assert_eq!(rebuilt(&vocabulary, &corrupted), window);
-                prop_assert!(vocabulary.sentinel_index(corrupted.inputs[0]).is_none(), "starts clean");
-                let last = corrupted.inputs.len() - 2;
-                prop_assert!(vocabulary.sentinel_index(corrupted.inputs[last]).is_some(), "ends in noise");
+                prop_assert_eq!(rebuilt(&vocabulary, &corrupted), &window[..]);
+                let lengths = span_lengths(window.len(), noise_density, mean_noise_span_length).unwrap();
+                let more = corrupted.inputs.len() - lengths.inputs;
+                prop_assert_eq!(corrupted.targets.len() - lengths.targets, more);
+                let removed = |at: usize| vocabulary.sentinel_index(corrupted.inputs[at]).is_some();
+                let (first, last) = (removed(0), removed(corrupted.inputs.len() - 2));
+                if rolled {
+                    prop_assert!(more == 0 || (more == 1 && first && last), "a span is cut in two at the ends alone");
+                } else {
+                    prop_assert!(more == 0 && !first && last, "starts clean, ends in noise");
+                }
                 prop_assert_eq!(corrupted.inputs.last(), Some(&vocabulary.end()));
                 prop_assert_eq!(corrupted.targets.last(), Some(&vocabulary.end()));
             }
@@ -256,12 +266,13 @@ proptest! {
     }
 
     #[test]
-    fn blanks_hold_the_whole_text_and_never_touch(length in 8usize..300, kind in 0usize..3, seed: u64) {
+    fn blanks_hold_the_whole_text_and_never_touch(seq_len in 16usize..300, kind in 0usize..3, seed: u64) {
         let vocabulary = Vocabulary::new(256);
         let part = &Objective::BlankInfilling.mixture(0.15)[kind];
+        let length = task_lengths(part, seq_len).unwrap().window;
         let window: Vec<u32> = (0..length as u32).map(|i| i * 7 % 200).collect();
-        let Ok(Example::Blanks { text, blanks }) = example(part, words(&vocabulary), &window, length + 200, &mut draws(seed)(0))
-        else { return Ok(()) };
+        let made = example(part, words(&vocabulary), &window, seq_len, &mut draws(seed)(0));
+        let Ok(Example::Blanks { text, blanks }) = made else { panic!("{made:?}") };
         let mut rebuilt = Vec::new();
         for (place, token) in text.iter().enumerate() {
             match blanks.iter().find(|(at, _)| *at == place) {
@@ -272,7 +283,7 @@ proptest! {
                 None => rebuilt.push(*token),
             }
         }
-        prop_assert_eq!(&rebuilt[..], &window[..rebuilt.len()]);
+        prop_assert_eq!(rebuilt, window);
         let mut places: Vec<usize> = blanks.iter().map(|(place, _)| *place).collect();
         places.sort_unstable();
         prop_assert!(places.windows(2).all(|pair| pair[1] > pair[0] + 1), "{:?}", places);
@@ -354,14 +365,14 @@ proptest! {
 #[test]
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
 fn shares_of_trained_positions() {
+    // Of all positions, those of encoders too.
     let share = |architecture, objective| {
         let made = filled((architecture, &spec(objective)), 626, 400, 5);
-        made.weight() / made.targets.len() as f64
+        let read = made.encoder.as_ref().map_or(0, |side| side.tokens.len());
+        made.weight() / (made.targets.len() + read) as f64
     };
     let exactly = |found: f64, expected: f64| assert!((found - expected).abs() < 1e-12, "{found} is not {expected}");
     exactly(share(CausalDecoder, FullLm), 1.0);
-    exactly(share(EncoderDecoder, PrefixLm), 1.0);
-    exactly(share(EncoderDecoder, SpanCorruption), 1.0);
     exactly(share(CausalDecoder, SpanCorruption), 114.0 / 626.0);
     exactly(share(NonCausalDecoder, SpanCorruption), 114.0 / 626.0);
     for architecture in [CausalDecoder, NonCausalDecoder] {
@@ -372,8 +383,17 @@ fn shares_of_trained_positions() {
     // 94 of 625 tokens are masked, in rows with a start mark.
     exactly(share(EncoderOnly, MaskedLm), 94.0 / 626.0);
     for architecture in Architecture::ALL.into_iter().filter(|architecture| architecture.has_encoder()) {
-        exactly(share(architecture, PrefixLm), 1.0);
-        exactly(share(architecture, SpanCorruption), 1.0);
+        exactly(share(architecture, PrefixLm), 0.5);
+        exactly(share(architecture, SpanCorruption), 114.0 / 626.0);
+    }
+    // Dropped one by one, tokens form runs: n p of them are written, behind p + (n - 1) p (1 - p) sentinels and an end mark.
+    let part = &spec(IidDenoising).parts()[0];
+    let (n, p) = (task_lengths(part, 626).unwrap().window as f64, 0.15);
+    let expected = (n * p + p + (n - 1.0) * p * (1.0 - p) + 1.0) / 626.0;
+    for architecture in [CausalDecoder, NonCausalDecoder] {
+        let found = share(architecture, IidDenoising);
+        assert!((found / expected - 1.0).abs() < 0.02, "{architecture}: {found}, {expected}");
+        assert!((0.19..0.23).contains(&found), "{found}");
     }
 }
 
@@ -477,7 +497,7 @@ fn span_lengths_are_uniform_compositions() {
     let window: Vec<u32> = (0..12).collect();
     let mut found = std::collections::BTreeMap::<Vec<usize>, u64>::new();
     for example in 0..10_000 {
-        let targets = corrupt((0.5, 2.0), &vocabulary, &window, &mut draws(2)(example)).unwrap().targets;
+        let targets = corrupt((0.5, 2.0, false), &vocabulary, &window, &mut draws(2)(example)).unwrap().targets;
         let spans = targets[..targets.len() - 1].chunk_by(|_, next| vocabulary.is_text(*next));
         *found.entry(spans.map(|span| span.len() - 1).collect()).or_default() += 1;
     }

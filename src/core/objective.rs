@@ -97,6 +97,10 @@ pub struct MixturePart {
     /// The token before the inputs, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<Mode>,
+    /// Whether removed spans are rolled around the text by a random offset, so that they lie anywhere; without it a text begins
+    /// with a kept token and ends in a removed one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rolled: bool,
 }
 
 const fn usual_density() -> f64 {
@@ -154,7 +158,7 @@ impl ObjectiveSpec {
     pub fn parts(&self) -> Vec<MixturePart> {
         let one = |task| {
             let Self { noise_density, mean_noise_span_length, .. } = *self;
-            vec![MixturePart { task, weight: 1.0, noise_density, mean_noise_span_length, mode: None }]
+            vec![MixturePart { task, weight: 1.0, noise_density, mean_noise_span_length, mode: None, rolled: false }]
         };
         match self.objective {
             Objective::FullLm => one(Task::FullLm),
@@ -233,7 +237,7 @@ impl Objective {
             Self::FullLm => "predict every next token; all positions carry loss",
             Self::PrefixLm => "predict what follows a random split; half of the positions carry loss",
             Self::SpanCorruption => "restore removed spans (15 %, mean 3); about 18 % of the positions carry loss",
-            Self::IidDenoising => "restore tokens dropped one by one (15 %), T5's Table 2; about 25 % carry loss",
+            Self::IidDenoising => "restore tokens dropped one by one (15 %), T5's Table 2; about 20 % carry loss",
             Self::MaskedLm => "restore masked tokens (15 %) in their places; for EO only",
             Self::BlankInfilling => "fill blanks one after the other, in random order, with 2-D positions; for ND only",
             Self::Ul2 => "seven denoisers: short, long and sparse spans, and a suffix, each told by a mode token",
@@ -246,9 +250,10 @@ impl Objective {
 
     /// The tasks that the literature gives it, if it is a mixture of the literature.
     ///
-    /// GLM: 0.5 tokens, 0.3 sentences, 0.2 document (GLM-10B's configuration). UL2: six R- and X-denoisers of 0.13 and S of
-    /// 0.22; the paper's own weights are not known here, these are those of a public re-implementation. UL2R: S 0.5, R 0.25,
-    /// X 0.25 in two halves.
+    /// GLM: 0.5 tokens, 0.3 sentences, 0.2 document of at least a quarter (GLM-10B's configuration, but for the noise among the
+    /// tokens of blanks, which is left out). UL2: six R- and X-denoisers of 0.13 and S of 0.22; the paper's own weights are not
+    /// known here, these are those of a public re-implementation. UL2R: S 0.5, R 0.25, X 0.25 in two halves, spans rolled.
+    /// Where a text is so short that a denoiser removes one span, that span is its end unless it is rolled.
     #[must_use]
     pub fn mixture(self, noise_density: f64) -> Vec<MixturePart> {
         let part = |task, weight, (noise_density, mean_noise_span_length), mode| MixturePart {
@@ -257,14 +262,16 @@ impl Objective {
             noise_density,
             mean_noise_span_length,
             mode,
+            rolled: false,
         };
         let spans = |mode, weight, mean, density| part(Task::SpanCorruption, weight, (density, mean), Some(mode));
+        let rolled = |part| MixturePart { rolled: true, ..part };
         let suffix = |weight| part(Task::Suffix, weight, (0.25, 1.0), Some(Mode::S));
         match self {
             Self::BlankInfilling => vec![
                 part(Task::BlankTokens, 0.5, (noise_density, 3.0), None),
                 part(Task::BlankSentences, 0.3, (noise_density, 1.0), None),
-                part(Task::BlankDocument, 0.2, (0.5, 1.0), None),
+                part(Task::BlankDocument, 0.2, (0.25, 1.0), None),
             ],
             Self::Ul2 => vec![
                 spans(Mode::R, 0.13, 3.0, 0.15),
@@ -277,9 +284,9 @@ impl Objective {
             ],
             Self::Ul2R => vec![
                 suffix(0.5),
-                spans(Mode::R, 0.25, 3.0, 0.15),
-                spans(Mode::X, 0.125, 32.0, 0.15),
-                spans(Mode::X, 0.125, 3.0, 0.5),
+                rolled(spans(Mode::R, 0.25, 3.0, 0.15)),
+                rolled(spans(Mode::X, 0.125, 32.0, 0.15)),
+                rolled(spans(Mode::X, 0.125, 3.0, 0.5)),
             ],
             Self::FullLm
             | Self::PrefixLm

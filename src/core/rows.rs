@@ -111,8 +111,11 @@ pub fn task_lengths(part: &MixturePart, seq_len: usize) -> Option<TaskLengths> {
             lengths(room, room - suffix, suffix, room)
         }
         Task::SpanCorruption => {
-            let spans = span_window(room, density, part.mean_noise_span_length)?;
-            lengths(spans.raw, spans.inputs, spans.targets, spans.inputs + spans.targets)
+            // A rolled span may lie at both ends, with a sentinel at each.
+            let more = usize::from(part.rolled);
+            let spans = span_window(room.checked_sub(2 * more)?, density, part.mean_noise_span_length)?;
+            let (inputs, targets) = (spans.inputs + more, spans.targets + more);
+            lengths(spans.raw, inputs, targets, inputs + targets)
         }
         Task::IidDenoising => (2..room).rev().find_map(|raw| {
             let (noise, spans) = iid_bounds(raw, density);

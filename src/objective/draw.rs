@@ -55,8 +55,8 @@ pub fn example<R: Rng>(
         Task::PrefixLm => prefix_lm::at(window, prefix_lm::split(window.len(), draws)),
         Task::Suffix => prefix_lm::suffix(window, part.noise_density),
         Task::SpanCorruption => {
-            span_corruption::corrupt((part.noise_density, part.mean_noise_span_length), vocabulary, window, draws)?
-                .into()
+            let settings = (part.noise_density, part.mean_noise_span_length, part.rolled);
+            span_corruption::corrupt(settings, vocabulary, window, draws)?.into()
         }
         Task::IidDenoising => iid_denoising::drop_tokens(part.noise_density, vocabulary, window, draws)?.into(),
         Task::MaskedLm => masked_lm::mask(part.noise_density, vocabulary, window, draws),

@@ -78,7 +78,7 @@ pub enum ScoringRowError {
 #[must_use]
 pub const fn room(architecture: Architecture, asking: Asking, limit: usize) -> usize {
     match (asking, architecture.layout()) {
-        (Asking::Plain(None), _) => limit,
+        (Asking::Plain(None), Layout::Decoder { .. } | Layout::Encoder) => limit.saturating_sub(1),
         // A context as long as this and its marks fill the encoder.
         (_, Layout::EncoderDecoder) => limit.saturating_sub(asking.marks()),
         // All of it is read, behind the start mark and the context.
@@ -96,8 +96,8 @@ pub const fn room(architecture: Architecture, asking: Asking, limit: usize) -> u
 /// Plain: a decoder reads the context and then the continuation, an encoder–decoder has the context in its encoder; the
 /// context of a non-causal decoder sees itself both ways. Sentinel: the context, the first sentinel and the end mark
 /// are read, then the same sentinel and the continuation; all of the first part is the prefix. Blank: the context and the
-/// mark of a document blank are read both ways, then the continuation fills it. An empty context is the
-/// start mark to a decoder and the end mark to an encoder: what stands before a text in training.
+/// mark of a document blank are read both ways, then the continuation fills it. A decoder reads the start mark first, and an
+/// encoder the end mark where there is no context: what stands before a text in training.
 ///
 /// # Errors
 /// The continuation is empty or too long.
@@ -159,14 +159,7 @@ pub fn scoring_rows(
             let blank = Some(read.len() - 1);
             Ok(vec![ScoringRow { blank, ..row(None, read, inputs.len() + 1, kept) }])
         }
-        (Layout::Decoder { prefix }, Asking::Plain(None) | Asking::Masked) => {
-            // The last id is not read.
-            let kept = tail(context, limit.checked_sub(tokens).ok_or_else(|| too_long(limit))? + 1);
-            let read = if context.is_empty() { vec![start] } else { kept.to_vec() };
-            let prefix_length = if prefix { read.len() } else { 0 };
-            Ok(vec![row(None, read, prefix_length, kept)])
-        }
-        (Layout::Decoder { prefix }, Asking::Plain(Some(_)) | Asking::Sentinel(_)) => {
+        (Layout::Decoder { prefix }, Asking::Plain(_) | Asking::Sentinel(_) | Asking::Masked) => {
             let opens = usize::from(matches!(asking, Asking::Sentinel(_)));
             let kept = tail(context, beside(asking.marks() + opens, tokens)?);
             let (inputs, opening) = asking.frame(vocabulary, kept);
@@ -250,8 +243,8 @@ mod tests {
 
     #[test]
     fn literal_rows() {
-        assert_eq!(row(CD, PLAIN, &[1, 2], 9), (vec![], vec![1, 2, 7, 8], 0, 0));
-        assert_eq!(row(ND, PLAIN, &[1, 2], 9), (vec![], vec![1, 2, 7, 8], 2, 0));
+        assert_eq!(row(CD, PLAIN, &[1, 2], 9), (vec![], vec![START, 1, 2, 7, 8], 0, 0));
+        assert_eq!(row(ND, PLAIN, &[1, 2], 9), (vec![], vec![START, 1, 2, 7, 8], 3, 0));
         assert_eq!(row(ED, PLAIN, &[1, 2], 9), (vec![1, 2], vec![START, 7, 8], 0, 0));
         assert_eq!(row(CD, PLAIN, &[], 9), (vec![], vec![START, 7, 8], 0, 0));
         assert_eq!(row(ND, PLAIN, &[], 9), (vec![], vec![START, 7, 8], 1, 0));
@@ -285,9 +278,9 @@ mod tests {
     #[test]
     fn contexts_are_cut_on_the_left_and_continuations_never() {
         let context = [1, 2, 3, 4, 5];
-        // The last limit + 1 ids of context and continuation, less the last one.
-        assert_eq!(row(CD, PLAIN, &context, 4), (vec![], vec![4, 5, 7, 8], 0, 3));
-        assert_eq!(row(ND, PLAIN, &context, 3), (vec![], vec![5, 7, 8], 1, 4));
+        // As many ids as fit behind the start mark; the last one is not read.
+        assert_eq!(row(CD, PLAIN, &context, 5), (vec![], vec![START, 4, 5, 7, 8], 0, 3));
+        assert_eq!(row(ND, PLAIN, &context, 4), (vec![], vec![START, 5, 7, 8], 2, 4));
         assert_eq!(row(ED, PLAIN, &context, 3), (vec![3, 4, 5], vec![START, 7, 8], 0, 2));
         assert_eq!(row(ND, SENTINEL, &context, 7), (vec![], vec![START, 5, X0, END, X0, 7, 8], 4, 4));
         assert_eq!(row(CD, SENTINEL, &context, 6), (vec![], vec![START, X0, END, X0, 7, 8], 0, 5));

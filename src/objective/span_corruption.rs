@@ -1,8 +1,8 @@
 //! MLM: spans are replaced by sentinels and restored (T5's random-span helper, arXiv 1910.10683 §3.1.4 and its code).
-//! Promises: lengths are those of `core::rows`; clean and noise runs alternate, starting clean, ending in noise; no
-//! closing sentinel, the end mark closes. Must not know: where windows come from.
+//! Promises: lengths are those of `core::rows`; clean and noise runs alternate, starting clean, ending in noise, or rolled around
+//! the text; no closing sentinel, the end mark closes. Must not know: where windows come from.
 
-use rand::Rng;
+use rand::{Rng, RngExt};
 use rand::seq::index;
 
 use super::error::ObjectiveError;
@@ -25,12 +25,13 @@ impl From<Corrupted> for Example {
     }
 }
 
-/// Removes random spans from `window`; the noise density and the mean length of a span fix how many and how much.
+/// Removes random spans from `window`; noise density and mean length of a span fix how many and how much. If they are rolled, by
+/// an offset that all are equally likely to be, a span may be cut in two, at the beginning and at the end.
 ///
 /// # Errors
 /// The window has fewer than two tokens, or there are more spans than sentinels.
 pub fn corrupt<R: Rng>(
-    (noise_density, mean_noise_span_length): (f64, f64),
+    (noise_density, mean_noise_span_length, rolled): (f64, f64, bool),
     vocabulary: &Vocabulary,
     window: &[u32],
     draws: &mut R,
@@ -39,16 +40,26 @@ pub fn corrupt<R: Rng>(
         .ok_or_else(|| ObjectiveError::Windows { found: window.len().to_string(), least: 2 })?;
     let noise = composition(lengths.noise, lengths.spans, draws);
     let clean = composition(lengths.raw - lengths.noise, lengths.spans, draws);
+    let mut removed: Vec<bool> = Vec::with_capacity(window.len());
+    for (kept, dropped) in clean.into_iter().zip(noise) {
+        removed.resize(removed.len() + kept, false);
+        removed.resize(removed.len() + dropped, true);
+    }
+    if rolled {
+        removed.rotate_right(draws.random_range(0..window.len()));
+    }
     let mut corrupted =
         Corrupted { inputs: Vec::with_capacity(lengths.inputs), targets: Vec::with_capacity(lengths.targets) };
-    let mut rest = window;
-    for ((kept, dropped), span) in clean.into_iter().zip(noise).zip(0..) {
-        let sentinel = vocabulary.sentinel(span).ok_or(ObjectiveError::Spans(lengths.spans))?;
-        corrupted.inputs.extend(rest.iter().take(kept));
-        corrupted.inputs.push(sentinel);
-        corrupted.targets.push(sentinel);
-        corrupted.targets.extend(rest.iter().skip(kept).take(dropped));
-        rest = rest.get(kept + dropped..).unwrap_or_default();
+    let (mut spans, mut inside) = (0, false);
+    for (token, removed) in window.iter().zip(removed) {
+        if removed && !inside {
+            let sentinel = vocabulary.sentinel(spans).ok_or(ObjectiveError::Spans(lengths.spans))?;
+            corrupted.inputs.push(sentinel);
+            corrupted.targets.push(sentinel);
+            spans += 1;
+        }
+        inside = removed;
+        if removed { corrupted.targets.push(*token) } else { corrupted.inputs.push(*token) }
     }
     corrupted.inputs.push(vocabulary.end());
     corrupted.targets.push(vocabulary.end());

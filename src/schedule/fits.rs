@@ -67,7 +67,8 @@ fn most_spans(part: &MixturePart, seq_len: usize) -> (usize, u32) {
     let window = task_lengths(part, seq_len).map_or(0, |lengths| lengths.window);
     let spans = match part.task {
         Task::SpanCorruption => {
-            span_lengths(window, part.noise_density, part.mean_noise_span_length).map_or(0, |lengths| lengths.spans)
+            let lengths = span_lengths(window, part.noise_density, part.mean_noise_span_length);
+            lengths.map_or(0, |lengths| lengths.spans + usize::from(part.rolled))
         }
         Task::IidDenoising => iid_bounds(window, part.noise_density).1,
         Task::FullLm

@@ -2,8 +2,8 @@
 //! of equal work. Promises: results in request order, the same for every batch size up to rounding. Must not know:
 //! tasks, prompts.
 //!
-//! No mark is put before a context that has tokens, as the harness puts none for a tokenizer that adds none; an empty
-//! context is the start mark (to an encoder: the end mark).
+//! A decoder reads the start mark before a context, as in training, and as the harness does for a tokenizer that adds one; an
+//! encoder reads the end mark where there is no context.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

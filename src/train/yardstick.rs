@@ -5,9 +5,8 @@
 use super::scoring::{ModelScorer, TokenPair, forms};
 use super::{TrainError, Trainer};
 use crate::core::task::ScoringForm;
-use crate::core::{Architecture, Layout, Metric, Metrics, RunSpec};
+use crate::core::{Layout, Metric, Metrics, RunSpec};
 use crate::corpus::{Corpus, validation_start};
-use crate::objective::Asking;
 
 /// Pairs, spread evenly over the validation text.
 const PAIRS: u64 = 64;
@@ -70,8 +69,7 @@ impl Yardstick {
         }
         for form in &forms(&spec.objective) {
             let scorer = ModelScorer::new(trainer, corpus.tokenizer(), *form)?;
-            let pairs = opened(&self.pairs, spec.model.architecture, scorer.asking(), corpus.vocabulary().start());
-            let scored = scorer.score_tokens(&pairs).map_err(|error| TrainError::Spec(error.to_string()))?;
+            let scored = scorer.score_tokens(&self.pairs).map_err(|error| TrainError::Spec(error.to_string()))?;
             self.insert(&mut metrics, *form, -scored.iter().map(|scored| scored.log_likelihood).sum::<f64>());
         }
         Ok(metrics)
@@ -88,14 +86,4 @@ impl Yardstick {
             metrics.insert(bits, nats / std::f64::consts::LN_2 / self.bytes as f64);
         }
     }
-}
-
-/// The pairs as training shows them: a decoder's text begins with the start mark. Other forms bring their own.
-fn opened(pairs: &[TokenPair], architecture: Architecture, asking: Asking, start: u32) -> Vec<TokenPair> {
-    let marked = !architecture.has_encoder() && asking == Asking::Plain(None);
-    let open = |(prefix, continuation): &TokenPair| {
-        let opening = marked.then_some(start).into_iter();
-        (opening.chain(prefix.iter().copied()).collect(), continuation.clone())
-    };
-    pairs.iter().map(open).collect()
 }

@@ -28,6 +28,9 @@ SETTINGS = {
 }
 PRESETS = (("rope", "swiglu", "rms_norm", False, "both"), ("t5_bias", "geglu", "rms_norm", True, "both"))
 ALONE = {"CD": "causal", "ND": "prefix", "EO": "full"}  # architectures of one stack, and what it sees
+BLANKS = (  # GLM (Du et al. 2022): second positions, inside a blank
+    ("ND", "rope", "geglu", "layer_norm", True, "both"), ("ND", "learned", "gelu", "layer_norm", False, "both"),
+)
 
 
 def legal(architecture, position, mlp, norm, tied, direction):
@@ -54,6 +57,10 @@ def model(*cell):
     sizes = {"vocab_size": V, "d_model": D, "d_ff": HIDDEN, "num_layers": 4 if cell[0] == "EDH" else 2, "num_heads": H}
     numbers = {"head_dim": K, "rope_theta": THETA, "norm_epsilon": EPSILON, "max_positions": MAX_POSITIONS}
     return dict(zip(SETTINGS, cell)) | sizes | numbers
+
+
+def filling(m):
+    return m | {"block_positions": 6}
 
 
 def depth(m):
@@ -91,6 +98,8 @@ def weights(m):
     add("embedding.weight", V, D)
     if m["position"] == "learned":
         add("position_embedding.weight", MAX_POSITIONS, D)
+    if m.get("block_positions"):
+        add("block_position_embedding.weight", m["block_positions"], D)
     alone = m["architecture"] in ALONE
     if not alone:
         stack("encoder", 0 if m["architecture"] == "EDS" else depth(m), False)
@@ -157,6 +166,8 @@ def forward(m, w, batch):
         query, key = t[:, None], t[None, :]
         if m["position"] == "learned":
             x = x + w["position_embedding.weight"][side["positions"]]
+        if m.get("block_positions"):
+            x = x + w["block_position_embedding.weight"][side["block_positions"]]
         if m["position"] == "t5_bias":
             bias = w[f"{name}.position_bias.weight"][:, bucket(key - query, rule != "causal")]
         if m["position"] == "alibi":  # Press et al. 2022
@@ -210,18 +221,22 @@ def batches():
         return found | {"loss_weights": counts, "prefix_lengths": torch.tensor(prefixes)}
 
     causal, prefixed = ["0222022201", "2220222022", "2202220000"], ["0002022201", "0000002200", "2202222020"]
+    blanks = batch(["1111111111", "1111111110"], ["0000022222", "0000002220"], (5, 6))
+    blanks["decoder"]["positions"] = torch.tensor([[0, 1, 2, 3, 4, 3, 3, 3, 1, 1], [0, 1, 2, 3, 4, 5, 2, 2, 2, 0]])
+    blanks["decoder"]["block_positions"] = torch.tensor([[0] * 5 + [1, 2, 3, 1, 2], [0] * 6 + [1, 2, 3, 0]])
     short, denoising = ["02220100", "22202220", "22022202"], ["0200020001", "2000200020", "0002000200"]
     source = ["111111111", "111112220", "111111000"]
     return {
         "decoder": batch(["1111111111", "1111222222", "1111111000"], causal, (0, 0, 0)),
         "prefix": batch(["1111111111", "1111111100", "1111222220"], prefixed, (4, 7, 0)),
         "encoder_decoder": batch(["11111100", "11122220", "11111111"], short, (0, 0, 0), source),
+        "blanks": blanks,
         "encoder": batch(["1111111111", "1111122220", "1111111100"], denoising, (10, 10, 10)),
     }
 
 
 def layout(m):
-    return {"CD": "decoder", "ND": "prefix", "EO": "encoder"}.get(m["architecture"], "encoder_decoder")
+    return "blanks" if m.get("block_positions") else {"CD": "decoder", "ND": "prefix", "EO": "encoder"}.get(m["architecture"], "encoder_decoder")
 
 
 def train(m, batch):
@@ -264,7 +279,7 @@ def check():
             want = laws[law](query, key, prefix) & (own == keys[:, key : key + 1])
             assert (((after - before).abs().amax(-1) > 1e-9) == want)[own > 0].all(), (m, name, key)
 
-    for m in (model(*cell) for cell in cover()):
+    for m in [model(*cell) for cell in cover()] + [filling(model(*cell)) for cell in BLANKS]:
         w, batch = weights(m), batches()[layout(m)]
         obeys(m, w, batch, "decoder", ALONE.get(m["architecture"], "causal"))
         if batch["encoder"]:
@@ -280,8 +295,9 @@ def check():
 
 def main(folder):
     layouts, cells, tensors = batches(), [], {}
-    for place, cell in enumerate(cover()):
-        m, name = model(*cell), f"c{place:02}"
+    models = [model(*cell) for cell in cover()] + [filling(model(*cell)) for cell in BLANKS]
+    for place, m in enumerate(models):
+        name = f"c{place:02}"
         losses, found = train(m, layouts[layout(m)])
         cells.append({"name": name, "model": m, "batch": layout(m), "loss": losses[0], "losses": losses})
         tensors |= {f"{name}/{key}": values.float().contiguous() for key, values in found.items()}
