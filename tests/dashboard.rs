@@ -203,7 +203,7 @@ fn a_later_stage_says_what_it_goes_on_from_and_trains_on() {
     let mut app = data::app(160, 45);
     let mut detail = data::detail(7);
     let (run, cell) = (RunId::try_from("00000000f00d".to_owned()).unwrap(), "CD:FLM@900".to_owned());
-    let before = Ancestor { run: run.clone(), cell, steps: 900, tokens: 1_000_000, flops: 2.5e12 };
+    let before = Ancestor { run: run.clone(), cell, steps: 900, examples: 3_600, tokens: 1_000_000, flops: 2.5e12 };
     let sources = vec!["shipped:world".to_owned()];
     let held_out = vec!["world_order".to_owned(), "world_counting".to_owned()];
     detail.spec.prompts =

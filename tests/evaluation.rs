@@ -614,9 +614,7 @@ mod models {
             };
             let expected: f64 = pairs
                 .iter()
-                .map(|(prefix, continuation)| {
-                    -expected(&trainer, (architecture, asking), &v, (prefix, continuation)).0
-                })
+                .map(|(prefix, continuation)| -expected(&trainer, (architecture, asking), &v, (prefix, continuation)).0)
                 .sum();
             assert!((metrics[&loss] - expected / 512.0).abs() < 1e-5, "{architecture}:{objective} {form}");
             let bytes: u32 = pairs.iter().flat_map(|(_, c)| c).map(|id| corpus.tokenizer().byte_length(*id)).sum();

@@ -168,7 +168,10 @@ fn rows_are_those_of_the_documentation() {
                     vec![
                         ("UL2 (regular)", part(Task::SpanCorruption, 1.5, Some(Mode::R))),
                         ("UL2 (extreme)", part(Task::SpanCorruption, 8.0, Some(Mode::X))),
-                        ("UL2R (rolled)", MixturePart { rolled: true, ..part(Task::SpanCorruption, 1.5, Some(Mode::R)) }),
+                        (
+                            "UL2R (rolled)",
+                            MixturePart { rolled: true, ..part(Task::SpanCorruption, 1.5, Some(Mode::R)) },
+                        ),
                         ("UL2 (sequential)", part(Task::Suffix, 1.0, Some(Mode::S))),
                     ]
                 };

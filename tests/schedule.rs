@@ -17,8 +17,8 @@ use trilab::core::study::{
 };
 use trilab::core::texts::{CorpusSettings, TokenizerSpec};
 use trilab::core::{
-    Architecture, AttentionDirection, Control, Device, LearningRateSchedule, ModelPreset, Objective, Position,
-    Precision, RunId, RunStatus,
+    Architecture, AttentionDirection, Control, Device, LearningRateSchedule, MixturePart, ModelPreset, Objective,
+    Position, Precision, RunId, RunStatus, Task,
 };
 use trilab::runlog::Home;
 use trilab::schedule::{
@@ -337,6 +337,16 @@ fn stages_that_cannot_be_are_refused_in_words() {
     }
     let said = |change: Change| refused(staged(change));
     assert!(said(|study| stage(study, "adapt").batch_size = Some(0)).contains("stages.adapt.batch_size"));
+    assert!(said(|study| stage(study, "adapt").noise_density = Some(15.0)).contains("stages.adapt.noise_density"));
+    assert!(said(|study| stage(study, "adapt").final_fraction = Some(2.0)).contains("stages.adapt.final_fraction"));
+    assert!(said(|study| stage(study, "adapt").objective = Some(Objective::Mixture)).contains("stages.adapt.mixture"));
+    let words = said(|study| {
+        let part = MixturePart { task: Task::Prompted, ..Objective::Ul2R.mixture(0.15)[0].clone() };
+        stage(study, "adapt").mixture = Some(vec![part]);
+    });
+    assert!(words.contains("`stages.adapt.mixture.task` is prompted, but it must be a task on texts"), "{words}");
+    let mix = said(|study| study.grid.lineages = vec![lineage("CD:MIX")]);
+    assert!(mix.contains("`objective.mixture` is empty"), "{mix}");
     assert!(said(|study| stage(study, "adapt").dropout = Some(1.0)).contains("stages.adapt.dropout"));
     assert!(said(|study| study.grid.lineages = vec![lineage("CD:FLM > adapt > mtf > adapt")]).contains("comes back"));
     assert!(said(|study| study.grid.lineages = vec![lineage("CD:FLM > adopt")]).contains("the stage `adopt`"));
@@ -388,6 +398,10 @@ fn parts_that_do_not_go_together_are_refused_in_words() {
         ("EO:BERT", "cannot be halved between two directions", |study| {
             study.model.num_heads = 1.into();
             study.model.direction = AttentionDirection::MixedHeads.into();
+        }),
+        ("EDH:PLM", "one layer cannot alternate between two directions", |study| {
+            study.model.num_layers = 2.into();
+            study.model.direction = AttentionDirection::AlternatingLayers.into();
         }),
         ("EDH:PLM", "model.num_layers 3 cannot be halved", |study| study.model.num_layers = 3.into()),
         ("ND:GLM", "would tell their order", |study| study.model.position = Some(Position::Alibi.into())),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor, Var};
 use trilab::core::seed::{Stream, generator};
-use trilab::core::spec::{DataSpec, SPEC_FORMAT};
+use trilab::core::spec::{Ancestor, DataSpec, SPEC_FORMAT};
 use trilab::core::texts::{CorpusSettings, TokenizerSpec};
 use trilab::core::{
     Architecture, Control, ControlSource, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective,
@@ -634,6 +634,9 @@ fn child_of(parent: &RunSpec, architecture: Architecture, objective: Objective) 
     child.objective = ObjectiveSpec::new(objective, (0.15, 3.0), false, &[]);
     child.parent = Some(ParentSpec { run: parent.id.clone(), step: 6, lineage: parent.lineage_id().unwrap() });
     child.training.dropout = 0.1;
+    let examples = 6 * parent.training.batch_size as u64;
+    let ancestor = Ancestor { run: parent.id.clone(), cell: parent.cell(), steps: 6, examples, tokens: 0, flops: 0.0 };
+    child.ancestors = vec![ancestor];
     child.id = child.content_id().unwrap();
     child
 }
@@ -660,6 +663,7 @@ fn a_child_begins_with_its_parents_weights_and_can_be_interrupted() {
     }
     assert_eq!(fresh.step_count(), 0, "its optimizer begins anew");
     fresh.step(&[made_up_batch(&child, &corpus.vocabulary())]).unwrap();
+    assert_eq!(checkpoint::State::start(&child).cursor, 6 * parent.training.batch_size as u64, "it reads on");
     let whole = trained_from(Some(&at_parent), &child, &corpus, &place("whole"), None).1;
     let (outcome, mut halves) =
         trained_from(Some(&at_parent), &child, &corpus, &place("half"), Some((5, Control::Pause)));

@@ -14,7 +14,7 @@ use super::output::{print, print_json};
 use crate::core::task::{FamilyScore, ScoringForm, TaskRecord, TaskScores};
 use crate::core::{RunEvent, RunId, RunSpec, StampedEvent};
 use crate::corpus::Corpus;
-use crate::eval::{Gathered, GroupReport, Suite, TaskReport, evaluate, families, gather, group_reports, read};
+use crate::eval::{Gathered, GroupReport, Suite, TaskReport, evaluate, families, gather, group_reports, leak, read};
 use crate::kernel::memory::keep_large_blocks;
 use crate::report::eval::{Row, table};
 use crate::runlog::{EvalHeader, EvalLog, EvalRow, RunFolder};
@@ -60,6 +60,7 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
     without_pools()?;
     keep_large_blocks();
     let sources = sources(&spec, &command.tasks)?;
+    no_leak(lab, &spec, &sources)?;
     let Gathered { suite, notices } = gather(&sources).map_err(|error| anyhow::anyhow!("could not {error}"))?;
     notices.iter().for_each(|notice| eprintln!("trilab: {notice}"));
     let corpus = Corpus::open(&spec.data.directory)?;
@@ -89,6 +90,17 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
         print(&text(&output))?
     }
     Ok(if output.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Refuses tasks that ask what the run, or a stage before it, was trained on.
+fn no_leak(lab: &Lab, spec: &RunSpec, sources: &[String]) -> Result<()> {
+    let before = spec.ancestors.iter().filter_map(|stage| lab.home.run(&stage.run).spec().ok());
+    for prompts in before.chain([spec.clone()]).filter_map(|stage| stage.prompts) {
+        if let Some(leak) = leak(&prompts, sources).map_err(|error| anyhow::anyhow!("could not {error}"))? {
+            bail!("could not score {}: {leak}", spec.id);
+        }
+    }
+    Ok(())
 }
 
 /// Scores every task in one form. A task that fails is told and left out; the others go on.

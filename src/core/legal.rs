@@ -142,6 +142,10 @@ pub fn model(spec: &ModelSpec) -> Result<(), String> {
         AttentionDirection::MixedHeads if !num_heads.is_multiple_of(2) => {
             Err(format!("model.num_heads {num_heads} cannot be halved between two directions; make it even"))
         }
+        AttentionDirection::AlternatingLayers if spec.depths().0.max(spec.depths().1) < 2 => {
+            Err("one layer cannot alternate between two directions; raise model.num_layers, or use \"mixed_heads\""
+                .to_owned())
+        }
         AttentionDirection::MixedHeads | AttentionDirection::AlternatingLayers => Ok(()),
     }
 }

@@ -205,6 +205,8 @@ pub struct Ancestor {
     pub cell: String,
     /// Optimizer steps.
     pub steps: u64,
+    /// Training examples drawn.
+    pub examples: u64,
     /// Positions seen.
     pub tokens: u64,
     /// Training FLOPs.

@@ -41,6 +41,19 @@ pub struct Template {
 /// # Errors
 /// A source cannot be used, a task has no training data, a family that is held out does not exist, or nothing is left.
 pub fn templates(spec: &PromptSpec) -> Result<Vec<Template>, EvalError> {
+    let of_task = |task: Task| {
+        let pairs = pairs(&task, spec.examples, &source::read)?;
+        Ok(Template { family: family(&task).to_owned(), name: task.name, pairs })
+    };
+    trained(spec)?.into_iter().map(of_task).collect()
+}
+
+fn family(task: &Task) -> &str {
+    task.tags.first().unwrap_or(&task.name)
+}
+
+/// The tasks that `spec` trains on.
+fn trained(spec: &PromptSpec) -> Result<Vec<Task>, EvalError> {
     let gathered = source::gather(&spec.sources)?;
     let (mut unused, mut found) = (spec.held_out.clone(), Vec::new());
     for task in gathered.suite.tasks() {
@@ -48,8 +61,7 @@ pub fn templates(spec: &PromptSpec) -> Result<Vec<Template>, EvalError> {
         if spec.held_out.iter().any(names) {
             unused.retain(|held| !names(held));
         } else {
-            let family = task.tags.first().unwrap_or(&task.name).clone();
-            found.push(Template { name: task.name.clone(), family, pairs: pairs(task, spec.examples, &source::read)? });
+            found.push(task.clone());
         }
     }
     let failed = |reason: String| EvalError::Source { source_name: spec.sources.join(", "), reason };
@@ -116,28 +128,36 @@ fn pair(question: Question) -> Result<Pair, String> {
     Ok(Pair { inputs: request.context, targets: request.continuation })
 }
 
-/// Contexts that a task asks, with their documents; white space does not tell texts apart.
+/// Contexts that a task asks, without solved examples before them, with their documents; white space does not tell texts
+/// apart.
 fn questions(task: &Task, read: ReadText<'_>) -> Result<HashMap<String, usize>, EvalError> {
-    let context = |question: Question| match question {
-        Question::Choice { requests, .. } => requests.into_iter().next().map(|request| request.context),
-        Question::Likelihood(request) => Some(request.context),
-        Question::Writing { request, .. } => Some(request.context),
-        Question::Rolling(_) => None,
+    let bare = Task { num_fewshot: 0, ..task.clone() };
+    let contexts = |question: Question| match question {
+        Question::Choice { requests, .. } => requests.into_iter().map(|request| request.context).collect(),
+        Question::Likelihood(request) => vec![request.context],
+        Question::Writing { request, .. } => vec![request.context],
+        Question::Rolling(_) => Vec::new(),
     };
-    let asked = items(task, read, None)?.into_iter();
-    Ok(asked.filter_map(|item| Some((squeezed(&context(item.question)?), item.document))).collect())
+    let mut found = HashMap::new();
+    for item in items(&bare, read, None)? {
+        for context in contexts(item.question) {
+            found.entry(squeezed(&context)).or_insert(item.document);
+        }
+    }
+    Ok(found)
 }
 
 fn squeezed(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The first item of the tasks of `evaluated` that is among the training data of `trained`, in words.
+/// The first item of the tasks of `evaluated` that is among the training data of `trained_on`, in words, or the first data set
+/// that both have under other prompts.
 ///
 /// # Errors
 /// A source cannot be used.
-pub fn leak(trained: &PromptSpec, evaluated: &[String]) -> Result<Option<String>, EvalError> {
-    let templates = templates(trained)?;
+pub fn leak(trained_on: &PromptSpec, evaluated: &[String]) -> Result<Option<String>, EvalError> {
+    let templates = templates(trained_on)?;
     if evaluated.is_empty() {
         return Ok(None);
     }
@@ -145,7 +165,20 @@ pub fn leak(trained: &PromptSpec, evaluated: &[String]) -> Result<Option<String>
         .iter()
         .flat_map(|template| template.pairs.iter().map(|pair| (squeezed(&pair.inputs), template.name.as_str())))
         .collect();
+    let written_out = |task: &&Task| task.dataset.kind == DatasetKind::Prompted;
+    let tasks = trained(trained_on)?;
+    let sets: Vec<&Task> = tasks.iter().filter(written_out).collect();
     for task in source::gather(evaluated)?.suite.tasks() {
+        let of_set = |set: &&&Task| task.name == set.name || task.name.starts_with(&format!("{}_", family(set)));
+        if let Some(set) = sets.iter().find(of_set).filter(|_| written_out(&task)) {
+            return Ok(Some(format!(
+                "the evaluated task {} and {}, which is trained on, are prompts of one data set, {}: they hold the same examples; \
+                 hold it out, or evaluate on other data",
+                task.name,
+                set.name,
+                family(set)
+            )));
+        }
         // A task that cannot be asked is told where it is asked.
         let Ok(asked) = questions(task, &source::read) else { continue };
         let found = asked.iter().filter_map(|(text, document)| Some((document, inputs.get(text)?)));
@@ -216,6 +249,26 @@ mod tests {
             said.contains("document 0 of the evaluated task other is among the training prompts of trained"),
             "{said}"
         );
+        // Solved examples before a question do not hide it.
+        let data = "{\"q\": \"Is fog wet?\", \"a\": \"yes\", \"c\": [\"no\", \"yes\"]}\n";
+        file("shots.jsonl.data", &data.replace("fog", "ice"));
+        file("asked.jsonl.data", data);
+        let shots = file(
+            "shots.yaml",
+            "task: shots\ndataset_path: json\ndataset_kwargs: {data_files: {train: shots.jsonl.data, test: asked.jsonl.data}}\n\
+             test_split: test\nfewshot_split: train\noutput_type: multiple_choice\ndoc_to_text: \"{{q}}\"\ndoc_to_choice: c\n\
+             doc_to_target: a\nnum_fewshot: 1\nmetric_list: [{metric: acc}]\n",
+        );
+        let said = leak(&spec, &[shots]).unwrap().unwrap();
+        assert!(said.contains("document 0 of the evaluated task shots"), "{said}");
+        // Other prompts of a data set that is trained on are no other data.
+        let sets = ["fog_qa_short", "fog_qa_long"].map(|name| file(&format!("{name}.jsonl"), asked));
+        let [short, long] = &sets;
+        let both = self::spec(&[short, long], &[]);
+        assert!(templates(&both).unwrap().iter().all(|template| template.family == "fog_qa"));
+        let third = file("fog_qa_polite.jsonl", &asked.replace("Is fog", "Please, is fog"));
+        let said = leak(&both, &[third]).unwrap().unwrap();
+        assert!(said.contains("are prompts of one data set, fog_qa"), "{said}");
         let broken = file("broken.jsonl", "{\"inputs\": \"a\"}\n");
         let said = templates(&PromptSpec { sources: vec![broken], ..spec }).unwrap_err().to_string();
         assert!(said.contains("no text `targets`"), "{said}");

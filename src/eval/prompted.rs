@@ -21,6 +21,17 @@ const LABEL: &str = "label";
 const ASKED: &str = "test";
 pub(super) const ALL: &str = "train";
 
+/// The data set that the file called `name` is of, as far as names tell: the words that it begins with like another of `names`.
+/// Files of one data set hold the same examples under other prompts.
+pub(super) fn data_set(name: &str, names: &[&str]) -> Option<String> {
+    let words = |name: &str| name.split('_').map(str::to_owned).collect::<Vec<_>>();
+    let own = words(name);
+    let alike = |other: &&str| words(other).iter().zip(&own).take_while(|(a, b)| a == b).count();
+    let most = names.iter().filter(|other| **other != name).map(|other| alike(other)).max()?;
+    let shared = own.get(..most).filter(|shared| !shared.is_empty())?;
+    Some(shared.join("_"))
+}
+
 /// Whether `path` is a file of prompts.
 pub(super) fn is_prompted(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == ENDING)
@@ -65,4 +76,20 @@ pub(super) fn rows(rows: Vec<Document>, split: &str) -> Result<Vec<Document>, St
     }
     let asked = |row: &Document| split != ASKED || (row.contains_key(CHOICES) && row.contains_key(LABEL));
     Ok(rows.into_iter().filter(asked).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_begin_alike_are_of_one_data_set() {
+        let names =
+            ["common_gen_put", "common_gen_type_1", "commonsense_qa_most", "commonsense_qa_question", "cosmos_qa_no"];
+        let of = |name: &str| data_set(name, &names);
+        assert_eq!(of("common_gen_put").unwrap(), "common_gen");
+        assert_eq!(of("commonsense_qa_question").unwrap(), "commonsense_qa");
+        assert_eq!(of("cosmos_qa_no"), None);
+        assert_eq!(data_set("alone", &["alone"]), None);
+    }
 }

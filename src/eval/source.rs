@@ -71,6 +71,7 @@ fn gather_by(sources: &[String], read: ReadText<'_>) -> Result<Gathered, EvalErr
             gathered.suite.add(path, read)?;
         }
     }
+    gathered.suite.tag_prompted();
     match gathered.suite.check() {
         Err(error) if found => gathered.notices.push(format!("could not {error}; the group is left out")),
         checked => checked?,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::EvalError;
 use super::document::ReadText;
 use super::prompted::{self, is_prompted};
-use super::task_file::{Group, Task, TaskFile, load};
+use super::task_file::{DatasetKind, Group, Task, TaskFile, load};
 
 /// What is to be evaluated.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -64,6 +64,16 @@ impl Suite {
             }
         }
         Ok(())
+    }
+
+    /// Gives files of written-out prompts their data set as a tag: prompts of one data set count as wordings of one family.
+    pub(super) fn tag_prompted(&mut self) {
+        let written = |task: &&Task| task.dataset.kind == DatasetKind::Prompted;
+        let names: Vec<String> = self.tasks.iter().filter(written).map(|task| task.name.clone()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        for task in self.tasks.iter_mut().filter(|task| task.dataset.kind == DatasetKind::Prompted) {
+            task.tags = prompted::data_set(&task.name, &names).into_iter().collect();
+        }
     }
 
     fn knows(&self, name: &String) -> bool {

@@ -2,8 +2,8 @@
 //! Promises: lengths are those of `core::rows`; clean and noise runs alternate, starting clean, ending in noise, or rolled around
 //! the text; no closing sentinel, the end mark closes. Must not know: where windows come from.
 
-use rand::{Rng, RngExt};
 use rand::seq::index;
+use rand::{Rng, RngExt};
 
 use super::error::ObjectiveError;
 use super::example::Example;

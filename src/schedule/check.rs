@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::cells::{NO_STAGE, chains};
-use crate::core::Objective;
 use crate::core::spec::{LearningRateSchedule, OptimizerSpec};
 use crate::core::stage::Budget;
+use crate::core::stage::StageSettings;
 use crate::core::study::{Axis, HeadDim, StudySpec};
+use crate::core::{MixturePart, Objective, Task};
 
 /// A study cannot be planned.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +16,7 @@ pub enum PlanError {
     #[error("plan the study: `{key}` is {value}, but it must be {rule}")]
     Value {
         /// Where it stands in the study file.
-        key: &'static str,
+        key: String,
         /// What it is.
         value: String,
         /// What it may be.
@@ -29,8 +30,8 @@ pub enum PlanError {
 /// Longest example; far beyond what a lab trains, it keeps the arithmetic of planning quick.
 const LONGEST: usize = 1 << 20;
 
-fn value(key: &'static str, value: impl ToString, rule: &'static str, holds: bool) -> Result<(), PlanError> {
-    if holds { Ok(()) } else { Err(PlanError::Value { key, value: value.to_string(), rule }) }
+fn value(key: impl Into<String>, value: impl ToString, rule: &'static str, holds: bool) -> Result<(), PlanError> {
+    if holds { Ok(()) } else { Err(PlanError::Value { key: key.into(), value: value.to_string(), rule }) }
 }
 
 fn each<T: ToString>(
@@ -40,7 +41,8 @@ fn each<T: ToString>(
     holds: impl Fn(&T) -> bool,
 ) -> Result<(), PlanError> {
     if axis.0.is_empty() {
-        return Err(PlanError::Value { key, value: "empty".to_owned(), rule: "one value or a list of values" });
+        let (key, value) = (key.to_owned(), "empty".to_owned());
+        return Err(PlanError::Value { key, value, rule: "one value or a list of values" });
     }
     axis.iter().try_for_each(|found| value(key, found.to_string(), rule, holds(found)))
 }
@@ -81,23 +83,38 @@ fn model(study: &StudySpec) -> Result<(), PlanError> {
 }
 
 fn objective(study: &StudySpec) -> Result<(), PlanError> {
-    let density = study.objective.noise_density;
-    value("objective.noise_density", density, "between 0 and 1, both excluded", density > 0.0 && density < 1.0)?;
-    let length = study.objective.mean_noise_span_length;
-    value("objective.mean_noise_span_length", length, "at least 1", length.is_finite() && length >= 1.0)?;
-    for part in &study.objective.mixture {
-        let weight = part.weight;
-        value("objective.mixture.weight", weight, "a positive number", weight.is_finite() && weight > 0.0)?;
-        let density = part.noise_density;
-        let share = "between 0 and 1, both excluded";
-        value("objective.mixture.noise_density", density, share, density > 0.0 && density < 1.0)?;
-        let length = part.mean_noise_span_length;
-        let key = "objective.mixture.mean_noise_span_length";
+    let own = &study.objective;
+    noise("objective", Some(own.noise_density), Some(own.mean_noise_span_length))?;
+    mixture("objective.mixture", &own.mixture)?;
+    let of_lineages = study.grid.lineages.iter().map(|lineage| lineage.cell.objective);
+    let mixes =
+        study.grid.objective.iter().copied().chain(of_lineages).any(|objective| objective == Objective::Mixture);
+    let rule = "a list of tasks while the grid has MIX";
+    value("objective.mixture", "empty", rule, !mixes || !own.mixture.is_empty())
+}
+
+/// How much is removed, and in spans how long, below the key `of`.
+fn noise(of: &str, density: Option<f64>, length: Option<f64>) -> Result<(), PlanError> {
+    let share = "between 0 and 1, both excluded";
+    if let Some(density) = density {
+        value(format!("{of}.noise_density"), density, share, density > 0.0 && density < 1.0)?;
+    }
+    if let Some(length) = length {
+        let key = format!("{of}.mean_noise_span_length");
         value(key, length, "at least 1", length.is_finite() && length >= 1.0)?;
     }
-    let mixes = study.grid.objective.iter().any(|objective| *objective == Objective::Mixture);
-    let listed = !mixes || !study.objective.mixture.is_empty();
-    value("objective.mixture", "empty", "a list of tasks while grid.objective has MIX", listed)
+    Ok(())
+}
+
+fn mixture(of: &str, parts: &[MixturePart]) -> Result<(), PlanError> {
+    for part in parts {
+        let weight = part.weight;
+        value(format!("{of}.weight"), weight, "a positive number", weight.is_finite() && weight > 0.0)?;
+        noise(of, Some(part.noise_density), Some(part.mean_noise_span_length))?;
+        let rule = "a task on texts; prompts are for the objectives MTF and FT of later stages";
+        value(format!("{of}.task"), part.task.word(), rule, part.task != Task::Prompted)?;
+    }
+    Ok(())
 }
 
 fn training(study: &StudySpec) -> Result<(), PlanError> {
@@ -183,42 +200,39 @@ fn stages(study: &StudySpec) -> Result<(), PlanError> {
             )));
         }
     }
-    for (name, stage) in &study.stages {
-        let key = |what: &str| format!("stages.{name}.{what}");
-        let bad = |what: &str, value: String, rule: &str| {
-            Err(PlanError::Conflict(format!("`{}` is {value}, but it must be {rule}", key(what))))
-        };
-        if name == NO_STAGE || name.contains('>') {
-            return Err(PlanError::Conflict(format!("`{name}` cannot be the name of a stage; use letters and digits")));
-        }
-        if let Some(budget) = stage.budget {
-            self::budget(budget)?;
-        }
-        match stage.learning_rate {
-            Some(rate) if !rate.is_finite() || rate <= 0.0 => {
-                return bad("learning_rate", rate.to_string(), "a positive number");
-            }
-            Some(_) | None => {}
-        }
-        match stage.dropout {
-            Some(rate) if !(0.0..1.0).contains(&rate) => {
-                return bad("dropout", rate.to_string(), "at least 0 and below 1 (0 switches it off)");
-            }
-            Some(_) | None => {}
-        }
-        let batch_size = stage.batch_size.unwrap_or(study.training.batch_size);
-        let micro = stage.micro_batch_size.unwrap_or(batch_size);
-        if batch_size == 0 || batch_size > LONGEST {
-            return bad("batch_size", batch_size.to_string(), "between 1 and 1048576");
-        }
-        if micro == 0 || !batch_size.is_multiple_of(micro) {
-            return bad("micro_batch_size", micro.to_string(), "a divisor of the stage's batch_size");
-        }
-        if stage.examples == Some(0) || stage.cap == Some(0) {
-            return bad(if stage.cap == Some(0) { "cap" } else { "examples" }, "0".to_owned(), "at least 1");
-        }
+    study.stages.iter().try_for_each(|(name, stage)| self::stage(study, name, stage))
+}
+
+fn stage(study: &StudySpec, name: &str, stage: &StageSettings) -> Result<(), PlanError> {
+    if name == NO_STAGE || name.contains('>') {
+        return Err(PlanError::Conflict(format!("`{name}` cannot be the name of a stage; use letters and digits")));
     }
-    Ok(())
+    let of = format!("stages.{name}");
+    let key = |what: &str| format!("{of}.{what}");
+    if let Some(budget) = stage.budget {
+        self::budget(budget)?;
+    }
+    if let Some(rate) = stage.learning_rate {
+        value(key("learning_rate"), rate, "a positive number", rate.is_finite() && rate > 0.0)?;
+    }
+    if let Some(fraction) = stage.final_fraction {
+        value(key("final_fraction"), fraction, "between 0 and 1", (0.0..=1.0).contains(&fraction))?;
+    }
+    if let Some(rate) = stage.dropout {
+        value(key("dropout"), rate, "at least 0 and below 1 (0 switches it off)", (0.0..1.0).contains(&rate))?;
+    }
+    noise(&of, stage.noise_density, stage.mean_noise_span_length)?;
+    let parts = stage.mixture.as_ref().unwrap_or(&study.objective.mixture);
+    mixture(&key("mixture"), parts)?;
+    let mixes = stage.objective == Some(Objective::Mixture);
+    value(key("mixture"), "empty", "a list of tasks while the stage has MIX", !mixes || !parts.is_empty())?;
+    let batch_size = stage.batch_size.unwrap_or(study.training.batch_size);
+    let micro = stage.micro_batch_size.unwrap_or(batch_size);
+    value(key("batch_size"), batch_size, "between 1 and 1048576", (1..=LONGEST).contains(&batch_size))?;
+    let divides = micro > 0 && batch_size.is_multiple_of(micro);
+    value(key("micro_batch_size"), micro, "a divisor of the stage's batch_size", divides)?;
+    value(key("examples"), 0, "at least 1", stage.examples != Some(0))?;
+    value(key("cap"), 0, "at least 1", stage.cap != Some(0))
 }
 
 /// The key of the budget that was given.

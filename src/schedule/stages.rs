@@ -74,7 +74,8 @@ fn ancestor(parent: &RunSpec, steps: u64) -> Ancestor {
     let flops = step_flops(&parent.model, &parent.objective, &parent.training).unwrap_or(0.0) * steps as f64;
     let tokens = step_tokens(parent).saturating_mul(steps);
     let early = if steps < parent.training.steps { format!("@{steps}") } else { String::new() };
-    Ancestor { run: parent.id.clone(), cell: parent.cell() + &early, steps, tokens, flops }
+    let examples = steps.saturating_mul(parent.training.batch_size as u64);
+    Ancestor { run: parent.id.clone(), cell: parent.cell() + &early, steps, examples, tokens, flops }
 }
 
 fn objective_of(facts: Facts<'_>, cell: &Cell, parent: &RunSpec, settings: &StageSettings) -> ObjectiveSpec {

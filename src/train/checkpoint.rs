@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::{TrainError, Trainer};
-use crate::core::RunId;
+use crate::core::{RunId, RunSpec};
 
 /// Version of `state.json`.
 const FORMAT: u32 = 1;
@@ -38,10 +38,12 @@ pub struct State {
 }
 
 impl State {
-    /// The position of a run that has not begun.
+    /// The position of a run that has not begun. A later stage does not read again what the stages before it have read: its
+    /// examples are numbered behind theirs.
     #[must_use]
-    pub const fn start(run: RunId, seed: u64) -> Self {
-        Self { format: FORMAT, run, step: 0, cursor: 0, seed, tokens: 0, elapsed_s: 0.0 }
+    pub fn start(spec: &RunSpec) -> Self {
+        let cursor = spec.ancestors.iter().map(|stage| stage.examples).sum();
+        Self { format: FORMAT, run: spec.id.clone(), step: 0, cursor, seed: spec.seed, tokens: 0, elapsed_s: 0.0 }
     }
 }
 

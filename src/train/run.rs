@@ -103,7 +103,7 @@ pub fn train(
         checkpoint::inherit(folder, *step, &trainer)?;
     }
     let saved = restored.as_ref().map(|state| state.step);
-    let state = restored.unwrap_or_else(|| State::start(spec.id.clone(), spec.seed));
+    let state = restored.unwrap_or_else(|| State::start(spec));
     let spoke = (outside.clock)();
     let mut run = Run {
         spec,

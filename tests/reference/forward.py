@@ -63,7 +63,7 @@ def row(architecture, form, context, continuation):
             return (context[-LIMIT:] if context else [END]), [START], 0
         return context[-(LIMIT - 2) :] + [X0, END], [START, X0], 0
     if form == "plain":
-        read = context[-(LIMIT + 1 - n) :] if context else [START]
+        read = [START] + context[-(LIMIT - n) :]
         return None, read, len(read) if architecture == "ND" else 0
     read = [START] + context[-(LIMIT - 3 - n) :] + [X0, END, X0]
     return None, read, len(read) - 1 if architecture == "ND" else 0
