@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use candle_core::{DType, Device};
 use trilab::core::cost::{activations, forward_flops, parameters};
 use trilab::core::rows::BatchShape;
-use trilab::core::{Architecture, Mlp, ModelSpec, Position, Precision};
+use trilab::core::{Architecture, Mlp, ModelSpec, NormKind, Position, Precision};
 use trilab::kernel::{Tape, cross_entropy};
 use trilab::model::{LanguageModel, ModelInput, Numbers, Pass};
 use trilab::objective::{Batch, Side};
@@ -42,12 +42,17 @@ unsafe impl GlobalAlloc for Counting {
 const SHAPE: BatchShape = BatchShape { rows: 4, encoder_len: 80, decoder_len: 112, window: 112, examples_per_row: 1 };
 
 fn models() -> impl Iterator<Item = (ModelSpec, BatchShape)> {
-    let kinds = [(Position::Rope, Mlp::SwiGlu, false), (Position::Learned, Mlp::Relu, true)];
+    let kinds = [
+        (Position::Rope, Mlp::SwiGlu, NormKind::RmsNorm, false),
+        (Position::Learned, Mlp::Relu, NormKind::RmsNorm, true),
+        (Position::None, Mlp::GeGlu, NormKind::LayerNorm, true),
+    ];
     Architecture::ALL.into_iter().flat_map(move |architecture| {
-        kinds.into_iter().map(move |(position, mlp, tied_embeddings)| {
+        kinds.into_iter().map(move |(position, mlp, norm, tied_embeddings)| {
             let spec = ModelSpec {
                 position,
                 mlp,
+                norm,
                 tied_embeddings,
                 max_positions: if position == Position::Learned { 128 } else { 0 },
                 ..ModelSpec::of_size(architecture, 300, [96, 160, 4, 5, 16])
