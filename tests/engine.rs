@@ -342,7 +342,11 @@ async fn a_child_waits_for_its_parent_and_a_failed_parent_blocks_it() {
     drop(worker);
     let row = watch.status(&child, "blocked").await;
     let RunStatus::Blocked { reason } = row.status else { panic!() };
-    assert!(reason.contains("failed: the disk is full; retry that"), "{reason}");
+    assert!(
+        reason.starts_with(&format!("retry {parent} when it is mended"))
+            && reason.ends_with("failed: the disk is full"),
+        "{reason}"
+    );
     change(&mut client, Request::RetryRuns { runs: one(&parent) }).await;
     watch.status(&child, "waiting").await;
     watch.lab("the parent runs again", |lab| runs_as(lab, &parent, 2)).await;

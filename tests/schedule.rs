@@ -325,7 +325,13 @@ fn stages_that_cannot_be_are_refused_in_words() {
             stage(study, "adapt").tasks.push("shipped:world".to_owned());
         }),
         ("ND:FLM", "nearest legal cell: ND:PLM", |study| stage(study, "adapt").objective = None),
-        ("CD:MTF", "list it in [stages]", |study| study.grid.lineages = vec![lineage("CD:MTF")]),
+        ("CD:MTF", "list it in [stages]", |study| {
+            study.grid.lineages = vec![lineage("CD:MTF")];
+            study.stages.clear();
+        }),
+        ("CD:FLM → ND:MLM", "leave stages.adapt.held_out out", |study| {
+            stage(study, "adapt").held_out.push("world_order".to_owned());
+        }),
         ("CD:FLM → CD:MTF", "tasks, not on texts; leave stages.mtf.corpus out", |study| {
             stage(study, "mtf").corpus = Some(StageCorpus::default());
         }),
@@ -345,6 +351,8 @@ fn stages_that_cannot_be_are_refused_in_words() {
         stage(study, "adapt").mixture = Some(vec![part]);
     });
     assert!(words.contains("`stages.adapt.mixture.task` is prompted, but it must be a task on texts"), "{words}");
+    let unused = said(|study| study.grid.lineages = vec![lineage("CD:FLM > mtf")]);
+    assert!(unused.contains("no lineage has the stage `adapt`"), "{unused}");
     let mix = said(|study| study.grid.lineages = vec![lineage("CD:MIX")]);
     assert!(mix.contains("`objective.mixture` is empty"), "{mix}");
     assert!(said(|study| stage(study, "adapt").dropout = Some(1.0)).contains("stages.adapt.dropout"));

@@ -93,7 +93,7 @@ fn text(detail: &RunDetail) -> Result<String> {
         format!("run        {}  {}  seed {}", run.id, run.cell(), run.seed),
         format!("size       {}  {} parameters", run.size, count(run.parameters as f64)),
         format!("corpus     {}", run.corpus),
-        format!("status     {}", run.status.word()),
+        format!("status     {}  {}", run.status.word(), run.status.reason()).trim_end().to_owned(),
         format!(
             "steps      {}/{}  {} tokens  {}",
             run.step,
@@ -109,6 +109,10 @@ fn text(detail: &RunDetail) -> Result<String> {
             let definition = metric.definition();
             lines.push(format!("{:<18} {:.*} {}", definition.name, definition.decimals, value, definition.unit));
         }
+    }
+    for task in detail.tasks.iter().filter(|task| Some(task.step) == detail.tasks.iter().map(|task| task.step).max()) {
+        let scores = task.scores.iter().map(|(metric, score)| format!("{metric} {:.4}", score.value));
+        lines.push(format!("{:<18} {}  ({} items)", task.task, scores.collect::<Vec<_>>().join("  "), task.items));
     }
     if let Some(sample) = detail.samples.first() {
         lines.push(format!("sample at step {}:\n  {} | {}", sample.step, sample.prompt.trim_end(), sample.text));

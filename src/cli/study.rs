@@ -12,7 +12,7 @@ use super::lab::{Lab, ask, block_on, unexpected};
 use super::output::{print, print_json};
 use crate::config::{Override, load_study, parse_override, save_study, shipped_studies};
 use crate::core::study::StudySpec;
-use crate::core::summary::{LabSummary, PlanReport, StudySummary};
+use crate::core::summary::{LabSummary, PlanReport, RunSummary, StudySummary};
 use crate::core::{RunId, RunStatus, StudyId};
 use crate::report::plan::text as plan_text;
 use crate::report::runs::{studies as study_table, table as run_table};
@@ -27,7 +27,8 @@ pub(super) fn run(lab: &Lab, command: StudyCommand) -> Result<ExitCode> {
                     Reply::Plan(plan) => plan,
                     other => return unexpected(&other),
                 };
-                show_plan(&plan, arguments.json).map(|()| ExitCode::SUCCESS)
+                show_plan(&plan, arguments.json)?;
+                Ok(if plan.runs.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
             }
             StudyCommand::Submit { arguments, wait } => submit(lab, &arguments, wait).await,
             StudyCommand::List { json } => list(lab, json).await.map(|()| ExitCode::SUCCESS),
@@ -120,6 +121,9 @@ async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool) -> Result<Exi
     } else {
         print(&run_table(&ours).text())?
     }
+    for run in ours.iter().filter(|run| !run.status.reason().is_empty()) {
+        eprintln!("trilab: {} {}: {}", run.id, run.cell(), run.status.reason());
+    }
     let finished = ours.iter().filter(|run| run.status == RunStatus::Finished).count();
     Ok(if finished == runs.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -140,7 +144,9 @@ async fn watch(connection: Connection, runs: &[RunId]) -> Result<LabSummary> {
         let ours: Vec<_> = lab.runs.iter().filter(|run| runs.contains(&run.id)).collect();
         bar.set_length(ours.iter().map(|run| run.steps).sum());
         bar.set_position(ours.iter().map(|run| run.step).sum());
-        let over = ours.iter().filter(|run| run.status.is_over()).count();
+        // What is blocked begins only if somebody retries what it goes on from.
+        let over = |run: &&&RunSummary| run.status.is_over() || matches!(run.status, RunStatus::Blocked { .. });
+        let over = ours.iter().filter(over).count();
         bar.set_message(format!("{over}/{} runs over", runs.len()));
         if over == runs.len() {
             bar.finish_and_clear();

@@ -115,6 +115,11 @@ fn lay_over(base: &mut Table, over: &Table) {
 pub(super) fn read<T: DeserializeOwned>(layers: &[Layer]) -> Result<T, ConfigError> {
     let mut merged = Table::new();
     for layer in layers {
+        if let Some(path) = not_finite(&layer.table) {
+            let place = place(&layer.name, &layer.text, layer.offset_of(&path));
+            let message = format!("key `{}`: it must be a finite number, not inf or nan", path.join("."));
+            return Err(ConfigError { place, message });
+        }
         lay_over(&mut merged, &layer.table);
     }
     serde_path_to_error::deserialize(merged).map_err(|error| {
@@ -129,6 +134,19 @@ pub(super) fn read<T: DeserializeOwned>(layers: &[Layer]) -> Result<T, ConfigErr
             .collect();
         explain(layers, &path, error.inner().message())
     })
+}
+
+/// The key of a number that is none, if there is one.
+fn not_finite(table: &Table) -> Option<Vec<String>> {
+    fn within(value: &Value) -> Option<Vec<String>> {
+        match value {
+            Value::Float(number) if !number.is_finite() => Some(Vec::new()),
+            Value::Array(values) => values.iter().find_map(within),
+            Value::Table(table) => not_finite(table),
+            Value::Float(_) | Value::String(_) | Value::Integer(_) | Value::Boolean(_) | Value::Datetime(_) => None,
+        }
+    }
+    table.iter().find_map(|(key, value)| Some([vec![key.clone()], within(value)?].concat()))
 }
 
 fn explain(layers: &[Layer], path: &[String], message: &str) -> ConfigError {

@@ -129,6 +129,9 @@ mod tests {
             said("name = 'a'\n\n[training]\nlearning_rat = 1"),
             "six.toml:4: unknown key `training.learning_rat`; the nearest known key is `learning_rate`"
         );
+        let mixed = "name = 'a'\n[objective]\nmixture = [{ task = 'full_lm', weight = nan }]";
+        let words = "six.toml:3: key `objective.mixture.weight`: it must be a finite number, not inf or nan";
+        assert_eq!(said(mixed), words);
         assert_eq!(said("name = 'a'\ncolour = 1").split(';').next().unwrap(), "six.toml:2: unknown key `colour`");
         assert!(
             said("name = 'a'\n[model]\nd_model = 'wide'").starts_with("six.toml:3: key `model.d_model`: invalid type"),

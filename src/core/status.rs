@@ -77,6 +77,20 @@ impl RunStatus {
         }
     }
 
+    /// Why a run ended or cannot begin, in a line; empty where there is nothing to say.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Failed { reason } => reason.lines().next().unwrap_or_default().to_owned(),
+            Self::Diverged { step } => format!("diverged at step {step}"),
+            Self::Blocked { reason } => reason.clone(),
+            Self::Waiting { parent } => format!("waits for {parent}"),
+            Self::Preparing | Self::Queued | Self::Running { .. } | Self::Paused | Self::Stopped | Self::Finished => {
+                String::new()
+            }
+        }
+    }
+
     /// True if the run will not move unless someone asks.
     #[must_use]
     pub const fn is_over(&self) -> bool {

@@ -16,6 +16,9 @@ use crate::core::PromptSpec;
 /// A training seed lies this far from that of the items that are asked.
 const SEED_DISTANCE: u64 = 1 << 32;
 
+/// One pair in so many of every template validates.
+pub const HELD_OUT: usize = 10;
+
 /// An input with its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
@@ -45,7 +48,17 @@ pub fn templates(spec: &PromptSpec) -> Result<Vec<Template>, EvalError> {
         let pairs = pairs(&task, spec.examples, &source::read)?;
         Ok(Template { family: family(&task).to_owned(), name: task.name, pairs })
     };
-    trained(spec)?.into_iter().map(of_task).collect()
+    let found: Vec<Template> = trained(spec)?.into_iter().map(of_task).collect::<Result<_, EvalError>>()?;
+    if found.iter().all(|template| template.pairs.len() < HELD_OUT) {
+        let count: usize = found.iter().map(|template| template.pairs.len()).sum();
+        let reason = format!(
+            "they hold {count} prompts in {} templates, and one in {HELD_OUT} of each is kept for validation; list tasks with \
+             more data",
+            found.len()
+        );
+        return Err(EvalError::Source { source_name: spec.sources.join(", "), reason });
+    }
+    Ok(found)
 }
 
 fn family(task: &Task) -> &str {
@@ -193,6 +206,23 @@ pub fn leak(trained_on: &PromptSpec, evaluated: &[String]) -> Result<Option<Stri
     Ok(None)
 }
 
+/// Whether the tasks of a person's own sources can be asked: their data is read and their prompts are made.
+///
+/// # Errors
+/// One cannot; the task and what is wrong are named.
+pub fn can_be_asked(sources: &[String]) -> Result<(), EvalError> {
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let own = |task: &&Task| !source::is_shipped(&task.path);
+    source::gather(sources)?
+        .suite
+        .tasks()
+        .iter()
+        .filter(own)
+        .try_for_each(|task| items(task, &source::read, None).map(drop))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,8 +264,11 @@ mod tests {
         };
         let asked =
             "{\"inputs\": \"Is fog  wet?\", \"targets\": \"yes\", \"choices\": [\"no\", \"yes\"], \"label\": 1}\n";
-        let trained =
-            file("trained.jsonl", &format!("{{\"inputs\": \"Name a ship.\", \"targets\": \"ferry\"}}\n{asked}"));
+        let ship = "{\"inputs\": \"Name a ship.\", \"targets\": \"ferry\"}\n";
+        let trained = file("trained.jsonl", &format!("{}{asked}", ship.repeat(9)));
+        let few = self::spec(&[&file("few.jsonl", asked)], &[]);
+        let said = templates(&few).unwrap_err().to_string();
+        assert!(said.contains("hold 1 prompts in 1 templates"), "{said}");
         let other = file(
             "other.jsonl",
             "{\"inputs\": \"Is fog wet?\", \"targets\": \"no\", \"choices\": [\"no\"], \"label\": 0}\n",
@@ -243,7 +276,7 @@ mod tests {
         let spec = spec(&[&trained], &[]);
         let all = templates(&spec).unwrap();
         assert_eq!(all[0].pairs[0], Pair { inputs: "Name a ship.".to_owned(), targets: " ferry".to_owned() });
-        assert_eq!(all[0].pairs.len(), 2);
+        assert_eq!(all[0].pairs.len(), 10);
         let said = leak(&spec, &[other]).unwrap().unwrap();
         assert!(
             said.contains("document 0 of the evaluated task other is among the training prompts of trained"),
@@ -262,7 +295,7 @@ mod tests {
         let said = leak(&spec, &[shots]).unwrap().unwrap();
         assert!(said.contains("document 0 of the evaluated task shots"), "{said}");
         // Other prompts of a data set that is trained on are no other data.
-        let sets = ["fog_qa_short", "fog_qa_long"].map(|name| file(&format!("{name}.jsonl"), asked));
+        let sets = ["fog_qa_short", "fog_qa_long"].map(|name| file(&format!("{name}.jsonl"), &asked.repeat(10)));
         let [short, long] = &sets;
         let both = self::spec(&[short, long], &[]);
         assert!(templates(&both).unwrap().iter().all(|template| template.family == "fog_qa"));
@@ -271,6 +304,12 @@ mod tests {
         assert!(said.contains("are prompts of one data set, fog_qa"), "{said}");
         let broken = file("broken.jsonl", "{\"inputs\": \"a\"}\n");
         let said = templates(&PromptSpec { sources: vec![broken], ..spec }).unwrap_err().to_string();
-        assert!(said.contains("no text `targets`"), "{said}");
+        assert!(said.contains("row 1 has no text `targets`"), "{said}");
+        for label in ["0", "5", "-1", "\"1\""] {
+            let wrong = file("wrong.jsonl", &asked.replace("\"label\": 1", &format!("\"label\": {label}")));
+            let said = can_be_asked(&[wrong]).unwrap_err().to_string();
+            assert!(said.contains("row 1: its `targets` are not the choice"), "{said}");
+        }
+        can_be_asked(&[trained, "shipped:world".to_owned()]).unwrap();
     }
 }

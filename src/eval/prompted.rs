@@ -68,10 +68,20 @@ pub(super) fn task(path: &Path) -> Task {
 /// A row has no inputs or targets.
 pub(super) fn rows(rows: Vec<Document>, split: &str) -> Result<Vec<Document>, String> {
     for (place, row) in rows.iter().enumerate() {
+        let number = place + 1;
         for column in [INPUTS, TARGETS] {
-            if !row.get(column).is_some_and(serde_json::Value::is_string) {
-                return Err(format!("row {place} has no text `{column}`; prompted data has `inputs` and `targets`"));
+            let text = row.get(column).and_then(serde_json::Value::as_str);
+            if text.is_none_or(|text| text.trim().is_empty()) {
+                return Err(format!("row {number} has no text `{column}`; prompted data has `inputs` and `targets`"));
             }
+        }
+        let Some((choices, label)) = row.get(CHOICES).zip(row.get(LABEL)) else { continue };
+        let choices = choices.as_array().map_or(&[][..], Vec::as_slice);
+        let right = label.as_u64().and_then(|label| choices.get(usize::try_from(label).ok()?));
+        if right.is_none() || right != row.get(TARGETS) {
+            return Err(format!(
+                "row {number}: its `targets` are not the choice that `label` {label} names, counted from 0"
+            ));
         }
     }
     let asked = |row: &Document| split != ASKED || (row.contains_key(CHOICES) && row.contains_key(LABEL));

@@ -31,6 +31,11 @@ pub struct Gathered {
     pub notices: Vec<String>,
 }
 
+/// Whether a file is inside the program.
+pub(super) fn is_shipped(path: &Path) -> bool {
+    path.starts_with(SHIPPED_FOLDER)
+}
+
 /// The text of a file, on disk or inside the program.
 ///
 /// # Errors

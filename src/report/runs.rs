@@ -20,6 +20,7 @@ pub fn table(runs: &[RunSummary]) -> Table {
         ("val loss", Align::Right),
         ("tokens/s", Align::Right),
         ("left", Align::Right),
+        ("reason", Align::Left),
     ]);
     for run in runs {
         table.push(vec![
@@ -34,6 +35,7 @@ pub fn table(runs: &[RunSummary]) -> Table {
             metric(&run.latest, Metric::ValidationLoss),
             run.latest.get(&Metric::TokensPerSecond).map_or_else(|| "-".to_owned(), |speed| count(*speed)),
             run.eta_s.map_or_else(|| "-".to_owned(), duration),
+            run.status.reason(),
         ]);
     }
     table

@@ -48,7 +48,10 @@ fn each<T: ToString>(
 }
 
 /// Every value of the study by itself, then those that must agree in every cell.
-pub(super) fn study(study: &StudySpec) -> Result<(), PlanError> {
+///
+/// # Errors
+/// One makes no sense; its key is named.
+pub fn study(study: &StudySpec) -> Result<(), PlanError> {
     let any = "one value or a list of values";
     each("grid.architecture", &study.grid.architecture, any, |_| true)?;
     each("grid.objective", &study.grid.objective, any, |_| true)?;
@@ -187,6 +190,18 @@ fn stages(study: &StudySpec) -> Result<(), PlanError> {
             let known = if known.is_empty() { "there are none".to_owned() } else { format!("there are {known}") };
             return Err(PlanError::Conflict(format!("the grid names the stage `{stage}`; of [stages.NAME] {known}")));
         }
+    }
+    let named: BTreeSet<&String> = study
+        .grid
+        .lineages
+        .iter()
+        .flat_map(|lineage| &lineage.stages)
+        .chain(study.grid.then.iter().flatten())
+        .collect();
+    if let Some(unused) = study.stages.keys().find(|name| !named.contains(name)) {
+        return Err(PlanError::Conflict(format!(
+            "no lineage has the stage `{unused}`; name it in grid.then or grid.lineages, or leave stages.{unused} out"
+        )));
     }
     for axis in &study.grid.then {
         value("grid.then", "an empty axis", "lists of stages, of which `-` means none", !axis.is_empty())?;

@@ -16,7 +16,7 @@ pub mod adopt;
 pub mod launch;
 
 pub use adopt::{Action, Found, Parent, Standing, standing};
-pub use check::PlanError;
+pub use check::{PlanError, study as check};
 pub use facts::{CorpusFacts, StageFacts, StudyFacts};
 pub use launch::{LaunchError, Launched, Launcher, LocalLauncher};
 pub use plan::{Plan, plan};

@@ -155,6 +155,9 @@ fn prompts_of(
         (true, []) => {
             Err(format!("{objective} trains on tasks; list them in stages.{stage}.tasks, as in [\"shipped:world\"]"))
         }
+        (false, []) if !settings.held_out.is_empty() => Err(format!(
+            "{objective} trains on texts, and nothing of them is held out by family; leave stages.{stage}.held_out out"
+        )),
         (false, []) => Ok(None),
         (false, _) => Err(format!(
             "{objective} trains on texts, not on tasks; leave stages.{stage}.tasks out, or set its objective to MTF or FT"

@@ -11,10 +11,10 @@ use super::studies::StudyRecord;
 use crate::core::study::StudySpec;
 use crate::core::summary::PlanReport;
 use crate::core::texts::CorpusSettings;
-use crate::core::{Control, PromptSpec, RunSpec, StudyId};
+use crate::core::{Control, Objective, PromptSpec, RunSpec, StudyId};
 use crate::corpus::{Corpus, CorpusError, survey};
-use crate::eval::{EvalError, fingerprint, leak};
-use crate::schedule::{CorpusFacts, StageFacts, StudyFacts, plan, report};
+use crate::eval::{EvalError, can_be_asked, fingerprint, leak, templates};
+use crate::schedule::{CorpusFacts, StageFacts, StudyFacts, check, plan, report};
 use crate::wire::Reply;
 
 /// Whom to answer.
@@ -44,12 +44,14 @@ pub(super) struct Recorded {
 /// Texts and tasks of a study, below `corpora`. Blocking.
 fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
     let texts = |settings: &CorpusSettings| facts(settings, corpora).map_err(|error| error.to_string());
-    let words = |error: EvalError| error.to_string();
-    let zero_shot = fingerprint(&study.probes.zero_shot).map_err(words)?;
+    let asked = |error: EvalError| format!("use the tasks of probes.zero_shot: could not {error}");
+    let zero_shot = fingerprint(&study.probes.zero_shot).map_err(asked)?;
+    can_be_asked(&study.probes.zero_shot).map_err(asked)?;
     let mut known = StudyFacts { corpus: texts(&study.corpus)?, zero_shot, stages: BTreeMap::new() };
     for (name, stage) in &study.stages {
+        let trained = |error: EvalError| format!("use stages.{name}.tasks: could not {error}");
         let corpus = stage.corpus.as_ref().map(|own| texts(&own.over(&study.corpus))).transpose()?;
-        let tasks = fingerprint(&stage.tasks).map_err(words)?;
+        let tasks = fingerprint(&stage.tasks).map_err(trained)?;
         if let Some(fingerprint) = &tasks {
             let prompts = PromptSpec {
                 sources: stage.tasks.clone(),
@@ -58,7 +60,14 @@ fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
                 cap: stage.cap(),
                 fingerprint: fingerprint.clone(),
             };
-            if let Some(leak) = leak(&prompts, &study.probes.zero_shot).map_err(words)? {
+            let templates = templates(&prompts).map_err(trained)?;
+            if stage.objective == Some(Objective::Finetuning) && templates.len() > 1 {
+                let count = templates.len();
+                return Err(format!(
+                    "use stages.{name}.tasks: FT trains on one task, and these are {count}; use MTF for a mixture"
+                ));
+            }
+            if let Some(leak) = leak(&prompts, &study.probes.zero_shot).map_err(asked)? {
                 return Err(format!("train the stage {name}: {leak}"));
             }
         }
@@ -88,6 +97,9 @@ fn facts(settings: &CorpusSettings, corpora: &Path) -> Result<CorpusFacts, Corpu
 impl Engine {
     /// First step, beside the loop: read the texts and tasks.
     pub(super) fn survey(&mut self, asker: Asker, study: StudySpec, submit: bool) {
+        if let Err(error) = check(&study) {
+            return self.refuse(asker, error.to_string());
+        }
         if submit && let Some(message) = self.name_conflict(&study) {
             return self.refuse(asker, message);
         }
@@ -137,6 +149,9 @@ impl Engine {
             return self.reply(asker, Reply::Plan(Box::new(report)));
         }
         if plan.runs.is_empty() {
+            if plan.refusals.is_empty() {
+                return refuse(self, format!("submit {name}: grid.exclude leaves no cell of it"));
+            }
             let reasons: Vec<String> = plan.refusals.iter().map(|r| format!("{}: {}", r.cell, r.reason)).collect();
             return refuse(self, format!("submit {name}: no cell of it can be trained; {}", reasons.join("; ")));
         }

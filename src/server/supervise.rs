@@ -217,13 +217,13 @@ impl Engine {
                 "{cell} {run} finished without a checkpoint of step {step}; it was queued before anyone wanted to go on \
                  from there, so change a setting of it, or go on from its last step"
             )),
-            RunStatus::Stopped => Parent::Lost(format!("{cell} {run}, which it goes on from, was stopped; retry that")),
+            RunStatus::Stopped => Parent::Lost(format!("retry {run}: {cell}, which it goes on from, was stopped")),
             RunStatus::Diverged { step } => Parent::Lost(format!(
-                "{cell} {run}, which it goes on from, diverged at step {step}; lower its learning rate"
+                "{run} diverged at step {step}: lower the learning rate of {cell}, which it goes on from"
             )),
-            RunStatus::Failed { reason } => Parent::Lost(format!(
-                "{cell} {run}, which it goes on from, failed: {reason}; retry that when it is mended"
-            )),
+            RunStatus::Failed { reason } => {
+                Parent::Lost(format!("retry {run} when it is mended: {cell}, which it goes on from, failed: {reason}"))
+            }
             RunStatus::Blocked { reason } => Parent::Lost(reason.clone()),
             RunStatus::Preparing
             | RunStatus::Waiting { .. }

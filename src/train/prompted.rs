@@ -10,11 +10,8 @@ use super::TrainError;
 use crate::core::rows::prompt_lengths;
 use crate::core::{PromptSpec, RunSpec};
 use crate::corpus::Corpus;
-use crate::eval::{Template, fingerprint, templates};
+use crate::eval::{HELD_OUT, Template, fingerprint, templates};
 use crate::objective::Batch;
-
-/// One pair in so many validates.
-const HELD_OUT: usize = 10;
 
 /// Tokens of inputs and of targets, the end mark included.
 type Pair = (Vec<u32>, Vec<u32>);

@@ -244,6 +244,13 @@ pub fn contests<'a>(rows: &[&'a LeaderboardRow]) -> Vec<(&'a str, Vec<&'a Leader
     found.into_iter().collect()
 }
 
+/// Whether a row stands in the matrix: a cell that was trained from nothing, or whatever came before prompts. What was adapted
+/// is no result of the cell that it ended in.
+#[must_use]
+pub fn in_matrix(row: &LeaderboardRow) -> bool {
+    row.earlier.is_empty() || row.objective.is_prompted()
+}
+
 /// The lineages of a cell of the matrix, the best in `column` first, those without a value last.
 #[must_use]
 pub fn in_cell<'a>(
@@ -251,7 +258,8 @@ pub fn in_cell<'a>(
     (architecture, objective): (Architecture, Objective),
     column: Option<&BoardColumn>,
 ) -> Vec<&'a LeaderboardRow> {
-    let of_it = |row: &&&LeaderboardRow| row.architecture == architecture && row.objective == objective;
+    let of_it =
+        |row: &&&LeaderboardRow| row.architecture == architecture && row.objective == objective && in_matrix(row);
     let mut found: Vec<&LeaderboardRow> = rows.iter().filter(of_it).copied().collect();
     let view = BoardView::default();
     found.sort_by(|a, b| compare(a, b, &view, column).then_with(|| a.lineage.cmp(&b.lineage)));
@@ -434,9 +442,13 @@ mod tests {
         let mut board = board();
         board.rows.push(row('e', "x", Objective::FullLm, &[("loss", 2.5)]));
         board.rows.push(row('f', "x", Objective::FullLm, &[]));
+        // What another cell was adapted to is no result of this one.
+        let mut adapted = row('9', "x", Objective::FullLm, &[("loss", 0.5)]);
+        adapted.earlier.push("CD:MLM".to_owned());
+        board.rows.push(adapted);
         let all: Vec<&LeaderboardRow> = board.rows.iter().collect();
         let contests = contests(&all);
-        assert_eq!(contests.iter().map(|(name, rows)| (*name, rows.len())).collect::<Vec<_>>(), [("w", 1), ("x", 5)]);
+        assert_eq!(contests.iter().map(|(name, rows)| (*name, rows.len())).collect::<Vec<_>>(), [("w", 1), ("x", 6)]);
         let cell = (Architecture::CausalDecoder, Objective::FullLm);
         let found = in_cell(&contests[1].1, cell, board.columns.first());
         assert_eq!(found.iter().map(|row| &row.lineage.as_str()[..1]).collect::<String>(), "eaf");

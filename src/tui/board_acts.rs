@@ -20,7 +20,8 @@ pub fn rows(app: &App) -> Vec<&LeaderboardRow> {
 /// Rows and columns of the matrix of `rows`.
 #[must_use]
 pub fn cells(rows: &[&LeaderboardRow]) -> Cells {
-    cells::shown(rows.iter().map(|row| (row.architecture, row.objective)))
+    let rows = rows.iter().filter(|row| board::in_matrix(row));
+    cells::shown(rows.map(|row| (row.architecture, row.objective)))
 }
 
 /// The lines of the table, in order.

@@ -108,7 +108,7 @@ fn lab(app: &App) -> Option<Export> {
             run.corpus.clone(),
             studies.join(" "),
             run.status.word().to_owned(),
-            super::screen::lab::reason(&run.status),
+            run.status.reason(),
             number(run.queue_position.map(|place| place + 1)),
             run.priority.to_string(),
             run.step.to_string(),

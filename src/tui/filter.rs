@@ -177,6 +177,7 @@ fn term(word: &str) -> Result<Term, String> {
 
 /// What a filter can ask about, of a run or of a lineage.
 struct Subject<'a> {
+    lineage: String,
     architecture: &'a str,
     objective: &'a str,
     status: Vec<&'a str>,
@@ -208,6 +209,7 @@ impl Filter {
             NumberKey::HeadDim => size_number(&run.size, 'h', true),
         };
         self.keeps(&Subject {
+            lineage: run.cell(),
             architecture: run.architecture.label(),
             objective: run.objective.label(),
             status: vec![run.status.word()],
@@ -231,6 +233,7 @@ impl Filter {
             NumberKey::HeadDim => size_number(&row.size, 'h', true),
         };
         self.keeps(&Subject {
+            lineage: row.cell(),
             architecture: row.architecture.label(),
             objective: row.objective.label(),
             status: row.counts.iter().filter(|(_, count)| **count > 0).map(|(word, _)| word.as_str()).collect(),
@@ -255,6 +258,7 @@ impl Term {
                 let cell = format!("{}:{}", subject.architecture, subject.objective);
                 let named = subject.status.iter().chain(&subject.studies).chain(&subject.ids);
                 has(&cell, part)
+                    || has(&subject.lineage, part)
                     || has(subject.size, part)
                     || has(subject.corpus, part)
                     || named.into_iter().any(|text| has(text, part))

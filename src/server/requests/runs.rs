@@ -124,6 +124,9 @@ impl Engine {
     pub(super) fn retry_runs(&mut self, asker: Asker, selection: RunSelection) -> anyhow::Result<()> {
         self.change(asker, selection, "retry", |engine, run| {
             let status = engine.status_of(run);
+            if let RunStatus::Blocked { reason } = &status {
+                return Err(format!("it is blocked: {reason}"));
+            }
             if !status.can_retry() {
                 return Err(format!("it is {}; only stopped, diverged or failed runs can be retried", status.word()));
             }

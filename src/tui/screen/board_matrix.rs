@@ -255,7 +255,7 @@ fn said(app: &App, spot: &Spot, column: Option<&BoardColumn>, (width, intervals)
     let above = column.and_then(|column| best.cells.get(&column.key)).and_then(|cell| cell.above_chance);
     let whole = value_of(best, column, true).filter(|_| !intervals).map(|value| format!(" {value} ·"));
     let parts = [
-        format!("{name}{} {}", whole.unwrap_or_default(), best.size),
+        format!("{}{} {}", best.cell(), whole.unwrap_or_default(), best.size),
         format!(", {} parameters", format::count(best.parameters as f64)),
         format!(", lr {}", format::learning_rate(best.learning_rate)),
         above.map(|above| format!(" · above chance {above:.3}")).unwrap_or_default(),

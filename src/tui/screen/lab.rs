@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::core::summary::{LabSummary, RunSummary};
-use crate::core::{Metric, RunId, RunStatus};
+use crate::core::{Metric, RunId};
 use crate::tui::app::{App, Section};
 use crate::tui::format;
 use crate::tui::msg::Tab;
@@ -315,7 +315,7 @@ fn cells(app: &App, section: Section, run: &RunSummary, wide: bool) -> Vec<Cell>
             Cell::new(run.status.word(), style),
             plain(step),
             plain(format::count(run.parameters as f64)),
-            Cell::new(reason(&run.status), palette.dim),
+            Cell::new(run.status.reason(), palette.dim),
         ],
         Section::Recent => vec![
             Cell::new(run.status.word(), style),
@@ -323,7 +323,7 @@ fn cells(app: &App, section: Section, run: &RunSummary, wide: bool) -> Vec<Cell>
             plain(value(Metric::ValidationLoss)),
             plain(step),
             plain(ago(app, run)),
-            Cell::new(reason(&run.status), palette.dim),
+            Cell::new(run.status.reason(), palette.dim),
         ],
     });
     let studies: Vec<&str> = run.studies.iter().map(crate::core::StudyId::as_str).collect();
@@ -342,21 +342,4 @@ fn ago(app: &App, run: &RunSummary) -> String {
         return String::new();
     }
     format::duration((now - run.last_event_ms) as f64 / 1000.0)
-}
-
-/// Why a run ended or cannot begin, in a few words.
-#[must_use]
-pub fn reason(status: &RunStatus) -> String {
-    match status {
-        RunStatus::Failed { reason } => reason.lines().next().unwrap_or("").to_owned(),
-        RunStatus::Diverged { step } => format!("diverged at step {step}"),
-        RunStatus::Blocked { reason } => reason.clone(),
-        RunStatus::Waiting { parent } => format!("waits for {parent}"),
-        RunStatus::Preparing
-        | RunStatus::Queued
-        | RunStatus::Running { .. }
-        | RunStatus::Paused
-        | RunStatus::Stopped
-        | RunStatus::Finished => String::new(),
-    }
 }
