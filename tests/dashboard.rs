@@ -9,12 +9,14 @@ use data::keys::{key, press};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use trilab::core::board::EqualBudget;
+use trilab::core::cell::LineageName;
 use trilab::core::spec::{Ancestor, ParentSpec, PromptSpec};
+use trilab::core::stage::StageSettings;
 use trilab::core::summary::TaskAnswers;
 use trilab::core::task::ScoringForm;
 use trilab::core::{Architecture, Metric, RunId};
 use trilab::tui::app::{Overlay, Page};
-use trilab::tui::form::Field;
+use trilab::tui::form::{Field, Form};
 use trilab::tui::{App, Effect, Msg, Tab, screen, update};
 use trilab::wire::{Reply, Request, RunSelection, ServerFrame, Topic, Update};
 
@@ -569,7 +571,7 @@ fn the_form_makes_a_study() {
     let mut app = data::app(80, 24);
     press(&mut app, "aG\n");
     // The name, then ED on, over the other architectures, FLM off and PLM on as they are, MLM on, then the seeds.
-    press(&mut app, &["\t".repeat(3), " ".to_owned(), "\t".repeat(8), " ".to_owned(), "\t".repeat(7)].concat());
+    press(&mut app, &["\t".repeat(3), " ".to_owned(), "\t".repeat(8), " ".to_owned(), "\t".repeat(8)].concat());
     press(&mut app, ",7");
     let Page::Composer(composer) = &mut app.page else { panic!("not in the composer") };
     assert_eq!(composer.form.text(Field::Name).unwrap().text(), "cd-nd-ed_plm-mlm");
@@ -579,6 +581,33 @@ fn the_form_makes_a_study() {
     assert_eq!(study.grid.seed.0, [1, 2, 7]);
     assert_eq!(study.name.as_str(), "cd-nd-ed_plm-mlm");
     assert_eq!(study.training, data::study().training);
+}
+
+#[test]
+fn the_form_shows_the_lineages_of_a_study_and_makes_a_study_of_them() {
+    let mut base = data::study();
+    let names = ["CD:FLM", "CD:FLM > mtf"].map(|name| LineageName::try_from(name.to_owned()).unwrap());
+    base.grid.lineages = names.to_vec();
+    base.stages = ["mtf", "adapt"].map(|name| (name.to_owned(), StageSettings::default())).into();
+    let mut form = Form::filled(&base, &[]);
+    assert_eq!(form.lineages(), ["CD:FLM", "CD:FLM > mtf"]);
+    let made = form.study().unwrap();
+    assert_eq!((made.grid.lineages, made.stages.len()), (names.to_vec(), 1), "what no lineage names is left out");
+    // The choices mean nothing, so Tab passes them by, and a click on one says why.
+    form.step(true);
+    assert_eq!(form.focus, Field::Lineages);
+    form.focus = Field::Architecture(Architecture::NonCausalDecoder);
+    form.turn(true);
+    assert!(form.error.as_ref().unwrap().1.contains("lineages below"), "{:?}", form.error);
+    form.focus = Field::Lineages;
+    form.paste(" > ");
+    let (field, reason) = form.study().unwrap_err();
+    assert!(field == Field::Lineages && reason.contains("no name"), "{reason}");
+    for _ in 0..40 {
+        form.key(KeyEvent::new(KeyCode::Backspace, KeyModifiers::NONE));
+    }
+    assert!(form.is_live(Field::Architecture(Architecture::NonCausalDecoder)));
+    assert!(form.study().unwrap().stages.is_empty());
 }
 
 #[test]

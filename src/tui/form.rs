@@ -11,7 +11,7 @@ use crate::core::study::{Axis, StudySpec};
 use crate::core::{Architecture, AttentionDirection, ModelPreset, Objective, Position};
 
 use super::form_field::{about_direction, about_family, about_position};
-use super::form_text::{head_dims, list, numbers, positive, single};
+use super::form_text::list;
 use super::format;
 use super::text_field::TextField;
 
@@ -125,6 +125,7 @@ impl Form {
         let path = if chosen.is_some() { String::new() } else { base.corpus.paths.join(",") };
         let texts = [
             (Field::Name, base.name.to_string()),
+            (Field::Lineages, base.grid.lineages.iter().cloned().map(String::from).collect::<Vec<_>>().join(", ")),
             (Field::Seeds, list(&base.grid.seed)),
             (Field::DModel, list(&base.model.d_model)),
             (Field::NumLayers, list(&base.model.num_layers)),
@@ -179,7 +180,18 @@ impl Form {
     /// Whether a field means anything now.
     #[must_use]
     pub fn is_live(&self, field: Field) -> bool {
-        field != Field::CorpusPath || self.corpus_name().is_none()
+        match field {
+            Field::CorpusPath => self.corpus_name().is_none(),
+            Field::Architecture(_) | Field::Objective(_) => self.lineages().is_empty(),
+            _ => true,
+        }
+    }
+
+    /// The lineages that are typed, as they are typed; with any, architectures and objectives are not chosen one by one.
+    #[must_use]
+    pub fn lineages(&self) -> Vec<String> {
+        let text = self.text(Field::Lineages).map(TextField::text).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
     }
 
     /// Move the focus by one field.
@@ -227,6 +239,11 @@ impl Form {
     /// Switch or turn the choice under the cursor.
     pub fn turn(&mut self, forward: bool) {
         self.error = None;
+        if !self.is_live(self.focus) {
+            let reason = "the lineages below say what is compared; empty that field to choose here";
+            self.error = Some((self.focus, reason.to_owned()));
+            return;
+        }
         match self.focus {
             Field::Architecture(architecture) => toggle(&mut self.architectures, architecture),
             Field::Objective(objective) => {
@@ -252,6 +269,7 @@ impl Form {
                 self.corpus = (self.corpus + if forward { 1 } else { choices - 1 }) % choices;
             }
             Field::Name
+            | Field::Lineages
             | Field::Seeds
             | Field::DModel
             | Field::NumLayers
@@ -316,6 +334,7 @@ impl Form {
             Field::Architecture(_)
             | Field::Objective(_)
             | Field::Name
+            | Field::Lineages
             | Field::Seeds
             | Field::DModel
             | Field::NumLayers
@@ -348,6 +367,7 @@ impl Form {
             Field::Architecture(_)
             | Field::Objective(_)
             | Field::Name
+            | Field::Lineages
             | Field::Seeds
             | Field::Preset
             | Field::DModel
@@ -366,79 +386,11 @@ impl Form {
     }
 
     /// MIX is chosen where no tasks are listed for it, for which there is no field.
-    fn unlisted(&self) -> Option<(Field, String)> {
+    pub(super) fn unlisted(&self) -> Option<(Field, String)> {
         let mixes = self.objectives.contains(&Objective::Mixture) && self.base.objective.mixture.is_empty();
         let reason = "has no tasks yet, and no field for them: list them as objective.mixture in a study file and give it \
                       to `trilab study submit FILE`";
         mixes.then(|| (Field::Objective(Objective::Mixture), reason.to_owned()))
-    }
-
-    /// The study the fields ask for.
-    ///
-    /// # Errors
-    /// The field that cannot be read, and why.
-    pub fn study(&self) -> Result<StudySpec, (Field, String)> {
-        let mut study = self.base.clone();
-        let at = |field: Field| move |reason: String| (field, reason);
-        let text = |field| self.text(field).map(TextField::text).unwrap_or_default().trim().to_owned();
-        study.name = text(Field::Name).parse().map_err(|error| (Field::Name, format!("{error}")))?;
-        if self.architectures.is_empty() {
-            let field = Field::Architecture(Architecture::CausalDecoder);
-            return Err((field, "choose at least one architecture with Space".to_owned()));
-        }
-        let objective_field = Field::Objective(Objective::FullLm);
-        if self.objectives.is_empty() {
-            return Err((objective_field, "choose at least one objective with Space".to_owned()));
-        }
-        if let Some(error) = self.unlisted() {
-            return Err(error);
-        }
-        if self.legal_cells() == 0 {
-            let reason = self.illegal().first().map(ToString::to_string).unwrap_or_default();
-            return Err((objective_field, format!("no legal cell is chosen: {reason}")));
-        }
-        study.grid.architecture = Axis(self.architectures.iter().copied().collect());
-        study.grid.objective = Axis(self.objectives.iter().copied().collect());
-        study.grid.seed = Axis(numbers(&text(Field::Seeds), "1,2").map_err(at(Field::Seeds))?);
-        let sizes = |field: Field, example| positive(&text(field), example).map_err(at(field));
-        study.model.d_model = sizes(Field::DModel, "64,128")?;
-        study.model.num_layers = sizes(Field::NumLayers, "2,4")?;
-        study.model.num_heads = sizes(Field::NumHeads, "4")?;
-        study.model.head_dim = head_dims(&text(Field::HeadDim)).map_err(at(Field::HeadDim))?;
-        study.model.preset = self.family.clone();
-        study.model.position.clone_from(&self.positions);
-        study.model.direction = self.looks.clone();
-        study.training.seq_len = sizes(Field::SeqLen, "128")?;
-        study.training.batch_size = single(&text(Field::BatchSize), "16").map_err(at(Field::BatchSize))?;
-        let rates: Vec<f64> = numbers(&text(Field::LearningRate), "1e-3,3e-4").map_err(at(Field::LearningRate))?;
-        if let Some(rate) = rates.iter().find(|rate| !rate.is_finite() || **rate <= 0.0) {
-            return Err((Field::LearningRate, format!("`{rate}` is not above 0")));
-        }
-        study.training.learning_rate = Axis(rates);
-        study.budget = self.budget_of(&text(Field::BudgetAmount)).map_err(at(Field::BudgetAmount))?;
-        study.corpus.paths = self.corpus_paths(&text(Field::CorpusPath)).map_err(at(Field::CorpusPath))?;
-        study.corpus.tokenizer = text(Field::Tokenizer).parse().map_err(at(Field::Tokenizer))?;
-        Ok(study)
-    }
-
-    fn corpus_paths(&self, path: &str) -> Result<Vec<String>, String> {
-        if let Some(name) = self.corpus_name() {
-            return Ok(vec![name.to_owned()]);
-        }
-        let paths: Vec<String> = path.split(',').map(|part| part.trim().to_owned()).filter(|p| !p.is_empty()).collect();
-        if paths.is_empty() { Err("type the path of a text, or choose a corpus".to_owned()) } else { Ok(paths) }
-    }
-
-    fn budget_of(&self, text: &str) -> Result<Budget, String> {
-        let amount: f64 = text.replace('_', "").parse().map_err(|_| format!("`{text}` is not a number like 2000"))?;
-        if !amount.is_finite() || amount < 1.0 {
-            return Err(format!("`{text}` is below 1"));
-        }
-        Ok(match self.budget {
-            BudgetKind::Steps => Budget::Steps(amount.round() as u64),
-            BudgetKind::Tokens => Budget::Tokens(amount.round() as u64),
-            BudgetKind::Flops => Budget::Flops(amount),
-        })
     }
 }
 

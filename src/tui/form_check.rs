@@ -66,6 +66,9 @@ impl Form {
     /// Chosen cells that cannot be trained, each with the reason.
     #[must_use]
     pub fn illegal(&self) -> Vec<legal::Illegal> {
+        if !self.lineages().is_empty() {
+            return Vec::new();
+        }
         let cells = self.architectures.iter().flat_map(|a| self.objectives.iter().map(move |o| (*a, *o)));
         cells.filter_map(|(a, o)| legal::check(a, &self.objective_spec(o)).err()).collect()
     }
@@ -86,6 +89,10 @@ impl Form {
     /// All that is refused, what the field with the focus has to do with first.
     #[must_use]
     pub fn refused(&self) -> Vec<Refused> {
+        // What a lineage is refused for is said on the review page.
+        if !self.lineages().is_empty() {
+            return Vec::new();
+        }
         let here = self.focus.titles().map_or("", |_| self.focus.label());
         let of_it = |name: &str| name.split([':', ' ']).any(|part| part == here);
         let cells = self.illegal().into_iter().map(|illegal| {

@@ -10,6 +10,7 @@ pub enum Field {
     Name,
     Architecture(Architecture),
     Objective(Objective),
+    Lineages,
     Seeds,
     Preset,
     DModel,
@@ -74,7 +75,7 @@ impl Field {
     /// All, in the order of Tab.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let compared = [vec![Self::Name], Self::architectures(), Self::objectives(), vec![Self::Seeds]];
+        let compared = [vec![Self::Name], Self::architectures(), Self::objectives(), vec![Self::Lineages, Self::Seeds]];
         compared.into_iter().flatten().chain(TRAINING).collect()
     }
 
@@ -96,6 +97,7 @@ impl Field {
             Self::Name => "study name",
             Self::Architecture(architecture) => architecture.label(),
             Self::Objective(objective) => objective.label(),
+            Self::Lineages => "lineages",
             Self::Seeds => "seeds",
             Self::Preset => "size",
             Self::DModel => "d_model",
@@ -123,6 +125,10 @@ impl Field {
             Self::Name => "a-z, 0-9, `-`, `_` and `.`; also the name of its folder",
             Self::Architecture(architecture) => architecture.description(),
             Self::Objective(objective) => objective.description(),
+            Self::Lineages => {
+                "stages one after the other, instead of the choices above, as in CD:FLM, CD:FLM > mtf; [stages] of a study file \
+                 says what mtf is"
+            }
             Self::Seeds => "one run per seed, as in 1,2,3; more seeds make narrower intervals",
             Self::Preset => "nano, tiny or small fill the three fields below; ← → or Space to change",
             Self::DModel => "width of the residual stream; a list like 64,128 makes an axis of the grid",
@@ -152,6 +158,7 @@ impl Field {
             Self::Architecture(architecture) => Some([architecture.title(), short_architecture(architecture)]),
             Self::Objective(objective) => Some([objective.title(), short_objective(objective)]),
             Self::Name
+            | Self::Lineages
             | Self::Seeds
             | Self::Preset
             | Self::DModel
@@ -240,7 +247,7 @@ mod tests {
     #[test]
     fn every_choice_is_a_field_and_columns_are_crossed_both_ways() {
         let all = Field::all();
-        assert_eq!(all.len(), 1 + Architecture::ALL.len() + Field::objectives().len() + 1 + TRAINING.len());
+        assert_eq!(all.len(), 1 + Architecture::ALL.len() + Field::objectives().len() + 2 + TRAINING.len());
         let architecture = |at: usize| Field::Architecture(Architecture::ALL[at]);
         let objective = |at: usize| Field::Objective(Objective::ALL[at]);
         assert_eq!(architecture(1).beside(true), Some(architecture(5)));

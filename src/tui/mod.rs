@@ -20,6 +20,7 @@ pub mod filter;
 pub mod form;
 pub mod form_check;
 pub mod form_field;
+mod form_study;
 mod form_text;
 pub mod format;
 mod frames;

@@ -50,9 +50,12 @@ fn compared(form: &Form) -> Vec<Entry> {
     entries.extend(choices(&Field::architectures()));
     entries.push(Entry::Heading("objectives"));
     entries.extend(choices(&Field::objectives()));
-    entries.push(Entry::Fields(vec![Field::Seeds]));
-    let legal = form.legal_cells();
-    entries.push(Entry::Sum(format!("{legal} legal cell{} × seeds × sizes", if legal == 1 { "" } else { "s" })));
+    entries.extend([Field::Lineages, Field::Seeds].map(|field| Entry::Fields(vec![field])));
+    let (count, what) = match form.lineages().len() {
+        0 => (form.legal_cells(), "legal cell"),
+        lineages => (lineages, "lineage"),
+    };
+    entries.push(Entry::Sum(format!("{count} {what}{} × seeds × sizes", if count == 1 { "" } else { "s" })));
     entries
 }
 
@@ -133,6 +136,7 @@ fn boxed(form: &Form, field: Field, width: usize) -> Option<String> {
         (form.objectives.iter().any(|chosen| Field::Objective(*chosen) == field), Field::objectives())
     };
     let label = grid.iter().map(|field| field.label().len()).max().unwrap_or(0);
+    let on = on && form.is_live(field);
     let start = format!("[{}] {:label$}", if on { "x" } else { " " }, field.label());
     let room = width.saturating_sub(start.chars().count() + 1);
     let fits = |title: &str| title.chars().count() <= room;
@@ -147,7 +151,11 @@ fn draw_field(app: &App, form: &Form, (field, labelled): (Field, bool), area: Re
     let focused = field == form.focus;
     let label_style = if focused { palette.title } else { palette.dim };
     let bad = form.error.as_ref().is_some_and(|(other, _)| *other == field);
-    let style = if bad { palette.bad } else { palette.text };
+    let style = match (bad, form.is_live(field)) {
+        (true, _) => palette.bad,
+        (false, true) => palette.text,
+        (false, false) => palette.dim,
+    };
     let mut spans = vec![Span::styled(if focused { "▸" } else { " " }, palette.key)];
     if labelled {
         spans.push(Span::styled(format!("{:LABEL$}", field.label()), label_style));
