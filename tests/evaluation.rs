@@ -280,6 +280,7 @@ mod models {
             prompts: None,
             parent: None,
             ancestors: Vec::new(),
+            stage: None,
             probes: ProbeSpec {
                 log_every: 1,
                 rank_every: 0,

@@ -52,6 +52,7 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: usize,
         prompts: None,
         parent: None,
         ancestors: Vec::new(),
+        stage: None,
         probes: ProbeSpec {
             log_every: 1,
             validation_every: 4,

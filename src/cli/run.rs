@@ -104,6 +104,11 @@ fn text(detail: &RunDetail) -> Result<String> {
         format!("folder     {}", detail.directory),
         format!("reproduce  trilab worker {}", detail.directory),
     ];
+    lines.extend(detail.spec.stage.iter().map(|stage| format!("stage      {stage}")));
+    if let Some(prompts) = &detail.spec.prompts {
+        lines.push(format!("trained on {}", prompts.sources.join(" ")));
+        lines.push(format!("held out   {}", prompts.held_out.join(" ")));
+    }
     for metric in Metric::ALL {
         if let Some(value) = run.latest.get(&metric) {
             let definition = metric.definition();

@@ -183,6 +183,9 @@ pub struct LeaderboardRow {
     /// The one task that it is finetuned on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
+    /// What its study calls its last stage, where another row is called the same otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
     /// `d128 L4 h4x32 n128`.
     pub size: String,
     /// Corpus.
@@ -208,11 +211,13 @@ pub struct LeaderboardRow {
 }
 
 impl LeaderboardRow {
-    /// `ED:MLM`, or with its earlier stages `ED:MLM→MTF`.
+    /// `ED:MLM`, or with its earlier stages `ED:MLM→MTF`; where only the name of its stage tells it from another row,
+    /// `ED:MLM→MTF [mtf_2]`.
     #[must_use]
     pub fn cell(&self) -> String {
         let own = cell_label(self.architecture, self.objective, self.task.as_deref());
-        lineage_label(self.earlier.iter().map(String::as_str).chain([own.as_str()]))
+        let stage = self.stage.as_ref().map_or_else(String::new, |stage| format!(" [{stage}]"));
+        lineage_label(self.earlier.iter().map(String::as_str).chain([own.as_str()])) + &stage
     }
 }
 

@@ -259,6 +259,9 @@ pub struct RunSpec {
     /// All earlier stages, the first first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ancestors: Vec<Ancestor>,
+    /// What the study calls this stage, if it is a later one. Recorded, not hashed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
     /// Measurements on the way.
     pub probes: ProbeSpec,
     /// Fingerprint of the task files of `probes.zero_shot` and of their data, when the run was queued. Recorded, not

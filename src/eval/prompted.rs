@@ -27,7 +27,7 @@ pub(super) fn data_set(name: &str, names: &[&str]) -> Option<String> {
     let words = |name: &str| name.split('_').map(str::to_owned).collect::<Vec<_>>();
     let own = words(name);
     let alike = |other: &&str| words(other).iter().zip(&own).take_while(|(a, b)| a == b).count();
-    let most = names.iter().filter(|other| **other != name).map(|other| alike(other)).max()?;
+    let most = names.iter().filter(|other| **other != name).map(alike).max()?;
     let shared = own.get(..most).filter(|shared| !shared.is_empty())?;
     Some(shared.join("_"))
 }

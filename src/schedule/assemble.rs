@@ -52,6 +52,7 @@ pub(super) fn run_of(
         prompts: None,
         parent: None,
         ancestors: Vec::new(),
+        stage: None,
         probes: study.probes.clone(),
         tasks_fingerprint: known.zero_shot.clone(),
         execution: ExecutionSpec {

@@ -64,6 +64,7 @@ pub(super) fn next(facts: Facts<'_>, cell: &Cell, parent: &RunSpec, stage: &str)
     let lineage = parent.lineage_id().map_err(|error| Refused::Study(PlanError::Conflict(error.to_string())))?;
     run.parent = Some(ParentSpec { run: parent.id.clone(), step, lineage });
     run.prompts = prompts;
+    run.stage = Some(stage.to_owned());
     run.ancestors = parent.ancestors.iter().cloned().chain([ancestor(parent, step)]).collect();
     name(&mut run)?;
     Ok(run)

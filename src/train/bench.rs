@@ -188,6 +188,7 @@ fn spec(settings: &Settings) -> Result<RunSpec, TrainError> {
         prompts: None,
         parent: None,
         ancestors: Vec::new(),
+        stage: None,
         probes: ProbeSpec {
             log_every: 1,
             validation_every: 0,

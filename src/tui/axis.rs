@@ -129,6 +129,10 @@ impl Axis {
             Writing::Count => format::count(value),
             Writing::Flops if value == 0.0 => "0".to_owned(),
             Writing::Flops => format::flops(value),
+            // Below a second a tick has the decimals that its step has.
+            Writing::Duration if step > 0.0 && step < 1.0 => {
+                format!("{value:.*}s", (-step.log10().floor()).clamp(0.0, 3.0) as usize)
+            }
             Writing::Duration => format::duration(value),
             Writing::Plain => {
                 let size = value.abs();

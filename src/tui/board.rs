@@ -350,6 +350,7 @@ mod tests {
             objective,
             earlier: Vec::new(),
             task: None,
+            stage: None,
             size: String::new(),
             corpus: String::new(),
             contest: contest.to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use trilab::core::board::{ColumnKind, EqualBudget, Footing, Leaderboard, LeaderboardRow};
+use trilab::core::spec::{Ancestor, ParentSpec};
 use trilab::core::summary::{Point, RunSummary};
 use trilab::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScore, TaskScores};
 use trilab::core::{Architecture, Metric, Metrics, Objective, RunSpec, RunStatus};
@@ -238,6 +239,35 @@ fn a_common_budget_cuts_every_lineage() {
     assert_eq!(at(EqualBudget::WallClock), (Some(75.0), 8.5, 8.5, 0.37, 0.37));
     // 20,000 FLOPs are 200 steps of one and 100 of the other.
     assert_eq!(at(EqualBudget::Flops), (Some(20_000.0), 8.0, 9.0, 0.5, 0.25));
+}
+
+#[test]
+fn later_stages_are_told_apart_and_count_what_came_before_them() {
+    let parent = cell(Architecture::CausalDecoder, Objective::FullLm, 0.1, 1);
+    let child = |stage: &str, rate: f64| {
+        let mut spec = cell(Architecture::CausalDecoder, Objective::SpanCorruption, rate, 1);
+        let (run, cell) = (parent.id.clone(), parent.cell());
+        spec.ancestors = vec![Ancestor { run: run.clone(), cell, steps: 100, examples: 0, tokens: 1_000, flops: 1e4 }];
+        spec.parent = Some(ParentSpec { run, step: 100, lineage: parent.lineage_id().unwrap() });
+        spec.stage = Some(stage.to_owned());
+        spec.id = spec.content_id().unwrap();
+        let mut summary = summary(&spec, RunStatus::Finished, 200, losses(2.0, 2.0));
+        summary.ancestors.clone_from(&spec.ancestors);
+        RunEvidence::new(spec, summary, Vec::new(), Vec::new())
+    };
+    let first = || finished(parent.clone(), losses(1.0, 1.0), Vec::new());
+    let names = |runs| -> Vec<String> { board(runs).rows.iter().map(LeaderboardRow::cell).collect() };
+    assert_eq!(names(vec![first(), child("slow", 0.1)]), ["CD:FLM", "CD:FLM→MLM"]);
+    let mut both = names(vec![child("slow", 0.1), child("fast", 0.2)]);
+    both.sort();
+    assert_eq!(both, ["CD:FLM→MLM [fast]", "CD:FLM→MLM [slow]"]);
+    // Half of the 100 seconds of the stage before, and 100 of its own, against 100 without a stage before.
+    let at = |budget, runs| leaderboard(None, budget, runs).unwrap().budget_at;
+    assert_eq!(at(EqualBudget::WallClock, vec![first(), child("slow", 0.1)]), Some(100.0));
+    let mut short = first();
+    short.summary.elapsed_s = 400.0;
+    assert_eq!(at(EqualBudget::WallClock, vec![short, child("slow", 0.1)]), Some(300.0));
+    assert_eq!(at(EqualBudget::Tokens, vec![child("slow", 0.1)]), Some(3_000.0));
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub(crate) fn spec(seed: u64) -> RunSpec {
         prompts: None,
         parent: None,
         ancestors: Vec::new(),
+        stage: None,
         probes: ProbeSpec {
             log_every: 1,
             validation_every: 10,

@@ -22,6 +22,8 @@ pub struct RunEvidence {
     pub families: Vec<FamilyScore>,
     /// Metrics over training; may be empty where nothing is cut.
     pub curves: Vec<(Metric, Vec<Point>)>,
+    /// Training seconds of all earlier stages that the lab has.
+    pub(super) before_s: f64,
 }
 
 impl RunEvidence {
@@ -33,7 +35,7 @@ impl RunEvidence {
         records: Vec<TaskRecord>,
         curves: Vec<(Metric, Vec<Point>)>,
     ) -> Self {
-        Self { spec, summary, families: families(&records), records, curves }
+        Self { spec, summary, families: families(&records), records, curves, before_s: 0.0 }
     }
 
     /// The families of `form` in which something is chosen and guessing is known.
@@ -49,12 +51,13 @@ impl RunEvidence {
         format!("{} {fingerprint}", self.summary.corpus)
     }
 
-    /// What all earlier stages took, in the units of `budget`. Of their time nothing is known here.
+    /// What all earlier stages took, in the units of `budget`.
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
     fn inherited(&self, budget: EqualBudget) -> f64 {
         let (tokens, flops) = self.summary.inherited();
         match budget {
-            EqualBudget::AsTrained | EqualBudget::Parameters | EqualBudget::WallClock => 0.0,
+            EqualBudget::AsTrained | EqualBudget::Parameters => 0.0,
+            EqualBudget::WallClock => self.before_s,
             EqualBudget::Flops => flops,
             EqualBudget::Tokens => tokens as f64,
         }
@@ -68,7 +71,7 @@ impl RunEvidence {
             EqualBudget::AsTrained | EqualBudget::Parameters => None,
             EqualBudget::Flops => Some(self.inherited(budget) + summary.step as f64 * summary.step_flops),
             EqualBudget::Tokens => Some(self.inherited(budget) + summary.tokens as f64),
-            EqualBudget::WallClock => Some(summary.elapsed_s),
+            EqualBudget::WallClock => Some(self.before_s + summary.elapsed_s),
         }
     }
 }
@@ -99,7 +102,7 @@ pub(super) fn cut(run: &mut RunEvidence, budget: EqualBudget, at: f64) {
         EqualBudget::AsTrained | EqualBudget::Parameters => 0.0,
         EqualBudget::Flops => before + point.step as f64 * step_flops,
         EqualBudget::Tokens => before + point.tokens as f64,
-        EqualBudget::WallClock => point.elapsed_s,
+        EqualBudget::WallClock => before + point.elapsed_s,
     };
     let last = |points: &Vec<Point>| points.iter().rfind(|point| within(spent(point))).map(|point| point.value);
     run.summary.latest = run.curves.iter().filter_map(|(metric, points)| Some((*metric, last(points)?))).collect();

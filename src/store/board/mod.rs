@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::board::{BoardCell, BoardColumn, ColumnKind, EqualBudget, Footing, Leaderboard, LeaderboardRow};
 use crate::core::task::ScoringForm;
-use crate::core::{Architecture, Metric, Objective, RunId, RunStatus, StudyId};
+use crate::core::{Ancestor, Architecture, Metric, Objective, RunId, RunStatus, StudyId};
 use crate::stats::estimate;
 
 pub use evidence::RunEvidence;
@@ -64,6 +64,7 @@ pub fn leaderboard(
     budget: EqualBudget,
     mut runs: Vec<RunEvidence>,
 ) -> Result<Leaderboard, serde_json::Error> {
+    remember_times(&mut runs);
     let budget_at = {
         let lineages = lineages(&runs)?;
         evidence::common(&lineages, budget)
@@ -78,6 +79,7 @@ pub fn leaderboard(
     let mut columns = Vec::new();
     let mut rows: Vec<LeaderboardRow> =
         lineages.iter().map(|lineage| row(lineage, contest(lineage, &lineages, budget), &as_trained)).collect();
+    name_stages(&mut rows);
     for source in sources(&lineages) {
         let found: Vec<Option<Value>> = lineages.iter().map(|lineage| value(lineage, &source, &shared)).collect();
         if found.iter().all(Option::is_none) {
@@ -101,6 +103,17 @@ pub fn leaderboard(
             .sort_by(|a, b| (a.architecture, a.objective, &a.lineage).cmp(&(b.architecture, b.objective, &b.lineage))),
     }
     Ok(board)
+}
+
+/// Tells every run how long the stages before it took, as far as they went.
+#[expect(clippy::cast_precision_loss, reason = "counts of steps")]
+fn remember_times(runs: &mut [RunEvidence]) {
+    let per_step: BTreeMap<RunId, f64> =
+        runs.iter().map(|run| (run.spec.id.clone(), run.summary.elapsed_s / run.summary.step.max(1) as f64)).collect();
+    for run in runs {
+        let time = |stage: &Ancestor| per_step.get(&stage.run).map_or(0.0, |step| step * stage.steps as f64);
+        run.before_s = run.spec.ancestors.iter().map(time).sum();
+    }
 }
 
 fn lineages(runs: &[RunEvidence]) -> Result<Vec<Lineage<'_>>, serde_json::Error> {
@@ -167,6 +180,7 @@ fn row(lineage: &Lineage<'_>, contest: String, as_trained: &BTreeMap<RunId, crat
         earlier: first
             .map_or_else(Vec::new, |run| run.spec.ancestors.iter().map(|ancestor| ancestor.cell.clone()).collect()),
         task: first.and_then(|run| run.spec.task()),
+        stage: first.and_then(|run| run.spec.stage.clone()),
         size: first.map(|run| run.spec.size_label()).unwrap_or_default(),
         corpus: first.map(|run| run.summary.corpus.clone()).unwrap_or_default(),
         contest,
@@ -178,6 +192,21 @@ fn row(lineage: &Lineage<'_>, contest: String, as_trained: &BTreeMap<RunId, crat
         metrics: Metric::ALL.into_iter().filter_map(metric).collect(),
         cells: BTreeMap::new(),
         runs: lineage.all.iter().map(|run| run.spec.id.clone()).collect(),
+    }
+}
+
+/// Leaves the name of its stage to a row only where another row reads the same without it.
+fn name_stages(rows: &mut [LeaderboardRow]) {
+    let mut stages: BTreeMap<_, BTreeSet<Option<String>>> = BTreeMap::new();
+    let mut told = Vec::new();
+    for row in rows.iter_mut() {
+        let stage = row.stage.take();
+        let key = (row.cell(), row.size.clone(), row.contest.clone());
+        stages.entry(key.clone()).or_default().insert(stage.clone());
+        told.push((key, stage));
+    }
+    for (row, (key, stage)) in rows.iter_mut().zip(told) {
+        row.stage = stage.filter(|_| stages.get(&key).is_some_and(|stages| stages.len() > 1));
     }
 }
 

@@ -236,7 +236,7 @@ fn spec_lines(app: &App, detail: &RunDetail, width: usize) -> Vec<Line<'static>>
 /// What a later stage trains on, and what all of its lineage costs.
 fn stage_rows(detail: &RunDetail) -> Vec<(&'static str, String)> {
     let (run, spec) = (&detail.summary, &detail.spec);
-    let mut rows = Vec::new();
+    let mut rows: Vec<(&str, String)> = spec.stage.iter().map(|stage| ("stage", stage.clone())).collect();
     if let Some(prompts) = &spec.prompts {
         rows.push(("trained on", prompts.sources.join(" ")));
         if !prompts.held_out.is_empty() {
