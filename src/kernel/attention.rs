@@ -423,14 +423,15 @@ fn normalize(scores: &mut [f32], window: Window) -> f32 {
 fn lean(scores: &mut [f32], slopes: &mut [f32], window: Window, denominator: f32, own: f32) {
     let Window { first, last, .. } = window;
     for unseen in [&mut *scores, &mut *slopes] {
-        unseen.iter_mut().take(first).for_each(|value| *value = 0.0);
-        unseen.iter_mut().skip(last).for_each(|value| *value = 0.0);
+        unseen.get_mut(..first).unwrap_or_default().fill(0.0);
+        unseen.get_mut(last..).unwrap_or_default().fill(0.0);
     }
-    let seen = scores.iter_mut().zip(&mut *slopes).take(last).skip(first);
-    seen.for_each(|(score, slope)| {
+    // Slices, not adaptors: those are not always inlined, and so not compiled for the processor at hand.
+    let seen = scores.get_mut(first..last).unwrap_or_default();
+    for (score, slope) in seen.iter_mut().zip(slopes.get_mut(first..last).unwrap_or_default()) {
         *score = exp(*score - denominator);
         *slope = *score * (*slope - own);
-    });
+    }
     window.hide(scores, 0.0);
     window.hide(slopes, 0.0);
 }
