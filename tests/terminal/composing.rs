@@ -18,8 +18,8 @@ fn field(screen: &str, label: &str) -> String {
 pub(crate) fn grid(terminal: &mut Terminal, steps: u64) {
     terminal.keys("a").shows("Add a study");
     terminal.keys("G\r").shows("What to compare");
-    // From the name: over CD, ND on, over the other architectures, FLM off, PLM on, MLM on, over the others, one more seed.
-    let (architectures, objectives) = ("\t".repeat(7), "\t".repeat(7));
+    // From the name: over CD, ND on, over the other architectures, FLM off, PLM on, MLM on, over the others and the lineages, one more seed.
+    let (architectures, objectives) = ("\t".repeat(7), "\t".repeat(8));
     terminal
         .keys(&format!("\t\t {architectures} \t \t {objectives},2"))
         .until("two seeds", |screen| field(screen, "seeds") == "1,2");

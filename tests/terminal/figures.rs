@@ -89,7 +89,7 @@ fn leaderboard(home: &Home, terminal: &mut Terminal) {
         let key = column["key"].as_str().unwrap();
         let digits = usize::try_from(column["decimals"].as_u64().unwrap()).unwrap();
         let written = |value: &Value| match key {
-            "tokens_per_second" => count(value.as_f64().unwrap().round()),
+            _ if key.ends_with("tokens_per_second") => count(value.as_f64().unwrap().round()),
             _ => decimals(value, digits),
         };
         let screen = terminal.shows(&format!("▾{}", column["heading"].as_str().unwrap()));

@@ -54,7 +54,7 @@ struct Layout {
 /// Lines below the blocks: what is under the cursor, and what the marks of empty cells mean.
 const FOOT: u16 = 2;
 /// What the marks of empty cells mean.
-const EMPTY: &str = "-: not measured   ·: no legal cell (move there)";
+const EMPTY: &str = "-: not measured   ·: no legal cell";
 /// Lines of a block besides its rows: its name, the objectives, the empty line after it.
 const AROUND: u16 = 3;
 
