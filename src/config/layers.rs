@@ -177,8 +177,24 @@ fn explain(layers: &[Layer], path: &[String], message: &str) -> ConfigError {
         None => {
             let wrong = message.starts_with("unknown variant").then(|| named.get(1).copied()).flatten();
             let hint = wrong.and_then(nearest).map_or_else(String::new, |known| format!("; the nearest is `{known}`"));
-            format!("key `{key}`: {message}{hint}")
+            format!("key `{key}`: {}{hint}", in_words(message))
         }
     };
     ConfigError { place, message }
+}
+
+/// What the reader of TOML says, without the names of Rust's types.
+fn in_words(message: &str) -> String {
+    if message.starts_with("wanted exactly 1 element") {
+        return "it takes one key, and here are several".to_owned();
+    }
+    let Some((said, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let expected = match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
+        "i64" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a sequence" => "a list in brackets",
+        other => other,
+    };
+    format!("{said}, expected {expected}")
 }

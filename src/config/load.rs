@@ -150,9 +150,14 @@ mod tests {
         );
         assert!(said("name = 'A b'").starts_with("six.toml:1: key `name`"), "{}", said("name = 'A b'"));
         assert!(
-            said("name = 'a'\n[budget]\nsteps = 1\ntokens = 2").starts_with("six.toml:"),
+            said("name = 'a'\n[budget]\nsteps = 1\ntokens = 2").contains("key `budget`: it takes one key"),
             "{}",
             said("name = 'a'\n[budget]\nsteps = 1\ntokens = 2")
+        );
+        assert!(
+            said("name = 'a'\n[grid]\nthen = ['s']").ends_with("expected a list in brackets"),
+            "{}",
+            said("name = 'a'\n[grid]\nthen = ['s']")
         );
         assert!(said("name = \n").starts_with("six.toml:1: "));
         assert!(said("[grid]\nseed = 1").contains("name"), "{}", said("[grid]\nseed = 1"));
