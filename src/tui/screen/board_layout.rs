@@ -67,6 +67,8 @@ fn shared_words<'a>(sizes: &BTreeSet<&'a str>) -> Vec<&'a str> {
 pub(super) const MARKS: usize = 2;
 /// Longest size that is shown whole where there is room for everything.
 const LONGEST_SIZE: usize = 24;
+/// Columns that are shown beside the one that is looked at before a size is longer than that.
+const BESIDE: usize = 4;
 /// Narrower columns say nothing of a size.
 const SHORTEST_SIZE: usize = 6;
 /// Longest corpus name that is shown whole.
@@ -116,7 +118,10 @@ pub(super) fn layout<'a>(app: &'a App, table: &'a Leaderboard, rows: &[&'a Leade
     let left = left.saturating_sub(cell + GAP);
     let room_for_size = left.saturating_sub(GAP);
     let with_size = own > 0 && !hidden.contains(SIZE) && room_for_size >= own.clamp(SIZE.len(), SHORTEST_SIZE);
-    let size = with_size.then(|| own.max(SIZE.len()).min(room_for_size));
+    // Beyond what most sizes take, columns go first.
+    let others: usize = widths.iter().take(BESIDE).map(|width| width + GAP).sum();
+    let widest_size = room_for_size.saturating_sub(others).max(LONGEST_SIZE.min(room_for_size));
+    let size = with_size.then(|| own.max(SIZE.len()).min(widest_size));
     let fixed = (place, cell, size, seeds);
     let taken = [MARKS, place, cell, seeds].iter().map(|width| width + GAP).sum::<usize>();
     let room = all.saturating_sub(taken + size.map_or(0, |width| width + GAP));
