@@ -188,7 +188,8 @@ fn in_words(message: &str) -> String {
     if message.starts_with("wanted exactly 1 element") {
         return "it takes one key, and here are several".to_owned();
     }
-    let Some((said, expected)) = message.rsplit_once(", expected ") else { return message.to_owned() };
+    let message = message.replace("invalid type: map", "invalid type: table");
+    let Some((said, expected)) = message.rsplit_once(", expected ") else { return message };
     let expected = match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number that is not negative",
         "i64" => "a whole number",
