@@ -5,12 +5,12 @@
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
-use trilab::core::rank::{AttentionKind, RankReport, StackKind};
+use trilab::core::rank::{AttentionKind, AttentionMask, RankReport, StackKind};
 use trilab::core::spec::{DataSpec, SPEC_FORMAT};
 use trilab::core::texts::{CorpusSettings, TokenizerSpec};
 use trilab::core::{
-    Architecture, Control, ControlSource, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec, Objective,
-    ObjectiveSpec, OptimizerSpec, Precision, ProbeSpec, RunEvent, RunSpec, TrainingSpec,
+    Architecture, AttentionDirection, Control, ControlSource, ExecutionSpec, LearningRateSchedule, Metric, ModelSpec,
+    Objective, ObjectiveSpec, OptimizerSpec, Precision, ProbeSpec, RunEvent, RunSpec, TrainingSpec,
 };
 use trilab::corpus::Corpus;
 use trilab::model::{LanguageModel, Matrices, ModelInput, Numbers};
@@ -235,6 +235,60 @@ fn uniform_attention_has_the_rank_that_algebra_says() {
             assert_eq!(depths, if there { vec![0, 1, 2] } else { vec![] });
         }
         assert!(report.residual.iter().all(|depth| depth.rank_one_residual > 0.0 && depth.measures.numerical <= 16.0));
+    }
+}
+
+/// An attention and who sees whom in it.
+type Masked = (AttentionKind, AttentionMask);
+
+#[test]
+fn every_head_is_held_against_the_bound_of_its_own_mask() {
+    use AttentionDirection::{AlternatingLayers, Both, MixedHeads};
+    use AttentionKind::{Cross, DecoderSelf, EncoderSelf};
+    use AttentionMask::{Bidirectional, Causal, Prefix};
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = corpus_in(folder.path());
+    let n = 16;
+    let cells: [(Architecture, Objective, AttentionDirection, &[Masked]); 8] = [
+        (Architecture::CausalDecoder, Objective::FullLm, Both, &[(DecoderSelf, Causal)]),
+        (Architecture::NonCausalDecoder, Objective::PrefixLm, Both, &[(DecoderSelf, Prefix(8))]),
+        (
+            Architecture::SharedEncoderDecoder,
+            Objective::PrefixLm,
+            Both,
+            &[(EncoderSelf, Bidirectional), (DecoderSelf, Causal), (Cross, Bidirectional)],
+        ),
+        (
+            Architecture::CausalEncoderDecoder,
+            Objective::PrefixLm,
+            Both,
+            &[(EncoderSelf, Causal), (DecoderSelf, Causal), (Cross, Bidirectional)],
+        ),
+        (
+            Architecture::MergedEncoderDecoder,
+            Objective::PrefixLm,
+            AlternatingLayers,
+            &[(EncoderSelf, Causal), (DecoderSelf, Causal), (Cross, Bidirectional)],
+        ),
+        (Architecture::EncoderOnly, Objective::MaskedLm, Both, &[(EncoderSelf, Bidirectional)]),
+        (Architecture::EncoderOnly, Objective::MaskedLm, MixedHeads, &[(EncoderSelf, Causal)]),
+        (Architecture::EncoderOnly, Objective::MaskedLm, AlternatingLayers, &[(EncoderSelf, Causal)]),
+    ];
+    for (architecture, objective, direction, wanted) in cells {
+        let mut spec = run_spec(architecture, objective, corpus.vocabulary().size() as usize, n);
+        spec.model.num_heads = 2;
+        spec.model.direction = direction;
+        let report = probed(&Trainer::new(&spec).unwrap(), &spec, &corpus);
+        assert_eq!(report.heads.len(), wanted.len() * 2 * 2, "{architecture}");
+        for head in &report.heads {
+            let found = (head.attention, report.mask(head));
+            assert!(wanted.contains(&found), "{architecture} {direction:?}: {found:?}");
+        }
+        let alone = architecture == Architecture::EncoderOnly;
+        let own = if alone { StackKind::Encoder } else { StackKind::Decoder };
+        assert!(report.residual.iter().any(|depth| depth.stack == own));
+        assert_eq!(report.residual.iter().any(|depth| depth.stack == StackKind::Decoder), !alone);
+        assert!(report.metrics().contains_key(&Metric::EffectiveRankShare), "{architecture}");
     }
 }
 

@@ -49,9 +49,9 @@ impl AttentionKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StackKind {
-    /// The encoder of an encoder–decoder.
+    /// The encoder, also one that stands alone.
     Encoder,
-    /// The decoder, or the only stack.
+    /// The decoder, also one that stands alone.
     Decoder,
 }
 
@@ -138,6 +138,9 @@ pub struct HeadRank {
     pub queries: usize,
     /// Positions that are looked at: columns.
     pub keys: usize,
+    /// Whether no query sees what is behind it, or none what is before it: one half of P is exactly zero.
+    #[serde(default)]
+    pub one_way: bool,
     /// Of the probabilities P, after mask and softmax.
     pub of_probabilities: RankMeasures,
     /// Of the scaled logits q kᵀ / √K before the mask.
@@ -191,7 +194,7 @@ pub struct ResidualRank {
 pub struct RankReport {
     /// Decoder positions of a probe example: the run's `seq_len`.
     pub seq_len: usize,
-    /// Leading positions that see each other both ways; 0 for causal stacks.
+    /// Leading positions of a decoder that see each other both ways; 0 where it is causal.
     pub prefix_length: usize,
     /// Examples averaged over.
     pub examples: usize,
@@ -216,17 +219,19 @@ impl RankReport {
         (!shares.is_empty()).then(|| shares.iter().sum::<f64>() / shares.len() as f64)
     }
 
-    /// The headline: the share of decoder (or only) self-attention, comparable between architectures.
+    /// The headline: the share of decoder self-attention, or of an encoder's that stands alone.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let share = self.effective_rank_share(AttentionKind::DecoderSelf);
+        let of = |attention| self.effective_rank_share(attention);
+        let share = of(AttentionKind::DecoderSelf).or_else(|| of(AttentionKind::EncoderSelf));
         share.map(|share| (Metric::EffectiveRankShare, share)).into_iter().collect()
     }
 
-    /// Which positions of one attention see which.
+    /// Which positions of one head see which.
     #[must_use]
-    pub const fn mask(&self, attention: AttentionKind) -> AttentionMask {
-        match attention {
+    pub const fn mask(&self, head: &HeadRank) -> AttentionMask {
+        match head.attention {
+            AttentionKind::EncoderSelf if head.one_way => AttentionMask::Causal,
             AttentionKind::EncoderSelf | AttentionKind::Cross => AttentionMask::Bidirectional,
             AttentionKind::DecoderSelf if self.prefix_length == 0 => AttentionMask::Causal,
             AttentionKind::DecoderSelf => AttentionMask::Prefix(self.prefix_length),
@@ -290,6 +295,7 @@ mod tests {
             head: 0,
             queries: 8,
             keys: 4,
+            one_way: false,
             of_probabilities,
             of_logits,
             spectrum: vec![1.0],

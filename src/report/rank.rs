@@ -132,6 +132,7 @@ mod tests {
             head,
             queries: 8,
             keys: 8,
+            one_way: false,
             of_probabilities: of(effective),
             of_logits: of(1.5),
             spectrum: Vec::new(),

@@ -24,6 +24,7 @@ const SPECTRUM: usize = 64;
 #[derive(Clone, Debug)]
 pub struct RankProbe {
     examples: Vec<Batch>,
+    layout: Layout,
     seq_len: usize,
     prefix_length: usize,
 }
@@ -43,7 +44,7 @@ impl RankProbe {
         let (window, prefix_length) = match architecture.layout() {
             Layout::Decoder { prefix } => (seq_len, if prefix { seq_len / 2 } else { 0 }),
             Layout::EncoderDecoder => (2 * seq_len, 0),
-            Layout::Encoder => (seq_len, seq_len),
+            Layout::Encoder => (seq_len, 0),
         };
         let stream = corpus.validation();
         let example = |number: u64| {
@@ -52,7 +53,7 @@ impl RankProbe {
             Ok(reading(&corpus.vocabulary(), &text, seq_len, prefix_length))
         };
         let examples = (0..EXAMPLES).map(example).collect::<Result<Vec<_>, TrainError>>()?;
-        Ok(Self { examples, seq_len, prefix_length })
+        Ok(Self { examples, layout: architecture.layout(), seq_len, prefix_length })
     }
 
     /// The ranks of the model as it stands, means over the examples.
@@ -80,9 +81,13 @@ impl RankProbe {
     fn one(&self, trainer: &Trainer, example: &Batch, beat: Beat<'_>) -> Result<Seen, TrainError> {
         let Capture { encoder, decoder } = trainer.observe(example)?;
         let (mut heads, mut pictures) = (Vec::new(), Vec::new());
+        let (last_kind, last_stack) = match self.layout {
+            Layout::Encoder => (AttentionKind::EncoderSelf, StackKind::Encoder),
+            Layout::Decoder { .. } | Layout::EncoderDecoder => (AttentionKind::DecoderSelf, StackKind::Decoder),
+        };
         for (kind, layers) in [
             (AttentionKind::EncoderSelf, &encoder.attention),
-            (AttentionKind::DecoderSelf, &decoder.attention),
+            (last_kind, &decoder.attention),
             (AttentionKind::Cross, &decoder.cross),
         ] {
             for (layer, matrices) in layers.iter().enumerate() {
@@ -90,7 +95,7 @@ impl RankProbe {
             }
         }
         let mut residual = Vec::new();
-        for (stack, depths) in [(StackKind::Encoder, &encoder.residual), (StackKind::Decoder, &decoder.residual)] {
+        for (stack, depths) in [(StackKind::Encoder, &encoder.residual), (last_stack, &decoder.residual)] {
             for (depth, states) in depths.iter().enumerate() {
                 beat()?;
                 let (values, rows, columns) = matrix(&states.get(0)?)?; // [T, D]
@@ -141,6 +146,7 @@ fn heads_of(
         let (probabilities, rows, columns) = matrix(&matrices.probabilities.get(0)?.get(head)?)?; // [T, S]
         let values = spectrum(&probabilities, rows, columns)?;
         pictures.push(pooled(&probabilities, rows, columns, MOST_CELLS)?);
+        let one_way = one_way(&probabilities, rows, columns);
         beat()?;
         let (logits, rows, columns) = matrix(&matrices.logits.get(0)?.get(head)?)?; // [T, S]
         heads.push(HeadRank {
@@ -149,6 +155,7 @@ fn heads_of(
             head,
             queries,
             keys,
+            one_way,
             of_probabilities: measures(&values, rows, columns),
             of_logits: measures(&spectrum(&logits, rows, columns)?, rows, columns),
             spectrum: thinned(&values, SPECTRUM),
@@ -156,6 +163,15 @@ fn heads_of(
         });
     }
     Ok(())
+}
+
+/// Whether a square P is zero on one side of its diagonal.
+fn one_way(probabilities: &[f32], rows: usize, columns: usize) -> bool {
+    let zero = |seen: fn(usize, usize) -> bool| {
+        let mut entries = probabilities.iter().enumerate();
+        entries.all(|(place, value)| seen(place / columns, place % columns) || *value == 0.0)
+    };
+    rows == columns && (zero(|query, key| key <= query) || zero(|query, key| key >= query))
 }
 
 fn matrix(tensor: &Tensor) -> Result<(Vec<f32>, usize, usize), TrainError> {

@@ -40,6 +40,7 @@ fn head(attention: AttentionKind, layer: usize, number: usize, step: u64) -> Hea
         head: number,
         queries: N,
         keys: N,
+        one_way: attention == AttentionKind::DecoderSelf,
         of_probabilities: RankMeasures {
             numerical: 100.0 + 6.5 * number as f64,
             effective,

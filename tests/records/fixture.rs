@@ -104,8 +104,18 @@ pub(crate) fn ranks(share: f64) -> RankReport {
     let of_logits = RankMeasures { numerical: 4.0, ..of_probabilities };
     let (attention, spectrum) = (AttentionKind::DecoderSelf, vec![1.0, 0.1, 1e-7]);
     let picture = Picture::packed(&[share; 64]);
-    let head =
-        HeadRank { attention, layer: 0, head: 0, queries: 8, keys: 8, of_probabilities, of_logits, spectrum, picture };
+    let head = HeadRank {
+        attention,
+        layer: 0,
+        head: 0,
+        queries: 8,
+        keys: 8,
+        one_way: true,
+        of_probabilities,
+        of_logits,
+        spectrum,
+        picture,
+    };
     let measures = of_probabilities;
     let residual = ResidualRank { stack: StackKind::Decoder, depth: 0, measures, rank_one_residual: 0.9 };
     RankReport { seq_len: 8, prefix_length: 0, examples: 2, heads: vec![head], residual: vec![residual] }

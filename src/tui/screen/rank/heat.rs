@@ -186,7 +186,7 @@ pub(super) fn draw(app: &App, at: &RankAtStep, inside: Rect, buf: &mut Buffer) {
     if inside.height > WORDS {
         buf.set_line(inside.x, inside.bottom() - 2, &numbers(app, head, width), inside.width);
         if let Some(head_dim) = shown_head_dim(app) {
-            let mask = at.report.mask(head.attention);
+            let mask = at.report.mask(head);
             let text = bound(head_dim, mask, at.report.seq_len);
             let below = head_dim < mask.least_logit_rank(at.report.seq_len);
             let style = if below { app.palette.warn } else { app.palette.text };

@@ -57,7 +57,9 @@ fn bar(value: f64, most: f64) -> String {
 pub(super) fn draw(app: &App, report: &RankReport, area: Rect, buf: &mut Buffer) {
     let depths = depths(report);
     let plain = |text: String| Cell::new(text, Style::new());
-    let both = report.residual.iter().any(|one| one.stack == StackKind::Encoder);
+    let has = |stack| report.residual.iter().any(|one| one.stack == stack);
+    let both = has(StackKind::Encoder) && has(StackKind::Decoder);
+    let only = if has(StackKind::Decoder) { StackKind::Decoder } else { StackKind::Encoder };
     let most = report.residual.iter().map(|one| one.measures.effective).fold(0.0, f64::max);
     let numbers = |one: Option<&ResidualRank>| {
         let text = |value: Option<String>| plain(value.unwrap_or_else(|| "-".to_owned()));
@@ -76,14 +78,14 @@ pub(super) fn draw(app: &App, report: &RankReport, area: Rect, buf: &mut Buffer)
         .skip(from)
         .take(count)
         .map(|depth| {
-            let decoder = find(report, StackKind::Decoder, *depth);
             let mut cells = vec![plain(depth.to_string())];
             if both {
                 cells.extend(numbers(find(report, StackKind::Encoder, *depth)));
-                cells.extend(numbers(decoder));
+                cells.extend(numbers(find(report, StackKind::Decoder, *depth)));
             } else {
-                cells.extend(numbers(decoder));
-                let effective = decoder.map_or(0.0, |one| one.measures.effective);
+                let alone = find(report, only, *depth);
+                cells.extend(numbers(alone));
+                let effective = alone.map_or(0.0, |one| one.measures.effective);
                 cells.push(Cell::new(bar(effective, most), app.palette.series(0)));
             }
             Row { cells, selected: false }
