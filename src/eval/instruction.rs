@@ -1,23 +1,24 @@
 //! Tasks as training data: what is read and what is written, by prompt template, for multitask prompted finetuning (Sanh et al.
 //! 2021, arXiv 2110.08207, §3 and its code) and for finetuning on one task.
-//! Promises: nothing that a template's own test asks is among its training data; whole families are held out by name; an item
-//! that an evaluation asks is found. Must not know: tokens, models.
+//! Promises: nothing that a template's own test asks is among its training data, under no wording of the world; whole families
+//! are held out by name; an item that an evaluation asks is found. Must not know: tokens, models.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::document::ReadText;
 use super::documents::documents;
-use super::prompted::{ALL, INPUTS, TARGETS};
+use super::prompted::{ALL, INPUTS, TARGETS, data_set};
 use super::requests::{Question, items};
 use super::task_file::{DatasetKind, Task};
 use super::{EvalError, source};
 use crate::core::PromptSpec;
+use crate::corpus::world;
 
 /// A training seed lies this far from that of the items that are asked.
 const SEED_DISTANCE: u64 = 1 << 32;
 
-/// One pair in so many of every template validates.
-pub const HELD_OUT: usize = 10;
+/// One example in so many of every data set validates.
+const HELD_OUT: u64 = 10;
 
 /// An input with its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,16 @@ pub struct Pair {
     pub inputs: String,
     /// Written, with the blank before it.
     pub targets: String,
+    /// Pairs of one data set with the same number are one example under several prompts.
+    pub example: u64,
+}
+
+impl Pair {
+    /// Whether its example validates, under every prompt.
+    #[must_use]
+    pub const fn validates(&self) -> bool {
+        self.example % HELD_OUT == HELD_OUT - 1
+    }
 }
 
 /// The training data of one prompt template.
@@ -49,11 +60,11 @@ pub fn templates(spec: &PromptSpec) -> Result<Vec<Template>, EvalError> {
         Ok(Template { family: family(&task).to_owned(), name: task.name, pairs })
     };
     let found: Vec<Template> = trained(spec)?.into_iter().map(of_task).collect::<Result<_, EvalError>>()?;
-    if found.iter().all(|template| template.pairs.len() < HELD_OUT) {
+    if !found.iter().flat_map(|template| &template.pairs).any(Pair::validates) {
         let count: usize = found.iter().map(|template| template.pairs.len()).sum();
         let reason = format!(
-            "they hold {count} prompts in {} templates, and one in {HELD_OUT} of each is kept for validation; list tasks with \
-             more data",
+            "they hold {count} prompts in {} templates, and one example in {HELD_OUT} is kept for validation; list tasks \
+             with more data",
             found.len()
         );
         return Err(EvalError::Source { source_name: spec.sources.join(", "), reason });
@@ -95,10 +106,13 @@ fn pairs(task: &Task, examples: usize, read: ReadText<'_>) -> Result<Vec<Pair>, 
             };
             let rows = documents(task, ALL, read)?;
             // Whoever wrote the prompts out says with the evaluation what must not be trained on.
-            return Ok(rows
-                .iter()
-                .map(|row| Pair { inputs: text(row, INPUTS), targets: format!(" {}", text(row, TARGETS)) })
-                .collect());
+            // Files of one data set hold its examples in one order.
+            let pair = |(example, row)| Pair {
+                inputs: text(row, INPUTS),
+                targets: format!(" {}", text(row, TARGETS)),
+                example,
+            };
+            return Ok((0..).zip(&rows).map(pair).collect());
         }
         DatasetKind::World(own) => {
             let mut training = task.clone();
@@ -114,18 +128,26 @@ fn pairs(task: &Task, examples: usize, read: ReadText<'_>) -> Result<Vec<Pair>, 
         }
     };
     let asked = questions(task, read)?;
+    let (examples, asked_examples) = match (&own.dataset.kind, &task.dataset.kind) {
+        (DatasetKind::World(own), DatasetKind::World(asked)) => {
+            let examples = own.items().map_err(failed)?.iter().map(world::Item::example).collect();
+            (examples, asked.examples_of_all_wordings().map_err(failed)?)
+        }
+        _ => (Vec::new(), BTreeSet::new()),
+    };
     let mut found = Vec::new();
     for item in items(&own, read, None)? {
-        let pair = pair(item.question).map_err(failed)?;
-        if !asked.contains_key(&squeezed(&pair.inputs)) {
-            found.push(pair);
+        let (inputs, targets) = pair(item.question).map_err(failed)?;
+        let example = examples.get(item.document).copied().unwrap_or(item.document as u64);
+        if !asked.contains_key(&squeezed(&inputs)) && !asked_examples.contains(&example) {
+            found.push(Pair { inputs, targets, example });
         }
     }
     Ok(found)
 }
 
-/// The context with its right continuation.
-fn pair(question: Question) -> Result<Pair, String> {
+/// The context and its right continuation.
+fn pair(question: Question) -> Result<(String, String), String> {
     let request = match question {
         Question::Choice { requests, gold, .. } => {
             let right = gold.first().and_then(|right| requests.into_iter().nth(*right));
@@ -135,10 +157,10 @@ fn pair(question: Question) -> Result<Pair, String> {
         Question::Rolling(_) => return Err("a whole text has no input and no target".to_owned()),
         Question::Writing { request, golds } => {
             let gold = golds.into_iter().next().ok_or("an item has no answer")?;
-            return Ok(Pair { inputs: request.context, targets: format!(" {gold}") });
+            return Ok((request.context, format!(" {gold}")));
         }
     };
-    Ok(Pair { inputs: request.context, targets: request.continuation })
+    Ok((request.context, request.continuation))
 }
 
 /// Contexts that a task asks, without solved examples before them, with their documents; white space does not tell texts
@@ -180,27 +202,43 @@ pub fn leak(trained_on: &PromptSpec, evaluated: &[String]) -> Result<Option<Stri
         .collect();
     let written_out = |task: &&Task| task.dataset.kind == DatasetKind::Prompted;
     let tasks = trained(trained_on)?;
-    let sets: Vec<&Task> = tasks.iter().filter(written_out).collect();
+    let files: Vec<&str> = tasks.iter().filter(written_out).map(|task| task.name.as_str()).collect();
+    let told: HashMap<u64, &str> = tasks
+        .iter()
+        .zip(&templates)
+        .filter(|(task, _)| matches!(task.dataset.kind, DatasetKind::World(_)))
+        .flat_map(|(_, template)| template.pairs.iter().map(|pair| (pair.example, template.name.as_str())))
+        .collect();
     for task in source::gather(evaluated)?.suite.tasks() {
-        let of_set = |set: &&&Task| task.name == set.name || task.name.starts_with(&format!("{}_", family(set)));
-        if let Some(set) = sets.iter().find(of_set).filter(|_| written_out(&task)) {
+        let set =
+            if files.contains(&task.name.as_str()) { Some(task.name.clone()) } else { data_set(&task.name, &files) };
+        if let Some(set) = set.filter(|_| written_out(&task)) {
+            let file = files.iter().find(|name| name.starts_with(&set)).unwrap_or(&"");
             return Ok(Some(format!(
-                "the evaluated task {} and {}, which is trained on, are prompts of one data set, {}: they hold the same examples; \
-                 hold it out, or evaluate on other data",
-                task.name,
-                set.name,
-                family(set)
+                "the evaluated task {} and {file}, which is trained on, are prompts of one data set, {set}: they hold the same \
+                 examples; hold it out, or evaluate on other data (or rename a file whose name begins so by chance)",
+                task.name
             )));
+        }
+        let found = |document: usize, template: &str| {
+            format!(
+                "document {document} of the evaluated task {} is among the training prompts of {template}; hold that family \
+                 out, or evaluate on other data",
+                task.name
+            )
+        };
+        if let DatasetKind::World(own) = &task.dataset.kind {
+            let failed = |reason| EvalError::Data { task: task.name.clone(), reason };
+            let examples = own.items().map_err(failed)?.into_iter().map(|item| item.example()).enumerate();
+            if let Some((document, template)) = examples.filter_map(|(at, own)| Some((at, told.get(&own)?))).next() {
+                return Ok(Some(found(document, template)));
+            }
         }
         // A task that cannot be asked is told where it is asked.
         let Ok(asked) = questions(task, &source::read) else { continue };
-        let found = asked.iter().filter_map(|(text, document)| Some((document, inputs.get(text)?)));
-        if let Some((document, template)) = found.min() {
-            return Ok(Some(format!(
-                "document {document} of the evaluated task {} is among the training prompts of {template}; hold that \
-                 family out, or evaluate on other data",
-                task.name
-            )));
+        let shared = asked.iter().filter_map(|(text, document)| Some((*document, inputs.get(text)?)));
+        if let Some((document, template)) = shared.min() {
+            return Ok(Some(found(document, template)));
         }
     }
     Ok(None)
@@ -239,11 +277,36 @@ mod tests {
         let all = templates(&spec).unwrap();
         let families: std::collections::BTreeSet<&str> = all.iter().map(|template| template.family.as_str()).collect();
         assert_eq!(families.len(), 6);
-        assert!(!families.contains("world_counting") && all.iter().all(|template| template.pairs.len() > 20));
+        assert!(!families.contains("world_counting") && all.iter().all(|template| template.pairs.len() > 1));
         let first = &all[0].pairs[0];
         assert!(first.targets.starts_with(' ') && !first.inputs.is_empty(), "{first:?}");
         assert_eq!(leak(&spec, &["shipped:world".to_owned()]).unwrap(), None);
+        // Every template keeps the same examples from training.
+        let validating = |one: bool| -> BTreeSet<u64> {
+            let pairs = all.iter().flat_map(|template| &template.pairs);
+            pairs.filter(|pair| pair.validates() == one).map(|pair| pair.example).collect()
+        };
+        assert!(validating(true).is_disjoint(&validating(false)) && validating(true).len() > 10);
         assert_eq!(all, templates(&spec).unwrap(), "the same every time");
+    }
+
+    #[test]
+    fn an_item_of_the_world_is_the_same_under_every_wording() {
+        let folder = tempfile::tempdir().unwrap();
+        let shipped = include_str!("../../data/tasks/world_copying_1.yaml");
+        let trained = spec(&["shipped:world_copying_0"], &[]);
+        assert_eq!(leak(&trained, &["shipped:world_copying_1".to_owned()]).unwrap(), None);
+        // What is trained on under wording 0, asked under wording 1.
+        let asked = folder.path().join("asked.yaml");
+        let told = (0..40).any(|near| {
+            let seed = format!("seed: {}\n  count: 40", SEED_DISTANCE + 1 + near);
+            std::fs::write(&asked, shipped.replace("seed: 1\n  count: 500", &seed)).unwrap();
+            let said = leak(&trained, &[asked.display().to_string()]).unwrap();
+            said.is_some_and(|said| {
+                said.contains("task world_copying_1 is among the training prompts of world_copying_0")
+            })
+        });
+        assert!(told);
     }
 
     #[test]
@@ -275,8 +338,8 @@ mod tests {
         );
         let spec = spec(&[&trained], &[]);
         let all = templates(&spec).unwrap();
-        assert_eq!(all[0].pairs[0], Pair { inputs: "Name a ship.".to_owned(), targets: " ferry".to_owned() });
-        assert_eq!(all[0].pairs.len(), 10);
+        let first = Pair { inputs: "Name a ship.".to_owned(), targets: " ferry".to_owned(), example: 0 };
+        assert_eq!((&all[0].pairs[0], all[0].pairs.len()), (&first, 10));
         let said = leak(&spec, &[other]).unwrap().unwrap();
         assert!(
             said.contains("document 0 of the evaluated task other is among the training prompts of trained"),
@@ -302,6 +365,8 @@ mod tests {
         let third = file("fog_qa_polite.jsonl", &asked.replace("Is fog", "Please, is fog"));
         let said = leak(&both, &[third]).unwrap().unwrap();
         assert!(said.contains("are prompts of one data set, fog_qa"), "{said}");
+        let said = leak(&self::spec(&[short], &[]), std::slice::from_ref(long)).unwrap().unwrap();
+        assert!(said.contains("task fog_qa_long and fog_qa_short, which is trained on, are prompts of one"), "{said}");
         let broken = file("broken.jsonl", "{\"inputs\": \"a\"}\n");
         let said = templates(&PromptSpec { sources: vec![broken], ..spec }).unwrap_err().to_string();
         assert!(said.contains("row 1 has no text `targets`"), "{said}");

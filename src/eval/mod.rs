@@ -28,7 +28,7 @@ pub use document::ReadText;
 pub use error::EvalError;
 pub use evaluate::{ItemRow, ItemText, PreparedTask, TaskReport, evaluate};
 pub use group::{GroupReport, families, group_reports, zero_shot_metrics};
-pub use instruction::{HELD_OUT, Pair, Template, can_be_asked, leak, templates};
+pub use instruction::{Pair, Template, can_be_asked, leak, templates};
 pub use scorer::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest};
 pub use source::{Gathered, fingerprint, gather, read};
 pub use suite::Suite;

@@ -7,7 +7,9 @@ use super::EvalError;
 use super::document::Document;
 use super::settings::Setting;
 use super::yaml::Yaml;
-use crate::corpus::world::{Family, Item, items};
+use std::collections::BTreeSet;
+
+use crate::corpus::world::{Family, Item, World, items};
 
 /// The only split of a generated data set.
 pub(super) const SPLIT: &str = "test";
@@ -56,9 +58,22 @@ impl WorldItems {
         Ok(Self { family, wording: size(wording)?, level: size(level)?, seed, count: size(count)? })
     }
 
+    /// The items.
+    pub(super) fn items(&self) -> Result<Vec<Item>, String> {
+        items(self.family, self.wording, self.level, self.seed, self.count).map_err(|e| e.to_string())
+    }
+
+    /// [`Item::example`] of all items that these options ask under any wording; a wording that cannot tell so many is never
+    /// asked for them.
+    pub(super) fn examples_of_all_wordings(&self) -> Result<BTreeSet<u64>, String> {
+        let world = World::shipped().map_err(|e| e.to_string())?;
+        let of = |wording| world.items(self.family, wording, self.level, self.seed, self.count).unwrap_or_default();
+        Ok((0..world.wordings(self.family)).flat_map(of).map(|item| item.example()).collect())
+    }
+
     /// The items as rows, with the columns of [`crate::corpus::world::Item`] and its story without the question.
     pub(super) fn documents(&self) -> Result<Vec<Document>, String> {
-        let made = items(self.family, self.wording, self.level, self.seed, self.count).map_err(|e| e.to_string())?;
+        let made = self.items()?;
         let row = |item: &Item| match serde_json::to_value(item) {
             Ok(Value::Object(mut row)) => {
                 row.insert("story".to_owned(), Value::from(item.story()));

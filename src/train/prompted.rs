@@ -1,7 +1,7 @@
 //! Tasks as examples: prompts with their targets, mixed over templates in proportion to their data sets, up to a cap (T0: Sanh et
 //! al. 2021, arXiv 2110.08207, §4 and its code).
-//! Promises: the n-th example is a pure function of (seed, n); targets are never cut, inputs on the left; one pair in ten is held
-//! out of every template, the same one for all templates of a data set. Must not know: task files.
+//! Promises: the n-th example is a pure function of (seed, n); targets are never cut, inputs on the left; what validates is in
+//! training under no prompt. Must not know: task files.
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -10,7 +10,7 @@ use super::TrainError;
 use crate::core::rows::prompt_lengths;
 use crate::core::{PromptSpec, RunSpec};
 use crate::corpus::Corpus;
-use crate::eval::{HELD_OUT, Template, fingerprint, templates};
+use crate::eval::{Template, fingerprint, templates};
 use crate::objective::Batch;
 
 /// Tokens of inputs and of targets, the end mark included.
@@ -50,12 +50,12 @@ impl Prompted {
         let (mut skipped, mut shares) = (0, Vec::new());
         for template in &all {
             let (mut train, mut validation) = (Vec::new(), Vec::new());
-            for (place, pair) in template.pairs.iter().enumerate() {
+            for pair in &template.pairs {
                 let inputs = corpus.tokenizer().encode(&pair.inputs)?;
                 let mut targets = corpus.tokenizer().encode(&pair.targets)?;
                 targets.push(end);
                 let kept = inputs.get(inputs.len().saturating_sub(most_inputs)..).unwrap_or(&inputs).to_vec();
-                match (targets.len() > most_targets, place % HELD_OUT == HELD_OUT - 1) {
+                match (targets.len() > most_targets, pair.validates()) {
                     (true, _) => skipped += 1,
                     (false, true) => validation.push((kept, targets)),
                     (false, false) => train.push((kept, targets)),
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_template_weighs_as_its_data_set_up_to_the_cap() {
-        let pair = Text { inputs: String::new(), targets: String::new() };
+        let pair = Text { inputs: String::new(), targets: String::new(), example: 0 };
         let template = |family: &str, size: usize| Template {
             name: family.to_owned(),
             family: family.to_owned(),

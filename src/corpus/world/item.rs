@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::cast::{Cast, Side};
 use super::family::Family;
 use super::rules::{ANSWER, GROUPS};
-use super::scene::{Ask, Scene, Stage, fill};
+use super::scene::{Ask, Scene, Slots, Stage, fill};
 use super::{World, refused, size};
 use crate::core::seed::{Stream, generator, index_of};
 use crate::corpus::error::CorpusError;
@@ -41,6 +41,9 @@ pub struct Item {
     pub choices: Vec<String>,
     /// Which of them is right, from 0.
     pub answer: usize,
+    /// The story as it was before the wording added to it, and what fills the wording.
+    #[serde(skip)]
+    pub told: String,
 }
 
 impl Item {
@@ -48,6 +51,15 @@ impl Item {
     #[must_use]
     pub fn story(&self) -> &str {
         self.context.strip_suffix(&self.question).unwrap_or(&self.context).trim_end()
+    }
+
+    /// A number of what is told and asked, whatever the wording: items that share it are one item under several prompts.
+    #[must_use]
+    pub fn example(&self) -> u64 {
+        let right = self.choices.get(self.answer).map_or("", String::as_str);
+        let choices: BTreeSet<&str> = self.choices.iter().map(String::as_str).collect();
+        let choices: Vec<&str> = choices.into_iter().collect();
+        index_of(&[self.told.as_str(), right, &choices.join("\n")].join("\n\n"))
     }
 }
 
@@ -101,6 +113,7 @@ impl World {
                     question,
                     choices,
                     answer,
+                    told: told_of(&scene.story, &ask.slots),
                 })
             });
             let scarce = || refused(family, format!("wording {wording} at level {level} has only {number} items"));
@@ -108,6 +121,11 @@ impl World {
         }
         Ok(items)
     }
+}
+
+fn told_of(story: &[String], slots: &Slots) -> String {
+    let filled = slots.iter().map(|(name, value)| format!("{name}: {value}"));
+    story.iter().cloned().chain(filled).collect::<Vec<_>>().join("\n")
 }
 
 /// Story with question, the question, and what was asked.
