@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use trilab::core::task::{ScoringForm, TaskMetric};
 use trilab::eval::{
     EvalError, OutputType, PreparedTask, ScoreRequest, Scored, Scorer, ScorerError, Suite, TaskReport, WriteRequest,
-    evaluate, families, gather, group_reports,
+    Written, evaluate, families, gather, group_reports,
 };
 
 /// Answers by a rule and remembers what it was asked.
@@ -44,8 +44,11 @@ impl Scorer for Known {
     }
 
     /// The end of the context, from its last colon on.
-    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<String>, ScorerError> {
-        let end = |request: &WriteRequest| request.context.rsplit(": ").next().unwrap_or_default().to_owned();
+    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<Written>, ScorerError> {
+        let end = |request: &WriteRequest| {
+            let text = request.context.rsplit(": ").next().unwrap_or_default().to_owned();
+            Written { text, cut: usize::from(request.context.len() > 1000) }
+        };
         Ok(requests.iter().map(end).collect())
     }
 }

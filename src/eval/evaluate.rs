@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::EvalError;
 use super::document::ReadText;
 use super::requests::{Item, Question, items};
-use super::scorer::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest};
+use super::scorer::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest, Written};
 use super::scores::{Contribution, aggregate, choice, likelihood, rolling, written};
 use super::task_file::{OutputType, Task};
 use crate::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScores};
@@ -134,12 +134,13 @@ impl PreparedTask {
         for (place, item) in items.iter().enumerate() {
             let (own, tail) = rest.split_at_checked(count(item)).unwrap_or((rest, &[]));
             rest = tail;
-            let (contribution, row) = judged(item, own, written.get(place));
+            let (contribution, row) = judged(item, own, written.get(place).map(|written| &written.text));
             contributions.push(contribution);
             rows.push(row);
         }
         let (scores, notices) = aggregate(&task.metrics, &contributions);
-        let cut = scored.iter().filter(|scored| scored.cut > 0).count();
+        let cuts = scored.iter().map(|scored| scored.cut).chain(written.iter().map(|written| written.cut));
+        let cut = cuts.filter(|cut| *cut > 0).count();
         let (task, tags, right) = (task.name.clone(), task.tags.clone(), right(&contributions));
         let requests = scored.len() + written.len();
         Ok(TaskReport { task, tags, scores, right, items: rows, requests, cut, notices })
@@ -233,7 +234,7 @@ fn answers(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<S
 }
 
 /// What is written behind the contexts of `items`; nothing where nothing is to be.
-fn answers_written(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<String>, EvalError> {
+fn answers_written(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<Written>, EvalError> {
     let request = |item: &Item| match &item.question {
         Question::Writing { request, .. } => Some(request.clone()),
         Question::Choice { .. } | Question::Likelihood(_) | Question::Rolling(_) => None,

@@ -29,7 +29,7 @@ pub use error::EvalError;
 pub use evaluate::{ItemRow, ItemText, PreparedTask, TaskReport, evaluate};
 pub use group::{GroupReport, families, group_reports, zero_shot_metrics};
 pub use instruction::{Pair, Template, can_be_asked, leak, templates};
-pub use scorer::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest};
+pub use scorer::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest, Written};
 pub use source::{Gathered, fingerprint, gather, read};
 pub use suite::Suite;
 pub use task_file::{Dataset, DatasetKind, Group, GroupMetric, OutputType, Paragraphs, Task};

@@ -36,6 +36,15 @@ pub struct Scored {
     pub cut: usize,
 }
 
+/// What was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// It.
+    pub text: String,
+    /// Tokens of the context that did not fit and were cut off on the left.
+    pub cut: usize,
+}
+
 /// Why a text has no score.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScorerError {
@@ -71,5 +80,5 @@ pub trait Scorer {
     ///
     /// # Errors
     /// A context cannot be read (it is named), or the model fails.
-    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<String>, ScorerError>;
+    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<Written>, ScorerError>;
 }

@@ -11,10 +11,11 @@ use std::collections::HashMap;
 use super::trainer::TokenScore;
 use super::writer::Writer;
 use super::{TrainError, Trainer};
+use crate::core::rows::prompt_lengths;
 use crate::core::task::ScoringForm;
 use crate::core::{Layout, ObjectiveSpec};
 use crate::corpus::Tokenizer;
-use crate::eval::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest};
+use crate::eval::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest, Written};
 use crate::kernel::threads::map;
 use crate::objective::{Asking, ScoringRow, rolling_windows, room, scoring_batch, scoring_rows};
 
@@ -207,12 +208,13 @@ fn summed(scores: &[TokenScore], cut: usize) -> Scored {
 
 impl ModelScorer<'_> {
     /// What is written behind one context, which is cut on the left where it is too long.
-    fn written(&self, request: &WriteRequest) -> Result<String, TrainError> {
-        let limit = self.trainer.spec().training.seq_len;
+    fn written(&self, request: &WriteRequest) -> Result<Written, TrainError> {
+        let spec = self.trainer.spec();
         let context = self.tokenizer.encode(request.context.trim_end_matches(is_space))?;
-        let most = request.max_tokens.min(limit.saturating_sub(WRITING_MARKS + 1));
-        let room = limit - WRITING_MARKS - most;
-        let kept = context.get(context.len().saturating_sub(room)..).unwrap_or(&context);
+        let layout = spec.model.architecture.layout();
+        let (room, most) = rooms(layout, spec.training.seq_len, context.len(), request.max_tokens);
+        let cut = context.len() - room;
+        let kept = context.get(cut..).unwrap_or(&context);
         let mut writer = Writer::new(self.trainer, self.asking, self.tokenizer.vocabulary(), kept, most)?;
         let text = |writer: &Writer<'_>| self.tokenizer.decode(writer.written()).trim_start().to_owned();
         while writer.written().len() < most {
@@ -224,15 +226,28 @@ impl ModelScorer<'_> {
             let so_far = text(&writer);
             let ends = request.until.iter().filter_map(|until| so_far.find(until.as_str()));
             if let Some(end) = ends.min() {
-                return Ok(so_far.get(..end).unwrap_or_default().trim_end().to_owned());
+                return Ok(Written { text: so_far.get(..end).unwrap_or_default().trim_end().to_owned(), cut });
             }
         }
-        Ok(text(&writer).trim_end().to_owned())
+        Ok(Written { text: text(&writer).trim_end().to_owned(), cut })
     }
 }
 
 /// Positions that marks take at most beside a context and what is written.
 const WRITING_MARKS: usize = 6;
+
+/// How much of a context is read, and how much is written at most, of `wanted` tokens. In one stack a context has what it needs,
+/// but leaves to what is written as much as in finetuning; an encoder shares its row with nothing that is written.
+fn rooms(layout: Layout, seq_len: usize, context: usize, wanted: usize) -> (usize, usize) {
+    let all = seq_len.saturating_sub(WRITING_MARKS);
+    let left = match layout {
+        Layout::EncoderDecoder => 0,
+        Layout::Decoder { .. } | Layout::Encoder => wanted.min(prompt_lengths(seq_len).1),
+    };
+    let read = context.min(all.saturating_sub(left));
+    let taken = if layout == Layout::EncoderDecoder { 0 } else { read };
+    (read, wanted.min(all - taken))
+}
 
 /// The score of a continuation whose tokens have rows of their own.
 fn joined(rows: impl Iterator<Item = Scored>) -> Scored {
@@ -287,7 +302,7 @@ impl Scorer for ModelScorer<'_> {
         Ok(totals)
     }
 
-    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<String>, ScorerError> {
+    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<Written>, ScorerError> {
         if self.trainer.spec().training.seq_len < WRITING_MARKS + 2 {
             return Err(ScorerError::Model("there is no room to write; train with a longer seq_len".to_owned()));
         }
@@ -299,6 +314,23 @@ impl Scorer for ModelScorer<'_> {
         });
         let mut written = written.map_err(|error| ScorerError::Model(error.to_string()))?.concat();
         written.sort_by_key(|(place, _)| *place);
-        Ok(written.into_iter().map(|(_, text)| text).collect())
+        Ok(written.into_iter().map(|(_, written)| written).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_is_cut_only_where_it_must_be() {
+        let one = Layout::Decoder { prefix: false };
+        // Of 96 positions 6 are for marks and 24 for targets.
+        assert_eq!(rooms(one, 96, 20, 8), (20, 8));
+        assert_eq!(rooms(one, 96, 20, 256), (20, 70), "what is left is written");
+        assert_eq!(rooms(one, 96, 500, 256), (66, 24));
+        assert_eq!(rooms(one, 96, 500, 8), (82, 8));
+        assert_eq!(rooms(Layout::EncoderDecoder, 96, 500, 256), (90, 90));
+        assert_eq!(rooms(one, 8, 9, 9), (0, 2));
     }
 }
