@@ -155,7 +155,7 @@ fn operations(chosen: &dyn Fn(&str) -> bool, precision: Precision) -> Result<()>
                 name: "head + cross-entropy",
                 flops: product(vocabulary, d_model),
                 inputs: vec![tensor(&[positions, d_model])?],
-                run: &|x| projected_loss(&x[0], &head, &targets, 0.0).map(|y| vec![y]),
+                run: &|x| projected_loss(&x[0], &head, &targets, 0.0).map(|y| vec![y.total]),
             },
         ];
         for case in cases {

@@ -38,7 +38,7 @@ fn mean_loss((spec, model): (&ModelSpec, &LanguageModel), batch: &Batch, z_loss:
         token: *token,
         weight: weight / total,
     };
-    model.loss(&flat, &pairs.map(target).collect::<Vec<_>>(), z_loss).unwrap()
+    model.loss(&flat, &pairs.map(target).collect::<Vec<_>>(), z_loss).unwrap().total
 }
 
 fn number(value: &Value) -> f64 {
@@ -342,7 +342,7 @@ fn felt(spec: &ModelSpec, batch: &Batch, place: usize, seed: u64) -> BTreeSet<u3
     let states = model.states(&input, Pass { tape: Some(&tape), dropping: None }).unwrap();
     let flat = states.reshape(&[batch.targets.len(), spec.d_model]).unwrap();
     let target = cross_entropy::Target { row: place as u32, token: batch.targets[place], weight: 1.0 };
-    let loss = model.loss(&flat, &[target], 0.0).unwrap();
+    let loss = model.loss(&flat, &[target], 0.0).unwrap().total;
     tape.backward(&loss, parameters.weights()).unwrap();
     let (_, embedding) = parameters.iter().next().unwrap();
     let gradient = numbers(&embedding.gradient_tensor().unwrap().unwrap());

@@ -132,7 +132,7 @@ fn held(spec: &ModelSpec, shape: &BatchShape) -> (usize, usize) {
         let kept = IN_USE.load(Ordering::Relaxed) - before;
         let targets: Vec<_> =
             (0..count as u32).map(|row| cross_entropy::Target { row, token: 1, weight: 1.0 / count as f32 }).collect();
-        let loss = model.loss(&flat, &targets, 0.0).unwrap();
+        let loss = model.loss(&flat, &targets, 0.0).unwrap().total;
         drop((states, flat));
         MOST.store(IN_USE.load(Ordering::Relaxed), Ordering::Relaxed);
         tape.backward(&loss, weights.weights()).unwrap();

@@ -19,7 +19,9 @@ use trilab::core::stage::{StageCorpus, StageSettings};
 use trilab::core::study::StudySpec;
 use trilab::core::summary::{Curve, LabSummary, PlanReport, RunDetail, RunSummary};
 use trilab::core::texts::TokenizerSpec;
-use trilab::core::{Architecture, Control, EventSink, Metric, Metrics, Objective, RunEvent, RunId, RunStatus};
+use trilab::core::{
+    Architecture, Control, ControlSource, EventSink, Metric, Metrics, Objective, RunEvent, RunId, RunStatus,
+};
 use trilab::corpus::Corpus;
 use trilab::runlog::{EventLog, Home, RunFolder, RunLock};
 use trilab::schedule::{LaunchError, Launched, Launcher};
@@ -372,14 +374,23 @@ async fn a_child_of_an_early_step_starts_while_its_parent_goes_on() {
     worker.checkpoint(4);
     watch.status(&child, "running").await;
     assert_eq!(worker.folder.spec().unwrap().probes.keep_steps, [4]);
+    // A parent that trains already is told of a step that it is still to reach.
+    let named = |name: &str, from_step| StudySpec { name: name.parse().unwrap(), ..staged(folder.path(), from_step) };
+    let later = ids(&submit(&mut client, &named("later", 6)).await).pop().unwrap();
+    watch.status(&later, "waiting").await;
+    let mut wish = worker.folder.control_source();
+    assert_eq!((wish.control(), wish.kept_steps()), (Control::Run, &[6][..]));
+    worker.step(5);
+    worker.checkpoint(6);
     worker.finish();
     watch.status(&parent, "finished").await;
-    // A parent that was trained before anyone wanted to begin there kept no such checkpoint.
-    let mut other = staged(folder.path(), 6);
-    other.name = "other".parse().unwrap();
-    let late = ids(&submit(&mut client, &other).await).pop().unwrap();
-    let RunStatus::Blocked { reason } = watch.status(&late, "blocked").await.status else { panic!() };
-    assert!(reason.contains("finished without a checkpoint of step 6"), "{reason}");
+    for (name, step) in [("late", 5), ("early", 3)] {
+        let study = Box::new(named(name, step));
+        let Reply::Plan(plan) = client.request(Request::CheckStudy { study }).await.unwrap() else { panic!() };
+        let [refusal] = plan.refusals.as_slice() else { panic!("{plan:?}") };
+        assert_eq!((refusal.cell.as_str(), plan.runs.len()), (format!("CD:FLM@{step}→ND:PLM").as_str(), 1));
+        assert!(refusal.reason.contains(&format!("is past step {step} and kept no checkpoint of it")), "{refusal:?}");
+    }
 }
 
 #[tokio::test]

@@ -115,7 +115,7 @@ fn summed_loss((spec, model): (&ModelSpec, &LanguageModel), batch: &Batch, tape:
     let pairs = (0..).zip(batch.targets.iter().zip(&batch.loss_weights));
     let targets: Vec<_> =
         pairs.map(|(row, (token, weight))| cross_entropy::Target { row, token: *token, weight: *weight }).collect();
-    model.loss(&flat, &targets, 0.0).unwrap()
+    model.loss(&flat, &targets, 0.0).unwrap().total
 }
 
 fn drawn(spec: &RunSpec) -> (LanguageModel, Parameters) {
@@ -330,7 +330,16 @@ fn with_weights(rows: usize, width: usize, check: &dyn Fn(&str, Shapes<'_>, Oper
         ((0..rows).map(target).collect::<Vec<_>>(), (0..rows).rev().step_by(2).map(target).collect::<Vec<_>>());
     for (z_loss, targets) in [(0.0, &all), (0.1, &all), (0.1, &some)] {
         check("projected loss", (&[x], &[&[37, width]]), &|x, w| {
-            cross_entropy::projected_loss(&x[0], &w[0], targets, z_loss).unwrap()
+            let loss = cross_entropy::projected_loss(&x[0], &w[0], targets, z_loss).unwrap();
+            // The likelihood is what it is without the penalty.
+            let bare = cross_entropy::projected_loss(&x[0], &w[0], targets, 0.0).unwrap();
+            let same = |a: &Tensor, b: &Tensor| (a.sub(b).unwrap().to_scalar::<f32>().unwrap()) == 0.0;
+            if loss.nll.dtype() == DType::F32 {
+                assert!(
+                    same(&loss.nll, bare.total.tensor()) && (z_loss == 0.0) == same(&loss.nll, loss.total.tensor())
+                );
+            }
+            loss.total
         });
     }
 }

@@ -21,4 +21,9 @@ pub enum Control {
 pub trait ControlSource {
     /// The wish at this moment. Called between steps, so it must be cheap; a wish that cannot be read is `Run`.
     fn control(&mut self) -> Control;
+
+    /// Steps whose checkpoints others wait for, beside those that the spec keeps, as of the last look.
+    fn kept_steps(&self) -> &[u64] {
+        &[]
+    }
 }

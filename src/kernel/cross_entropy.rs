@@ -35,21 +35,31 @@ pub struct Target {
     pub weight: f32,
 }
 
+/// What a step makes small, and what of it is the model's loss.
+pub struct ProjectedLoss {
+    /// Σ weight · (negative log-likelihood in nats + `z_loss` · ln²Z); a scalar.
+    pub total: Value,
+    /// Σ weight · negative log-likelihood in nats; a scalar.
+    pub nll: Tensor,
+}
+
 /// Σ weight · (negative log-likelihood in nats + `z_loss` · ln²Z) of `targets`, each after its row of `states [N, D]`, under the logits
 /// `states · headᵀ` with `head [V, D]` and Z the sum of their exponentials (z-loss: Chowdhery et al. 2022, arXiv 2204.02311,
-/// §5). Gives a scalar. On a processor the logits are made, used and forgotten a few rows at a time.
+/// §5). On a processor the logits are made, used and forgotten a few rows at a time.
 ///
 /// # Errors
 /// Shapes do not fit, a target is outside the vocabulary, or the device fails.
-pub fn projected_loss(states: &Value, head: &Weight, targets: &[Target], z_loss: f64) -> Result<Value> {
+pub fn projected_loss(states: &Value, head: &Weight, targets: &[Target], z_loss: f64) -> Result<ProjectedLoss> {
     if !states.is_hosted() {
-        let loss = plain(states.tensor(), &states.seen(head), head.precision(), targets, z_loss)?;
-        return Ok(single(Value::elsewhere(&[states], [loss])));
+        let head = (states.seen(head), head.precision());
+        let [total, nll] = plain(states.tensor(), (&head.0, head.1), targets, z_loss)?;
+        return Ok(ProjectedLoss { total: single(Value::elsewhere(&[states], [total])), nll: nll.detach() });
     }
     let loss = Loss::new(states, head, targets, z_loss)?;
-    let Slopes { sum, of_states, of_head } = with_values([states.tensor()], |[states]| loss.forward(states))?;
+    let Slopes { total, nll, of_states, of_head } = with_values([states.tensor()], |[states]| loss.forward(states))?;
     #[expect(clippy::cast_possible_truncation, reason = "f32 is meant")]
-    let sum = Tensor::new(sum as f32, states.tensor().device())?;
+    let scalar = |sum: f64| Tensor::new(sum as f32, states.tensor().device());
+    let (total, nll) = (scalar(total)?, scalar(nll)?);
     let (place, head) = (states.place(), head.clone());
     let back = move |numbers: &mut Numbers, [slope]: [Vec<f32>; 1], part: &Part| {
         let factor = slope.first().copied().unwrap_or(0.0);
@@ -66,27 +76,33 @@ pub fn projected_loss(states: &Value, head: &Weight, targets: &[Target], z_loss:
         numbers.give(place, of_states);
         Ok(())
     };
-    Ok(single(Value::record(&[states], [sum], back)))
+    Ok(ProjectedLoss { total: single(Value::record(&[states], [total], back)), nll })
 }
 
-/// The reference.
+/// The reference: with z-loss and without.
 ///
 /// # Errors
 /// As for [`projected_loss`].
-pub fn plain(states: &Tensor, head: &Tensor, precision: Precision, targets: &[Target], z_loss: f64) -> Result<Tensor> {
+fn plain(
+    states: &Tensor,
+    (head, precision): (&Tensor, Precision),
+    targets: &[Target],
+    z_loss: f64,
+) -> Result<[Tensor; 2]> {
     let rows = Tensor::from_iter(targets.iter().map(|target| target.row), states.device())?;
     let tokens: Vec<u32> = targets.iter().map(|target| target.token).collect();
     let weights: Vec<f32> = targets.iter().map(|target| target.weight).collect();
     let tokens = Tensor::from_vec(tokens, targets.len(), states.device())?;
     let weights = Tensor::from_vec(weights, targets.len(), states.device())?.to_dtype(states.dtype())?;
     let logits = linear::plain(&states.index_select(&rows, 0)?, head, precision)?;
-    let mut nll = negative_log_likelihood(&logits, &tokens)?;
+    let nll = (negative_log_likelihood(&logits, &tokens)? * &weights)?;
+    let mut total = nll.clone();
     if z_loss > 0.0 {
         let peak = logits.max_keepdim(D::Minus1)?.detach();
         let log_sum = (logits.broadcast_sub(&peak)?.exp()?.sum_keepdim(D::Minus1)?.log()? + peak)?.squeeze(1)?;
-        nll = (nll + (log_sum.sqr()? * z_loss)?)?;
+        total = (total + ((log_sum.sqr()? * z_loss)? * weights)?)?;
     }
-    (nll * weights)?.sum_all()
+    Ok([total.sum_all()?, nll.sum_all()?])
 }
 
 /// How likely a token is after some state.
@@ -209,7 +225,8 @@ struct Loss<'a> {
 /// nobody will ask.
 #[derive(Default)]
 struct Slopes {
-    sum: f64,
+    total: f64,
+    nll: f64,
     of_states: Vec<f32>,
     of_head: Vec<f32>,
 }
@@ -241,7 +258,9 @@ impl<'a> Loss<'a> {
                 let logits = logits.get_mut(..targets.len() * out).unwrap_or_default();
                 projection.product(logits, Put::Replace, &own, head);
                 for (row, target) in logits.chunks_exact_mut(out).zip(targets) {
-                    slopes.sum += self.bend(row, *target)?;
+                    let (nll, squared) = self.bend(row, *target)?;
+                    slopes.nll += nll;
+                    slopes.total += nll + squared;
                 }
                 if self.recorded {
                     let logits = Factor::of(logits, precision);
@@ -260,9 +279,9 @@ impl<'a> Loss<'a> {
         Ok(slopes)
     }
 
-    /// The loss of one target under the logits of its row, which become the loss's slopes: weight · (p·(1 + 2 z ln Z) − 1 at the
-    /// target).
-    fn bend(&self, logits: &mut [f32], target: Target) -> Result<f64> {
+    /// Negative log-likelihood and z-loss of one target under the logits of its row, which become their slopes:
+    /// weight · (p·(1 + 2 z ln Z) − 1 at the target).
+    fn bend(&self, logits: &mut [f32], target: Target) -> Result<(f64, f64)> {
         let Some(chosen) = logits.get(target.token as usize).copied() else {
             bail!("token {} is outside a vocabulary of {}", target.token, logits.len())
         };
@@ -280,6 +299,6 @@ impl<'a> Loss<'a> {
             *chosen -= weight;
         }
         let squared = f64::from(self.z_loss) * f64::from(log_sum) * f64::from(log_sum);
-        Ok(f64::from(weight) * (f64::from(log_sum - chosen) + squared))
+        Ok((f64::from(weight) * f64::from(log_sum - chosen), f64::from(weight) * squared))
     }
 }

@@ -11,7 +11,7 @@ use super::input::{ModelInput, SideInput};
 use super::parameters::{Numbers, Parameters};
 use super::stack::{Role, Stack};
 use crate::core::{Architecture, ModelSpec, Position};
-use crate::kernel::cross_entropy::{Asked, Likelihood, Target, likelihoods, projected_loss};
+use crate::kernel::cross_entropy::{Asked, Likelihood, ProjectedLoss, Target, likelihoods, projected_loss};
 use crate::kernel::embedding::embed;
 use crate::kernel::join::sum;
 use crate::kernel::linear::{linear, scaled};
@@ -162,11 +162,12 @@ impl LanguageModel {
         scaled(&states, self.scale)
     }
 
-    /// Σ weight · (negative log-likelihood + `z_loss` · ln²Z) of `targets` under the logits of `states [N, D]`, nats; a scalar.
+    /// Σ weight · (negative log-likelihood + `z_loss` · ln²Z) of `targets` under the logits of `states [N, D]`, nats, with and
+    /// without its second part.
     ///
     /// # Errors
     /// A target is outside the vocabulary, shapes do not fit, or the device fails.
-    pub fn loss(&self, states: &Value, targets: &[Target], z_loss: f64) -> Result<Value> {
+    pub fn loss(&self, states: &Value, targets: &[Target], z_loss: f64) -> Result<ProjectedLoss> {
         projected_loss(states, &self.head, targets, z_loss)
     }
 

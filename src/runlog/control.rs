@@ -1,4 +1,5 @@
-//! `control.json`: the server's wish for a run, replaced by rename; the worker looks between steps.
+//! `control.json`: the server's wish for a run, and the steps whose checkpoints later runs wait for; replaced by rename, the worker
+//! looks between steps.
 //! Promises: looking costs one `stat` while nothing changed; a wish that cannot be read is `Run`.
 
 use std::fs;
@@ -16,31 +17,38 @@ use super::layout::write_atomic;
 /// Version of `control.json`.
 const CONTROL_FORMAT: u32 = 1;
 
-#[derive(Serialize, Deserialize)]
-struct Wish {
+#[derive(Default, Serialize, Deserialize)]
+pub(super) struct Wish {
     format: u32,
-    control: Control,
+    pub(super) control: Control,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) keep: Vec<u64>,
 }
 
-/// Replace the wish.
-pub(super) fn write(path: &Path, control: Control) -> Result<(), RunLogError> {
-    let mut bytes = serde_json::to_vec(&Wish { format: CONTROL_FORMAT, control })
-        .map_err(|source| RunLogError::Json { path: path.to_owned(), source })?;
+/// Replace the wish; a part that is not given stays, and one that cannot be read is none.
+pub(super) fn write(path: &Path, control: Option<Control>, keep: Option<u64>) -> Result<(), RunLogError> {
+    let mut wish = read(path).unwrap_or_default();
+    wish.format = CONTROL_FORMAT;
+    wish.control = control.unwrap_or(wish.control);
+    wish.keep.extend(keep);
+    wish.keep.sort_unstable();
+    wish.keep.dedup();
+    let mut bytes = serde_json::to_vec(&wish).map_err(|source| RunLogError::Json { path: path.to_owned(), source })?;
     bytes.push(b'\n');
     write_atomic(path, &bytes)
 }
 
 /// The wish; `Run` if none was written yet.
-pub(super) fn read(path: &Path) -> Result<Control, RunLogError> {
+pub(super) fn read(path: &Path) -> Result<Wish, RunLogError> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Control::Run),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Wish::default()),
         Err(error) => return Err(RunLogError::io("read", path)(error)),
     };
     let wish: Wish = serde_json::from_slice(&bytes)
         .map_err(|error| RunLogError::Content { path: path.to_owned(), reason: error.to_string() })?;
     if wish.format == CONTROL_FORMAT {
-        Ok(wish.control)
+        Ok(wish)
     } else {
         Err(RunLogError::Format { path: path.to_owned(), found: u64::from(wish.format), known: CONTROL_FORMAT })
     }
@@ -59,14 +67,14 @@ struct Stamp {
 pub struct ControlFile {
     path: PathBuf,
     seen: Option<Stamp>,
-    wish: Control,
+    wish: Wish,
 }
 
 impl ControlFile {
     /// Reads `path` when it is asked.
     #[must_use]
-    pub const fn new(path: PathBuf) -> Self {
-        Self { path, seen: None, wish: Control::Run }
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, seen: None, wish: Wish::default() }
     }
 }
 
@@ -82,7 +90,11 @@ impl ControlSource for ControlFile {
             self.wish = read(&self.path).unwrap_or_default();
             self.seen = stamp;
         }
-        self.wish
+        self.wish.control
+    }
+
+    fn kept_steps(&self) -> &[u64] {
+        &self.wish.keep
     }
 }
 
@@ -97,15 +109,21 @@ mod tests {
         let mut source = ControlFile::new(path.clone());
         assert_eq!(source.control(), Control::Run);
         for wish in [Control::Pause, Control::Stop, Control::Run, Control::Stop, Control::Pause] {
-            write(&path, wish).unwrap();
+            write(&path, Some(wish), None).unwrap();
             assert_eq!(source.control(), wish);
             assert_eq!(source.control(), wish, "asked twice");
-            assert_eq!(read(&path).unwrap(), wish);
+            assert_eq!(read(&path).unwrap().control, wish);
         }
+        for step in [7, 3, 7] {
+            write(&path, None, Some(step)).unwrap();
+        }
+        assert_eq!((source.control(), source.kept_steps()), (Control::Pause, &[3, 7][..]), "neither undoes the other");
+        write(&path, Some(Control::Run), None).unwrap();
+        assert_eq!((source.control(), source.kept_steps()), (Control::Run, &[3, 7][..]));
         fs::write(&path, "{").unwrap();
         assert_eq!(source.control(), Control::Run, "a wish that cannot be read");
-        assert!(read(&path).unwrap_err().to_string().contains("control.json"));
+        assert!(read(&path).err().unwrap().to_string().contains("control.json"));
         fs::write(&path, r#"{"format":9,"control":"stop"}"#).unwrap();
-        assert!(read(&path).unwrap_err().to_string().contains("format 9"));
+        assert!(read(&path).err().unwrap().to_string().contains("format 9"));
     }
 }

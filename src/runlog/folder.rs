@@ -145,7 +145,16 @@ impl RunFolder {
     /// # Errors
     /// The file cannot be written.
     pub fn write_control(&self, wish: Control) -> Result<(), RunLogError> {
-        control::write(&self.control_path(), wish)
+        control::write(&self.control_path(), Some(wish), None)
+    }
+
+    /// Tell the worker, present or next, that the checkpoint of `step` is to be kept, since another run begins with it; the
+    /// server's.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn keep_checkpoint(&self, step: u64) -> Result<(), RunLogError> {
+        control::write(&self.control_path(), None, Some(step))
     }
 
     /// The wish as written; `Run` if there is none.
@@ -153,7 +162,7 @@ impl RunFolder {
     /// # Errors
     /// The file is damaged or of another format.
     pub fn control(&self) -> Result<Control, RunLogError> {
-        control::read(&self.control_path())
+        Ok(control::read(&self.control_path())?.control)
     }
 
     /// The wish as the training loop looks at it.

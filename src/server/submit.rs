@@ -9,12 +9,12 @@ use super::engine::{Engine, Happened, RunRecord};
 use super::session::SessionId;
 use super::studies::StudyRecord;
 use crate::core::study::StudySpec;
-use crate::core::summary::PlanReport;
+use crate::core::summary::{PlanReport, Refusal};
 use crate::core::texts::CorpusSettings;
-use crate::core::{Control, Objective, PromptSpec, RunSpec, StudyId};
+use crate::core::{Control, Objective, ParentSpec, PromptSpec, RunId, RunSpec, RunStatus, StudyId};
 use crate::corpus::{Corpus, CorpusError, survey};
 use crate::eval::{EvalError, can_be_asked, fingerprint, leak, templates};
-use crate::schedule::{CorpusFacts, StageFacts, StudyFacts, check, plan, report};
+use crate::schedule::{CorpusFacts, Plan, StageFacts, StudyFacts, check, plan, report};
 use crate::wire::Reply;
 
 /// Whom to answer.
@@ -139,10 +139,11 @@ impl Engine {
             Err(message) => return refuse(self, message),
         };
         self.ready.extend(known.corpora().filter(|corpus| corpus.ready).map(|corpus| corpus.fingerprint.clone()));
-        let plan = match plan(&study, &known, env!("CARGO_PKG_VERSION")) {
+        let mut plan = match plan(&study, &known, env!("CARGO_PKG_VERSION")) {
             Ok(plan) => plan,
             Err(error) => return refuse(self, error.to_string()),
         };
+        self.refuse_what_is_past(&mut plan);
         let existing = |run: &_| self.runs.get(run).map(|record| record.status.clone());
         let report = report(&study, &plan, &known, &self.workload(), &existing);
         if !submit {
@@ -156,6 +157,33 @@ impl Engine {
             return refuse(self, format!("submit {name}: no cell of it can be trained; {}", reasons.join("; ")));
         }
         self.record(asker, study, plan.runs, report);
+    }
+
+    /// Takes out of a plan what would begin with a checkpoint that was not kept, and all that goes on from it.
+    fn refuse_what_is_past(&self, plan: &mut Plan) {
+        let mut refused: BTreeMap<RunId, String> = BTreeMap::new();
+        for run in plan.runs.iter().filter(|run| !self.runs.contains_key(&run.id)) {
+            let Some(parent) = &run.parent else { continue };
+            let reason = refused.get(&parent.run).cloned().or_else(|| self.not_kept(parent));
+            if let Some(reason) = reason {
+                plan.refusals.push(Refusal { cell: run.lineage(), reason: reason.clone() });
+                refused.insert(run.id.clone(), reason);
+            }
+        }
+        plan.runs.retain(|run| !refused.contains_key(&run.id));
+    }
+
+    /// Why nothing can begin at a step of a run of the lab.
+    fn not_kept(&self, ParentSpec { run, step, .. }: &ParentSpec) -> Option<String> {
+        let record = self.runs.get(run)?;
+        let past = record.status == RunStatus::Finished || record.sight.facts.step > *step;
+        (past && !self.home.run(run).has_checkpoint(*step)).then(|| {
+            format!(
+                "{} {run}, which it goes on from, is past step {step} and kept no checkpoint of it; go on from its last step, or \
+                 change a setting of it, such as its seed, so that it is trained again",
+                record.spec.cell()
+            )
+        })
     }
 
     /// Third step, beside the loop: study first, then the specs; only then the queue.
@@ -181,6 +209,13 @@ impl Engine {
                 }
                 for run in &runs {
                     home.run(&run.id).create(run)?;
+                }
+                // A parent that the lab had already was queued when nobody waited for that step.
+                for ParentSpec { run, step, .. } in runs.iter().filter_map(|run| run.parent.as_ref()) {
+                    let parent = home.run(run);
+                    if !parent.spec()?.probes.keep_steps.contains(step) {
+                        parent.keep_checkpoint(*step)?;
+                    }
                 }
                 Ok(())
             };

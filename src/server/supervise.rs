@@ -214,8 +214,8 @@ impl Engine {
         match &parent.status {
             _ if reached && kept() => Parent::Ready,
             RunStatus::Finished => Parent::Lost(format!(
-                "{cell} {run} finished without a checkpoint of step {step}; it was queued before anyone wanted to go on \
-                 from there, so change a setting of it, or go on from its last step"
+                "{cell} {run} finished without a checkpoint of step {step}; go on from its last step, or change a setting of \
+                 it, such as its seed, so that it is trained again"
             )),
             RunStatus::Stopped => Parent::Lost(format!("retry {run}: {cell}, which it goes on from, was stopped")),
             RunStatus::Diverged { step } => Parent::Lost(format!(

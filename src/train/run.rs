@@ -238,13 +238,15 @@ impl Run<'_, '_> {
             let (prompt, text) = sample(&self.trainer, self.corpus, self.spec.probes.sample_tokens)?;
             self.tell(RunEvent::SampleGenerated { step, prompt, text })?;
         }
-        if last
-            || due(step, self.spec.probes.checkpoint_every)
-            || self.spec.probes.keep_steps.binary_search(&step).is_ok()
-        {
+        if last || due(step, self.spec.probes.checkpoint_every) || self.kept_steps().contains(&step) {
             self.save()?;
         }
         Ok(())
+    }
+
+    /// Steps whose checkpoints stay.
+    fn kept_steps(&self) -> Vec<u64> {
+        [self.spec.probes.keep_steps.as_slice(), self.outside.control.kept_steps()].concat()
     }
 
     fn validate(&mut self) -> Result<(), TrainError> {
@@ -325,7 +327,8 @@ impl Run<'_, '_> {
             return Ok(());
         }
         let began = (self.outside.clock)();
-        let kept = (self.spec.probes.keep_checkpoints, self.spec.probes.keep_steps.as_slice());
+        let kept = self.kept_steps();
+        let kept = (self.spec.probes.keep_checkpoints, kept.as_slice());
         let bytes = checkpoint::save(self.checkpoints, &self.state, &self.trainer, kept)?;
         self.saved = Some(self.state.step);
         let (step, seconds) = (self.state.step, (self.outside.clock)() - began);

@@ -186,8 +186,8 @@ impl Trainer {
         map(shares, |(part, batch): (Part, (usize, Batch))| with_threads(own, || work(part, batch)))
     }
 
-    /// Loss of a part of a batch as its share of a step of `total_weight`; its slopes are added to the gradients. Its first row
-    /// has a number in the step.
+    /// Loss of a part of a batch as its share of a step of `total_weight`, without z-loss; the slopes of both are added to the
+    /// gradients. Its first row has a number in the step.
     fn slope(&self, part: Part, (row, batch): (usize, &Batch), total_weight: f64) -> Result<Reading, TrainError> {
         let tape = Tape::new(part);
         let rate = self.spec.training.dropout;
@@ -198,8 +198,8 @@ impl Trainer {
         targets.iter_mut().for_each(|target| target.weight = (f64::from(target.weight) / total_weight) as f32);
         let loss = self.model.loss(&states, &targets, self.spec.training.z_loss)?;
         drop(states);
-        tape.backward(&loss, self.parameters.weights())?;
-        Ok(Reading::of(loss.tensor())?)
+        tape.backward(&loss.total, self.parameters.weights())?;
+        Ok(Reading::of(&loss.nll)?)
     }
 
     /// Threads that share a batch: a GPU takes it whole.
@@ -245,7 +245,7 @@ impl Trainer {
     pub fn score(&self, batch: &Batch) -> Result<f64, TrainError> {
         let value = |_: Part, (_, part): (usize, Batch)| -> Result<f64, TrainError> {
             let (states, targets) = self.predictions(&part, Pass::default())?;
-            Ok(Reading::of(self.model.loss(&states, &targets, 0.0)?.tensor())?.read()?)
+            Ok(Reading::of(&self.model.loss(&states, &targets, 0.0)?.nll)?.read()?)
         };
         Ok(self.share(batch, value)?.into_iter().sum())
     }

@@ -34,4 +34,8 @@ impl ControlSource for Wishes {
             wish => wish,
         }
     }
+
+    fn kept_steps(&self) -> &[u64] {
+        self.file.kept_steps()
+    }
 }
