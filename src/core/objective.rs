@@ -63,7 +63,7 @@ pub enum Task {
     BlankTokens,
     /// GLM's blanks of whole sentences.
     BlankSentences,
-    /// GLM's one long blank at the end, at least half of the text.
+    /// GLM's one long blank at the end, at least `noise_density` of the text.
     BlankDocument,
     /// A prompt is read and its target written; texts play no part.
     Prompted,
@@ -101,6 +101,27 @@ pub struct MixturePart {
     /// with a kept token and ends in a removed one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rolled: bool,
+}
+
+impl MixturePart {
+    /// `0.5*span_corruption(0.15,3,R)`, with what is usual left out.
+    fn words(&self) -> String {
+        let removes = !matches!(self.task, Task::FullLm | Task::PrefixLm | Task::Prompted);
+        let numbers = removes
+            && (differ(self.noise_density, usual_density()) || differ(self.mean_noise_span_length, usual_length()));
+        let details = [
+            numbers.then(|| format!("{},{}", self.noise_density, self.mean_noise_span_length)),
+            self.mode.map(|mode| format!("{mode:?}")),
+            self.rolled.then(|| "rolled".to_owned()),
+        ];
+        let details = details.into_iter().flatten().collect::<Vec<_>>().join(",");
+        let details = if details.is_empty() { details } else { format!("({details})") };
+        format!("{}*{}{details}", self.weight, self.task.word())
+    }
+}
+
+fn differ(a: f64, b: f64) -> bool {
+    (a - b).abs() > f64::EPSILON
 }
 
 const fn usual_density() -> f64 {
@@ -151,6 +172,24 @@ impl ObjectiveSpec {
         // Full LM learns from every position anyway; one training must not have two ids.
         let loss_on_inputs = loss_on_inputs && objective != Objective::FullLm;
         Self { objective, noise_density, mean_noise_span_length, loss_on_inputs, mixture }
+    }
+
+    /// What is not usual about it, in words: `noise0.5 span8 loss_on_inputs`, and what MIX mixes.
+    #[must_use]
+    pub fn variant(&self) -> String {
+        let has = |objectives: &[Objective]| objectives.contains(&self.objective);
+        let noisy =
+            has(&[Objective::SpanCorruption, Objective::IidDenoising, Objective::MaskedLm, Objective::BlankInfilling]);
+        let noise = noisy && differ(self.noise_density, usual_density());
+        let span = has(&[Objective::SpanCorruption]) && differ(self.mean_noise_span_length, usual_length());
+        let mixed = || self.mixture.iter().map(MixturePart::words).collect::<Vec<_>>().join("+");
+        let words = [
+            noise.then(|| format!("noise{}", self.noise_density)),
+            span.then(|| format!("span{}", self.mean_noise_span_length)),
+            has(&[Objective::Mixture]).then(mixed),
+            self.loss_on_inputs.then(|| "loss_on_inputs".to_owned()),
+        ];
+        words.into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
     /// The tasks, each with its share.

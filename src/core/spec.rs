@@ -9,6 +9,7 @@ use super::cell::{cell_label, lineage_label};
 use super::id::{RunId, StudyId};
 use super::model::ModelSpec;
 use super::objective::{Objective, ObjectiveSpec};
+use super::seed::index_of;
 
 /// Version of `spec.json`.
 pub const SPEC_FORMAT: u32 = 1;
@@ -355,6 +356,23 @@ impl RunSpec {
         Some(name.unwrap_or_else(|| Path::new(source).file_stem().unwrap_or_default().to_string_lossy().into_owned()))
     }
 
+    /// What its own validation loss averages over, as a word: runs of another word are not compared by it. `PLM`, `MLM noise0.5`,
+    /// `FT(write_span)`; `MTF 1c4f` stands for the tasks of one mixture.
+    #[must_use]
+    pub fn target(&self) -> String {
+        let objective = self.objective.objective.label();
+        let (variant, task) = (self.objective.variant(), self.task());
+        match (&self.prompts, task) {
+            (_, Some(task)) => format!("{objective}({task})"),
+            (Some(prompts), None) => {
+                let tasks = format!("{:?}", (&prompts.sources, &prompts.held_out, prompts.examples));
+                format!("{objective} {:04x}", index_of(&tasks) & 0xffff)
+            }
+            (None, None) if variant.is_empty() => objective.to_owned(),
+            (None, None) => format!("{objective} {variant}"),
+        }
+    }
+
     /// `CD:FLM→ND:MLM→MTF`: all stages, the first first.
     #[must_use]
     pub fn lineage(&self) -> String {
@@ -368,10 +386,13 @@ impl RunSpec {
         let (m, training) = (&self.model, &self.training);
         let mut label =
             format!("d{} L{} h{}x{} n{}", m.d_model, m.num_layers, m.num_heads, m.head_dim, training.seq_len);
-        let inputs = if self.objective.loss_on_inputs { "loss_on_inputs" } else { "" };
+        let z_loss = if is_zero(&training.z_loss) { String::new() } else { format!("z{}", training.z_loss) };
         let dropout = if is_zero(&training.dropout) { String::new() } else { format!("dropout{}", training.dropout) };
         let precision = if training.precision.is_f32() { "" } else { training.precision.label() };
-        for word in [m.variant().as_str(), inputs, &dropout, precision].into_iter().filter(|word| !word.is_empty()) {
+        for word in [m.variant().as_str(), &self.objective.variant(), &z_loss, &dropout, precision]
+            .into_iter()
+            .filter(|word| !word.is_empty())
+        {
             label.push(' ');
             label.push_str(word);
         }

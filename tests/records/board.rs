@@ -126,6 +126,24 @@ fn losses_over_different_targets_share_no_column() {
         assert_eq!(filled.count(), 1);
     }
     assert!(board.column("loss").is_err() && board.column("validation_loss").is_err());
+    // Nor do other targets of one objective: what is read, how much is removed, which tasks are mixed.
+    let mut variants = vec![cell(Architecture::CausalDecoder, Objective::SpanCorruption, 0.1, 1); 4];
+    variants[1].objective.loss_on_inputs = true;
+    variants[2].objective.noise_density = 0.5;
+    variants[3].objective.mean_noise_span_length = 8.0;
+    for variant in &mut variants {
+        variant.id = variant.content_id().unwrap();
+    }
+    let board = self::board(variants.into_iter().map(|spec| finished(spec, losses(1.0, 1.0), vec![])).collect());
+    let headings: Vec<&str> =
+        board.columns.iter().filter(|c| c.kind == ColumnKind::OwnLoss).map(|c| c.heading.as_str()).collect();
+    let words = ["", " loss_on_inputs", " noise0.5", " span8"];
+    assert_eq!(headings, words.map(|word| format!("val loss MLM{word}")));
+    assert!(
+        board.rows.iter().all(|row| row.cells.keys().filter(|key| key.starts_with("validation_loss")).count() == 1)
+    );
+    let sizes: std::collections::BTreeSet<&str> = board.rows.iter().map(|row| row.size.as_str()).collect();
+    assert_eq!(sizes.len(), 4, "{sizes:?}");
 }
 
 /// Item i is answered rightly where `right(i)` says so.

@@ -23,8 +23,8 @@ use values::{SeedValue, Value, value};
 pub(super) enum Source {
     /// A metric that means the same for every objective.
     Metric(Metric),
-    /// The validation loss of one objective.
-    OwnLoss(Objective),
+    /// The validation loss over one kind of targets, [`crate::core::RunSpec::target`].
+    OwnLoss(Objective, String),
     /// Mean accuracy over the families that every scored lineage has.
     ZeroShot(ScoringForm),
     /// The same above chance.
@@ -80,12 +80,13 @@ pub fn leaderboard(
     let mut rows: Vec<LeaderboardRow> =
         lineages.iter().map(|lineage| row(lineage, contest(lineage, &lineages, budget), &as_trained)).collect();
     name_stages(&mut rows);
-    for source in sources(&lineages) {
-        let found: Vec<Option<Value>> = lineages.iter().map(|lineage| value(lineage, &source, &shared)).collect();
+    let sources = sources(&lineages);
+    for source in &sources {
+        let found: Vec<Option<Value>> = lineages.iter().map(|lineage| value(lineage, source, &shared)).collect();
         if found.iter().all(Option::is_none) {
             continue;
         }
-        let column = column(&source, &found);
+        let column = column(source, &sources, &found);
         let contests: Vec<&str> = rows.iter().map(|row| row.contest.as_str()).collect();
         let places = place(&found, &contests, column.direction);
         for ((row, value), place) in rows.iter_mut().zip(&found).zip(places) {
@@ -239,15 +240,20 @@ fn sources(lineages: &[Lineage<'_>]) -> Vec<Source> {
         sources.extend([Source::ZeroShot(form), Source::AboveChance(form)]);
     }
     sources.extend(families.into_iter().map(|(form, family)| Source::Family(form, family)));
-    sources.extend(Objective::ALL.map(Source::OwnLoss));
+    let targets: BTreeSet<(Objective, String)> = lineages
+        .iter()
+        .flat_map(|lineage| &lineage.counted)
+        .map(|run| (run.spec.objective.objective, run.spec.target()))
+        .collect();
+    sources.extend(targets.into_iter().map(|(objective, target)| Source::OwnLoss(objective, target)));
     sources.extend(speeds);
     sources
 }
 
-fn column(source: &Source, found: &[Option<Value>]) -> BoardColumn {
+fn column(source: &Source, all: &[Source], found: &[Option<Value>]) -> BoardColumn {
     let definition = match source {
         Source::Metric(metric) => metric.definition(),
-        Source::OwnLoss(_) => Metric::ValidationLoss.definition(),
+        Source::OwnLoss(..) => Metric::ValidationLoss.definition(),
         Source::ZeroShot(_) | Source::Family(..) => Metric::ZeroShotAcc.definition(),
         Source::AboveChance(_) => Metric::ZeroShotAboveChance.definition(),
     };
@@ -257,11 +263,12 @@ fn column(source: &Source, found: &[Option<Value>]) -> BoardColumn {
     };
     let (key, heading, kind) = match source {
         Source::Metric(metric) => (metric.name().to_owned(), definition.heading.to_owned(), ColumnKind::Metric),
-        Source::OwnLoss(objective) => (
-            format!("{}:{objective}", Metric::ValidationLoss),
-            format!("{} {objective}", definition.heading),
-            ColumnKind::OwnLoss,
-        ),
+        Source::OwnLoss(objective, target) => {
+            let alike = |other: &&Source| matches!(other, Source::OwnLoss(theirs, _) if theirs == objective);
+            let name = if all.iter().filter(alike).count() > 1 { target } else { objective.label() };
+            let heading = format!("{} {name}", definition.heading);
+            (format!("{}:{target}", Metric::ValidationLoss), heading, ColumnKind::OwnLoss)
+        }
         Source::ZeroShot(form) => {
             (marked("zero_shot", *form, ":sentinel"), marked("zero-shot", *form, " <X0>"), ColumnKind::ZeroShot)
         }

@@ -37,8 +37,8 @@ pub(super) fn value(lineage: &Lineage<'_>, source: &Source, shared: &BTreeSet<(S
         let latest: &Metrics = &run.summary.latest;
         let seed = match source {
             Source::Metric(metric) => latest.get(metric).copied().map(bare),
-            Source::OwnLoss(objective) => {
-                let own = run.spec.objective.objective == *objective;
+            Source::OwnLoss(_, target) => {
+                let own = run.spec.target() == *target;
                 latest.get(&Metric::ValidationLoss).copied().filter(|_| own).map(bare)
             }
             Source::ZeroShot(form) => over_families(run, *form, shared, false, &mut found.chance),

@@ -156,7 +156,7 @@ fn parts(app: &App, column: &Scrolled, rows: &[&LeaderboardRow]) -> [usize; 3] {
                 }
                 let opened: &[RunId] = if app.board.opened.contains(&row.lineage) { &row.runs } else { &[] };
                 for run in opened.iter().filter_map(|run| app.run(run)) {
-                    take([run_value(app, column, run), String::new(), String::new()]);
+                    take([run_value(app, column, (row, run)), String::new(), String::new()]);
                 }
             }
             Scrolled::Parameters | Scrolled::Done | Scrolled::LearningRate | Scrolled::Corpus => {
@@ -189,10 +189,10 @@ pub(super) fn place(app: &App, row: &LeaderboardRow) -> String {
 }
 
 /// The newest value of a run where a column holds one metric; scores of tasks are on the page of the run.
-pub(super) fn run_value(app: &App, column: &BoardColumn, run: &RunSummary) -> String {
+pub(super) fn run_value(app: &App, column: &BoardColumn, (row, run): (&LeaderboardRow, &RunSummary)) -> String {
     let metric = match column.kind {
         ColumnKind::Metric => Metric::from_name(&column.key),
-        ColumnKind::OwnLoss => column.key.ends_with(run.objective.label()).then_some(Metric::ValidationLoss),
+        ColumnKind::OwnLoss => row.cells.contains_key(&column.key).then_some(Metric::ValidationLoss),
         ColumnKind::ZeroShot | ColumnKind::Family => None,
     };
     // What a run has now is not what it had at a common budget.

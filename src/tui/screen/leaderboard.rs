@@ -114,7 +114,7 @@ fn draw_table(app: &App, table: &Leaderboard, rows: Vec<&LeaderboardRow>, inside
             }
             Line::Entry(at) => match entries.get(*at) {
                 Some(Entry::Lineage(row)) => (lineage_cells(app, &layout, row), place == Some(*at)),
-                Some(Entry::Run(_, run)) => (run_cells(app, &layout, run), place == Some(*at)),
+                Some(Entry::Run(row, run)) => (run_cells(app, &layout, row, run), place == Some(*at)),
                 None => (Vec::new(), false),
             },
         };
@@ -235,7 +235,7 @@ fn lineage_cells(app: &App, layout: &Layout, row: &LeaderboardRow) -> Vec<Cell> 
     cells
 }
 
-fn run_cells(app: &App, layout: &Layout, id: &RunId) -> Vec<Cell> {
+fn run_cells(app: &App, layout: &Layout, row: &LeaderboardRow, id: &RunId) -> Vec<Cell> {
     let palette = &app.palette;
     let marked = if app.marks.contains(id) { "◆" } else { " " };
     let Some(run) = app.run(id) else {
@@ -255,7 +255,7 @@ fn run_cells(app: &App, layout: &Layout, id: &RunId) -> Vec<Cell> {
     );
     for at in &layout.scroll.shown {
         let text = match layout.columns.get(*at) {
-            Some(Scrolled::Value(column)) => run_value(app, column, run),
+            Some(Scrolled::Value(column)) => run_value(app, column, (row, run)),
             Some(Scrolled::Done) => format::percent(run.step as f64 / run.steps.max(1) as f64),
             Some(Scrolled::Parameters | Scrolled::LearningRate | Scrolled::Corpus) | None => String::new(),
         };
