@@ -31,7 +31,15 @@ pub fn check(architecture: Architecture, objective: &ObjectiveSpec) -> Result<()
         match task(layout, part.task) {
             Ok(()) => {}
             Err((reason, Nearest::Objective(nearest))) => return refuse(reason, format!("{architecture}:{nearest}")),
-            Err((reason, Nearest::Architecture(nearest))) => return refuse(reason, format!("{nearest}:{name}")),
+            Err((reason, Nearest::Architecture(nearest))) => {
+                // Another part of a mixture may stand against it.
+                let carries =
+                    |one: &Architecture| objective.parts().iter().all(|part| task(one.layout(), part.task).is_ok());
+                let nearest = [nearest].into_iter().chain(Architecture::ALL).find(carries);
+                let cell =
+                    nearest.map_or_else(|| format!("none with all of {name}'s tasks"), |one| format!("{one}:{name}"));
+                return refuse(reason, cell);
+            }
         }
         if objective.loss_on_inputs {
             let without = format!("{architecture}:{name} with loss_on_inputs = false");
@@ -41,6 +49,12 @@ pub fn check(architecture: Architecture, objective: &ObjectiveSpec) -> Result<()
                 }
                 (Layout::Encoder, _) | (_, Task::BlankTokens | Task::BlankSentences | Task::BlankDocument) => {
                     return refuse("what is not hidden is read in its own place, so it cannot carry loss", without);
+                }
+                (Layout::Decoder { prefix: false }, Task::PrefixLm) if name == Objective::PrefixLm => {
+                    return refuse(
+                        "where all is causal and carries loss, it is full language modelling",
+                        "CD:FLM".to_owned(),
+                    );
                 }
                 (Layout::Decoder { .. }, _) => {}
             }
@@ -109,18 +123,27 @@ pub fn model(spec: &ModelSpec) -> Result<(), String> {
             "heads of {head_dim}, and rotary embeddings turn pairs; set an even model.head_dim, or another model.position"
         ));
     }
-    let refuse = |reason: &str| Err(format!("{reason}; set model.position = \"rope\", \"learned\" or \"none\""));
+    let refuse = |reason: &str, more: &str| {
+        Err(format!(
+            "{} and {architecture}: {reason}; set model.position = \"rope\", {more}\"learned\" or \"none\"",
+            position.word()
+        ))
+    };
     match (position, architecture) {
-        (Position::Alibi, Architecture::MergedEncoderDecoder)
-        | (Position::T5Bias, Architecture::MergedEncoderDecoder) => {
-            return refuse("merged attention looks at two texts in one softmax, and between them there is no distance");
+        (Position::Alibi | Position::T5Bias, Architecture::MergedEncoderDecoder) => {
+            return refuse(
+                "merged attention looks at two texts in one softmax, and between them there is no distance",
+                "",
+            );
         }
         (Position::Alibi, _) if architecture.has_encoder() => {
-            return refuse("ALiBi is not defined for cross-attention: between two texts there is no distance");
+            let more = "\"t5_bias\", ";
+            return refuse("ALiBi is not defined for cross-attention: between two texts there is no distance", more);
         }
         (Position::Alibi | Position::T5Bias, _) if spec.block_positions > 0 => {
             return refuse(
                 "the places of blanks are looked up in two tables, and a bias by the distance of rows would tell their order",
+                "",
             );
         }
         (Position::Rope | Position::T5Bias | Position::Alibi | Position::Learned | Position::None, _) => {}
@@ -153,6 +176,7 @@ pub fn model(spec: &ModelSpec) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::MixturePart;
 
     fn of(objective: Objective, loss_on_inputs: bool) -> ObjectiveSpec {
         ObjectiveSpec::new(objective, (0.15, 3.0), loss_on_inputs, &[])
@@ -184,6 +208,18 @@ mod tests {
         let nearest = refused(Architecture::EncoderDecoder, Objective::PrefixLm, true);
         assert_eq!(nearest, "ED:PLM with loss_on_inputs = false");
         assert!(check(Architecture::EncoderOnly, &of(Objective::MaskedLm, true)).is_err());
-        assert!(check(Architecture::CausalDecoder, &of(Objective::PrefixLm, true)).is_ok());
+        assert_eq!(refused(Architecture::CausalDecoder, Objective::PrefixLm, true), "CD:FLM");
+        assert!(check(Architecture::CausalDecoder, &of(Objective::SpanCorruption, true)).is_ok());
+        let mixture = [Task::FullLm, Task::BlankTokens].map(|task| MixturePart {
+            task,
+            weight: 1.0,
+            noise_density: 0.15,
+            mean_noise_span_length: 3.0,
+            mode: None,
+            rolled: false,
+        });
+        let both = ObjectiveSpec::new(Objective::Mixture, (0.15, 3.0), false, &mixture);
+        let illegal = check(Architecture::CausalDecoder, &both).unwrap_err();
+        assert_eq!(illegal.nearest, "none with all of MIX's tasks", "{illegal}");
     }
 }

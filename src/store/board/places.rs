@@ -25,8 +25,8 @@ pub(super) fn place(
         }
     }
     for mut group in groups.into_values() {
-        group.sort_by(|(_, a), (_, b)| better(mean(a), mean(b), direction));
-        for (at, place) in within(&group) {
+        group.sort_by(|(_, a), (_, b)| ordered(mean(a), mean(b), direction));
+        for (at, place) in within(&group, direction) {
             if let Some(slot) = places.get_mut(at) {
                 *slot = Some(place);
             }
@@ -40,7 +40,7 @@ fn mean(value: &Value) -> f64 {
     value.seeds.iter().map(|seed| seed.value).sum::<f64>() / value.seeds.len().max(1) as f64
 }
 
-fn better(a: f64, b: f64, direction: Direction) -> Ordering {
+fn ordered(a: f64, b: f64, direction: Direction) -> Ordering {
     match direction {
         Direction::Lower | Direction::Neutral => a.total_cmp(&b),
         Direction::Higher => b.total_cmp(&a),
@@ -53,13 +53,14 @@ fn better(a: f64, b: f64, direction: Direction) -> Ordering {
 const ENOUGH: usize = 8;
 
 /// Places of a contest that is in order.
-fn within(group: &[(usize, &Value)]) -> Vec<(usize, (usize, Footing))> {
+fn within(group: &[(usize, &Value)], direction: Direction) -> Vec<(usize, (usize, Footing))> {
     let mut places: Vec<(usize, bool)> = Vec::new();
     for (order, (_, value)) in group.iter().enumerate() {
         let (mut better, mut tested, mut clear_in_a_row) = (0, true, 0);
         for (above, (_, best)) in group.iter().enumerate().take(order).rev() {
             match difference(best, value) {
-                Some(difference) if difference.is_clear() => {
+                // A median over wordings may order otherwise than the mean over items that is tested: then nothing is clear.
+                Some(difference) if difference.is_clear() && ordered(difference.mean, 0.0, direction).is_lt() => {
                     (better, clear_in_a_row) = (better + 1, clear_in_a_row + 1)
                 }
                 Some(_) => clear_in_a_row = 0,
@@ -136,6 +137,24 @@ mod tests {
         let values = [value(&[1.0, 2.0, 3.0]), value(&[1.1, 2.11, 3.1]), value(&[1.3, 1.9, 3.2]), None];
         let one = ["a"; 4];
         assert_eq!(texts(&values, &one, Direction::Lower), ["1", "2=", "2=", "-"]);
+    }
+
+    #[test]
+    fn a_test_that_speaks_against_the_order_ties() {
+        let of = |shown: f64, items: [f64; 4]| {
+            let seed = |seed| SeedValue {
+                seed,
+                value: shown,
+                stderr: None,
+                items: BTreeMap::from([("task".to_owned(), items.to_vec())]),
+            };
+            Some(Value { seeds: vec![seed(1), seed(2)], chance: None, metric: None })
+        };
+        // The first is shown to be better, but by every item it is worse.
+        let values = [of(0.6, [0.0, 0.1, 0.0, 0.1]), of(0.5, [0.9, 1.0, 1.0, 0.9])];
+        assert_eq!(texts(&values, &["a"; 2], Direction::Higher), ["1=", "1="]);
+        let values = [of(0.6, [0.9, 1.0, 1.0, 0.9]), of(0.5, [0.0, 0.1, 0.0, 0.1])];
+        assert_eq!(texts(&values, &["a"; 2], Direction::Higher), ["1", "2"]);
     }
 
     #[test]
