@@ -245,7 +245,7 @@ type Masked = (AttentionKind, AttentionMask);
 fn every_head_is_held_against_the_bound_of_its_own_mask() {
     use AttentionDirection::{AlternatingLayers, Both, MixedHeads};
     use AttentionKind::{Cross, DecoderSelf, EncoderSelf};
-    use AttentionMask::{Bidirectional, Causal, Prefix};
+    use AttentionMask::{Bidirectional, Causal, Merged, Prefix};
     let folder = tempfile::tempdir().unwrap();
     let corpus = corpus_in(folder.path());
     let n = 16;
@@ -268,7 +268,7 @@ fn every_head_is_held_against_the_bound_of_its_own_mask() {
             Architecture::MergedEncoderDecoder,
             Objective::PrefixLm,
             AlternatingLayers,
-            &[(EncoderSelf, Causal), (DecoderSelf, Causal), (Cross, Bidirectional)],
+            &[(EncoderSelf, Causal), (DecoderSelf, Merged)],
         ),
         (Architecture::EncoderOnly, Objective::MaskedLm, Both, &[(EncoderSelf, Bidirectional)]),
         (Architecture::EncoderOnly, Objective::MaskedLm, MixedHeads, &[(EncoderSelf, Causal)]),

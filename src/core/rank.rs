@@ -75,20 +75,23 @@ pub enum AttentionMask {
     Causal,
     /// Causal, but the first so many positions see each other both ways.
     Prefix(usize),
+    /// Every query sees all of another text of that length, and itself and what is before it of its own.
+    Merged,
 }
 
 impl AttentionMask {
     /// Least rank that logits over `length` positions need so that their softmax can be any generic attention under this
     /// mask: a head of fewer dimensions cannot form it exactly. Softmax ignores a constant per query, so only the
     /// differences between keys count: n − 1 of them if all are seen. A causal mask hides half of the matrix and needs
-    /// ⌊n/2⌋; a prefix of p needs the larger of p − 1 and ⌊n/2⌋. It holds for logits q kᵀ alone: a bias added by position
-    /// may have any rank.
+    /// ⌊n/2⌋; a prefix of p needs the larger of p − 1 and ⌊n/2⌋; merged attention needs n, since more keys than queries are
+    /// seen by all. It holds for logits q kᵀ alone: a bias added by position may have any rank.
     #[must_use]
     pub fn least_logit_rank(self, length: usize) -> usize {
         match self {
             Self::Bidirectional => length.saturating_sub(1),
             Self::Causal => length / 2,
             Self::Prefix(prefix) => prefix.min(length).saturating_sub(1).max(length / 2),
+            Self::Merged => length,
         }
     }
 }
@@ -227,10 +230,18 @@ impl RankReport {
         share.map(|share| (Metric::EffectiveRankShare, share)).into_iter().collect()
     }
 
+    /// The name of an attention in words.
+    #[must_use]
+    pub fn title(&self, attention: AttentionKind) -> &'static str {
+        let merged = attention == AttentionKind::DecoderSelf && self.of(attention).any(|head| head.keys > head.queries);
+        if merged { "merged attention, to encoder and decoder" } else { attention.title() }
+    }
+
     /// Which positions of one head see which.
     #[must_use]
     pub const fn mask(&self, head: &HeadRank) -> AttentionMask {
         match head.attention {
+            AttentionKind::DecoderSelf if head.keys > head.queries => AttentionMask::Merged,
             AttentionKind::EncoderSelf if head.one_way => AttentionMask::Causal,
             AttentionKind::EncoderSelf | AttentionKind::Cross => AttentionMask::Bidirectional,
             AttentionKind::DecoderSelf if self.prefix_length == 0 => AttentionMask::Causal,
@@ -327,8 +338,8 @@ mod tests {
     }
     #[test]
     fn the_bound_of_each_mask() {
-        use AttentionMask::{Bidirectional, Causal, Prefix};
-        // The lengths at which it was checked by fitting logits to random targets: n = 4, 6, 7, 8.
+        use AttentionMask::{Bidirectional, Causal, Merged, Prefix};
+        // The lengths at which it was checked by fitting logits to random targets: n = 4, 6, 7, 8; merged n = 3, 4, 6.
         let table = [
             (Bidirectional, 8, 7),
             (Causal, 8, 4),
@@ -339,6 +350,7 @@ mod tests {
             (Prefix(7), 8, 6),
             (Prefix(64), 128, 64),
             (Bidirectional, 128, 127),
+            (Merged, 6, 6),
             (Bidirectional, 0, 0),
             (Causal, 1, 0),
         ];

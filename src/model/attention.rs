@@ -178,29 +178,17 @@ impl Attention {
         self.seen(&q, &k, self.sight(view))
     }
 
-    /// The same of merged attention: to the memory, and to itself; the probabilities of both add up to 1.
+    /// The same of merged attention: the keys of the memory stand before its own.
     ///
     /// # Errors
     /// As [`Attention::to_self`].
-    pub fn merged_matrices(
-        &self,
-        x: &Value,
-        norm: Norm<'_>,
-        memory: &Value,
-        view: View<'_>,
-    ) -> Result<(Matrices, Matrices)> {
+    pub fn merged_matrices(&self, x: &Value, norm: Norm<'_>, memory: &Value, view: View<'_>) -> Result<Matrices> {
         let [q, k] = project(x, Some(norm), [&self.q_proj, &self.k_proj])?;
         let [far] = project(memory, None, [&self.k_proj])?;
         let source = memory.dims().get(1).copied().unwrap_or(0);
         let of_keys = view.here.rotation.as_ref().map(|rotation| rotation.behind(source)).transpose()?;
         let sight = Sight { rotations: [view.here.rotation.as_ref(), of_keys.as_ref()], ..self.sight(view) };
-        let Matrices { logits, probabilities } = self.seen(&q, &behind(&far, &k)?, sight)?;
-        let part = |from, count| {
-            let of = |all: &Tensor| all.narrow(3, from, count)?.contiguous();
-            Ok::<_, candle_core::Error>(Matrices { logits: of(&logits)?, probabilities: of(&probabilities)? })
-        };
-        let keys = logits.dim(3)?;
-        Ok((part(0, source)?, part(source, keys - source)?))
+        self.seen(&q, &behind(&far, &k)?, sight)
     }
 
     fn seen(&self, q: &Value, k: &Value, sight: Sight<'_>) -> Result<Matrices> {

@@ -90,9 +90,7 @@ impl Block {
                 candle_core::bail!("merged attention needs encoder states, and one mask for both texts")
             };
             if let Some(watch) = watch {
-                let (cross, own) = self.attention.merged_matrices(x, norm, states, view)?;
-                watch.cross.push(cross);
-                watch.attention.push(own);
+                watch.attention.push(self.attention.merged_matrices(x, norm, states, view)?);
             }
             let x = self.attention.to_both(x, norm, states, view, dropping)?;
             return self.mlp.forward(&x, self.mlp_norm.as_norm(), dropping);

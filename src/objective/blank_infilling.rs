@@ -1,6 +1,6 @@
 //! GLM: blanks of a text are filled one after the other, in random order (Du et al. 2022, arXiv 2103.10360, §2.1, and its code).
 //! Short blanks have Poisson(3) lengths from 1 to 39 until a share of the text is gone; sentence blanks are whole sentences; a
-//! document blank is the end of the text, its length uniform from half of it to all.
+//! document blank is the end of the text, its length uniform from a share of it to all.
 //! Promises: blanks never touch; the whole text is there, in text and blanks. Must not know: rows, positions.
 //!
 //! Of the released 10 B model's settings one is left out: it reads a noise token for 10 % of what it fills in.
@@ -117,4 +117,69 @@ fn somewhere<R: Rng>(length: usize, count: usize, draws: &mut R) -> Span {
 fn ending<R: Rng>(length: usize, least: usize, draws: &mut R) -> Span {
     let count = draws.random_range(least..=length.max(least));
     (length - count.min(length), count.min(length))
+}
+
+#[cfg(test)]
+#[expect(clippy::cast_precision_loss, reason = "small counts")]
+mod tests {
+    use super::*;
+    use crate::core::seed::{Stream, generator};
+    use crate::corpus::Vocabulary;
+
+    fn part(task: Task, noise_density: f64) -> MixturePart {
+        MixturePart { task, weight: 1.0, noise_density, mean_noise_span_length: 3.0, mode: None, rolled: false }
+    }
+
+    /// Blanks of `times` texts of `length` tokens: place in the text, and length, in the order in which they are filled.
+    fn blanks(part: &MixturePart, length: u32, times: u64) -> Vec<Vec<Span>> {
+        let (vocabulary, window) = (Vocabulary::new(256), (0..length).map(|id| id % 200).collect::<Vec<_>>());
+        let words = Words { vocabulary: &vocabulary, ends_sentence: &|id| id % 20 == 19 };
+        let one = |number| match blank(part, words, &window, &mut generator(5, Stream::Objective, number)) {
+            Example::Blanks { blanks, .. } => blanks.into_iter().map(|(place, text)| (place, text.len())).collect(),
+            other => panic!("{other:?}"),
+        };
+        (0..times).map(one).collect()
+    }
+
+    #[test]
+    fn short_blanks_have_poisson_lengths_and_come_in_any_order() {
+        let all = blanks(&part(Task::BlankTokens, 0.15), 400, 2000);
+        let (mut counts, mut first_is_first) = ([0.0_f64; 60], 0);
+        for blanks in &all {
+            let hidden: usize = blanks.iter().map(|(_, length)| length).sum();
+            assert!(hidden >= 60 && hidden < 60 + LONGEST, "at least 15 %, and no blank more: {hidden}");
+            blanks.iter().for_each(|(_, length)| counts[*length] += 1.0);
+            first_is_first += usize::from(blanks.iter().all(|(place, _)| *place >= blanks[0].0));
+        }
+        // P(k + 1) / P(k) = 3 / (k + 1); some 4,000 blanks or more of each length.
+        for k in 1..5 {
+            let ratio = counts[k + 1] / counts[k] * (k + 1) as f64 / 3.0;
+            assert!((ratio - 1.0).abs() < 0.08, "{k}: {ratio}");
+        }
+        // Of about 19 blanks any is as likely to be filled first.
+        assert!((50..200).contains(&first_is_first), "{first_is_first}");
+    }
+
+    #[test]
+    fn a_document_blank_is_an_end_of_uniform_length() {
+        let lengths: Vec<usize> = blanks(&part(Task::BlankDocument, 0.25), 100, 4000)
+            .iter()
+            .map(|blanks| {
+                assert_eq!((blanks.len(), blanks[0].0), (1, 100 - blanks[0].1));
+                blanks[0].1
+            })
+            .collect();
+        let quarter = |from: usize| lengths.iter().filter(|length| (from..from + 19).contains(*length)).count();
+        // 25 to 100 tokens, each as often: four quarters of 19 lengths, 1000 each, sd 27.
+        assert_eq!((lengths.iter().min(), lengths.iter().max()), (Some(&25), Some(&100)));
+        assert!([25, 44, 63, 82].into_iter().all(|from| quarter(from).abs_diff(1000) < 110));
+    }
+
+    #[test]
+    fn sentence_blanks_are_whole_sentences() {
+        for blanks in blanks(&part(Task::BlankSentences, 0.15), 400, 200) {
+            assert!(blanks.iter().all(|(_, length)| *length == 20), "{blanks:?}");
+            assert_eq!(blanks.len(), 3, "60 tokens");
+        }
+    }
 }

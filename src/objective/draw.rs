@@ -75,3 +75,27 @@ pub fn example<R: Rng>(
         (other, _) => other,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::seed::{Stream, generator};
+    use crate::core::{Objective, ObjectiveSpec};
+
+    #[test]
+    #[expect(clippy::cast_precision_loss, reason = "small counts")]
+    fn every_task_of_a_mixture_has_its_share() {
+        for objective in [Objective::Ul2, Objective::Ul2R, Objective::BlankInfilling] {
+            let parts = ObjectiveSpec::new(objective, (0.15, 3.0), false, &[]).parts();
+            let total: f64 = parts.iter().map(|part| part.weight).sum();
+            let drawn: Vec<&MixturePart> =
+                (0..20_000).filter_map(|n| chosen(&parts, &mut generator(1, Stream::Objective, n))).collect();
+            for part in &parts {
+                let (share, found) = (part.weight / total, drawn.iter().filter(|one| **one == part).count());
+                // Four standard deviations.
+                let allowed = 4.0 * (20_000.0 * share * (1.0 - share)).sqrt();
+                assert!((found as f64 - 20_000.0 * share).abs() < allowed, "{objective} {part:?}: {found}");
+            }
+        }
+    }
+}

@@ -16,7 +16,7 @@ pub fn text(history: &RankHistory) -> Option<String> {
     let _ = writeln!(text, ", mean of {} held-out texts, measured in {seconds:.2}s", report.examples);
     for attention in AttentionKind::ALL {
         if let Some(mean) = report.effective_rank_share(attention) {
-            let title = attention.title();
+            let title = report.title(attention);
             let _ = writeln!(text, "\n{title}: effective rank of P as a share of the largest possible, mean {mean:.4}");
             text.push_str(&heads(report, attention).text());
         }

@@ -116,6 +116,13 @@ fn mixture(of: &str, parts: &[MixturePart]) -> Result<(), PlanError> {
         noise(of, Some(part.noise_density), Some(part.mean_noise_span_length))?;
         let rule = "a task on texts; prompts are for the objectives MTF and FT of later stages";
         value(format!("{of}.task"), part.task.word(), rule, part.task != Task::Prompted)?;
+        if let Some(mode) = part.mode {
+            let in_place =
+                matches!(part.task, Task::MaskedLm | Task::BlankTokens | Task::BlankSentences | Task::BlankDocument);
+            let rule =
+                "left out where tokens are masked in their places or blanks are filled: no inputs stand alone there";
+            value(format!("{of}.mode"), format!("{mode:?}"), rule, !in_place)?;
+        }
     }
     Ok(())
 }

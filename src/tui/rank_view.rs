@@ -171,6 +171,7 @@ pub fn bound(head_dim: usize, mask: AttentionMask, length: usize) -> String {
         AttentionMask::Bidirectional => ("n−1", "a bidirectional mask".to_owned()),
         AttentionMask::Causal => ("⌊n/2⌋", "a causal mask".to_owned()),
         AttentionMask::Prefix(prefix) => ("max(p−1, ⌊n/2⌋)", format!("a prefix of {prefix}")),
+        AttentionMask::Merged => ("n", "merged attention".to_owned()),
     };
     let least = mask.least_logit_rank(length);
     if head_dim < least {

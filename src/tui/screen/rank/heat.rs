@@ -239,7 +239,8 @@ fn draw_block(app: &App, report: &RankReport, block: &Block, buf: &mut Buffer) {
     if block.named {
         let style = if here { palette.title } else { palette.dim };
         let room = usize::from(block.area.width);
-        let name = if block.kind.title().chars().count() <= room { block.kind.title() } else { block.kind.label() };
+        let title = report.title(block.kind);
+        let name = if title.chars().count() <= room { title } else { block.kind.label() };
         buf.set_stringn(block.area.x, y, name, room, style);
         y += 1;
     }
