@@ -3,15 +3,16 @@
 //! Promises: nothing that a template's own test asks is among its training data, under no wording of the world; whole families
 //! are held out by name; an item that an evaluation asks is found. Must not know: tokens, models.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::document::ReadText;
+use super::document::{Document, ReadText};
 use super::documents::documents;
 use super::prompted::{ALL, INPUTS, TARGETS, data_set};
 use super::requests::{Question, items};
 use super::task_file::{DatasetKind, Task};
 use super::{EvalError, source};
 use crate::core::PromptSpec;
+use crate::core::seed::index_of;
 use crate::corpus::world;
 
 /// A training seed lies this far from that of the items that are asked.
@@ -128,13 +129,13 @@ fn pairs(task: &Task, examples: usize, read: ReadText<'_>) -> Result<Vec<Pair>, 
         }
     };
     let asked = questions(task, read)?;
-    let (examples, asked_examples) = match (&own.dataset.kind, &task.dataset.kind) {
-        (DatasetKind::World(own), DatasetKind::World(asked)) => {
-            let examples = own.items().map_err(failed)?.iter().map(world::Item::example).collect();
-            (examples, asked.examples_of_all_wordings().map_err(failed)?)
+    let asked_examples: HashSet<u64> = match &task.dataset.kind {
+        DatasetKind::World(asked) => asked.examples_of_all_wordings().map_err(failed)?.into_iter().collect(),
+        DatasetKind::Json { .. } | DatasetKind::Prompted | DatasetKind::Text(_) => {
+            example_numbers(task, read)?.into_iter().collect()
         }
-        _ => (Vec::new(), BTreeSet::new()),
     };
+    let examples = example_numbers(&own, read)?;
     let mut found = Vec::new();
     for item in items(&own, read, None)? {
         let (inputs, targets) = pair(item.question).map_err(failed)?;
@@ -144,6 +145,16 @@ fn pairs(task: &Task, examples: usize, read: ReadText<'_>) -> Result<Vec<Pair>, 
         }
     }
     Ok(found)
+}
+
+/// A number for each document of what a task asks, which tells documents apart but not prompts.
+fn example_numbers(task: &Task, read: ReadText<'_>) -> Result<Vec<u64>, EvalError> {
+    if let DatasetKind::World(items) = &task.dataset.kind {
+        let items = items.items().map_err(|reason| EvalError::Data { task: task.name.clone(), reason })?;
+        return Ok(items.iter().map(world::Item::example).collect());
+    }
+    let content = |row: Document| index_of(&format!("{:?}", row.into_iter().collect::<BTreeMap<_, _>>()));
+    Ok(documents(task, &task.split, read)?.into_iter().map(content).collect())
 }
 
 /// The context and its right continuation.
@@ -206,7 +217,7 @@ pub fn leak(trained_on: &PromptSpec, evaluated: &[String]) -> Result<Option<Stri
     let told: HashMap<u64, &str> = tasks
         .iter()
         .zip(&templates)
-        .filter(|(task, _)| matches!(task.dataset.kind, DatasetKind::World(_)))
+        .filter(|(task, _)| !written_out(task))
         .flat_map(|(_, template)| template.pairs.iter().map(|pair| (pair.example, template.name.as_str())))
         .collect();
     for task in source::gather(evaluated)?.suite.tasks() {
@@ -227,15 +238,14 @@ pub fn leak(trained_on: &PromptSpec, evaluated: &[String]) -> Result<Option<Stri
                 task.name
             )
         };
-        if let DatasetKind::World(own) = &task.dataset.kind {
-            let failed = |reason| EvalError::Data { task: task.name.clone(), reason };
-            let examples = own.items().map_err(failed)?.into_iter().map(|item| item.example()).enumerate();
-            if let Some((document, template)) = examples.filter_map(|(at, own)| Some((at, told.get(&own)?))).next() {
-                return Ok(Some(found(document, template)));
-            }
-        }
         // A task that cannot be asked is told where it is asked.
-        let Ok(asked) = questions(task, &source::read) else { continue };
+        let (Ok(asked), Ok(examples)) = (questions(task, &source::read), example_numbers(task, &source::read)) else {
+            continue;
+        };
+        let mut examples = examples.iter().enumerate();
+        if let Some((document, template)) = examples.find_map(|(at, own)| Some((at, told.get(own)?))) {
+            return Ok(Some(found(document, template)));
+        }
         let shared = asked.iter().filter_map(|(text, document)| Some((*document, inputs.get(text)?)));
         if let Some((document, template)) = shared.min() {
             return Ok(Some(found(document, template)));
@@ -275,14 +285,14 @@ mod tests {
     fn a_world_trains_on_other_items_than_it_asks() {
         let spec = spec(&["shipped:world"], &["world_counting", "world_two_hop"]);
         let all = templates(&spec).unwrap();
-        let families: std::collections::BTreeSet<&str> = all.iter().map(|template| template.family.as_str()).collect();
+        let families: HashSet<&str> = all.iter().map(|template| template.family.as_str()).collect();
         assert_eq!(families.len(), 6);
         assert!(!families.contains("world_counting") && all.iter().all(|template| template.pairs.len() > 1));
         let first = &all[0].pairs[0];
         assert!(first.targets.starts_with(' ') && !first.inputs.is_empty(), "{first:?}");
         assert_eq!(leak(&spec, &["shipped:world".to_owned()]).unwrap(), None);
         // Every template keeps the same examples from training.
-        let validating = |one: bool| -> BTreeSet<u64> {
+        let validating = |one: bool| -> HashSet<u64> {
             let pairs = all.iter().flat_map(|template| &template.pairs);
             pairs.filter(|pair| pair.validates() == one).map(|pair| pair.example).collect()
         };
@@ -357,6 +367,34 @@ mod tests {
         );
         let said = leak(&spec, &[shots]).unwrap().unwrap();
         assert!(said.contains("document 0 of the evaluated task shots"), "{said}");
+        // Nor does another wording.
+        let [asks, learns] = [("asks", "test"), ("learns", "train")].map(|(name, split)| {
+            let text = format!(
+                "task: {name}\ndataset_path: json\ndataset_kwargs: {{data_files: {{train: {split}.rows, test: shots.jsonl.data}}}}\n\
+                 test_split: test\ntraining_split: train\noutput_type: multiple_choice\ndoc_to_text: \"{name} {{{{q}}}}\"\n\
+                 doc_to_choice: c\ndoc_to_target: a\nmetric_list: [{{metric: acc}}]\n"
+            );
+            file(&format!("{name}.yaml"), &text)
+        });
+        file("test.rows", data);
+        file("train.rows", &(0..20).map(|n| data.replace("fog", &format!("thing {n}"))).collect::<String>());
+        let learned = self::spec(&[&learns], &[]);
+        assert_eq!(leak(&learned, std::slice::from_ref(&asks)).unwrap(), None);
+        file("shots.jsonl.data", &data.replace("fog", "thing 3"));
+        let said = leak(&learned, &[asks]).unwrap();
+        assert_eq!(said, None, "what its own test asks is not among its training data");
+        let own_test = learns.replace("learns", "own");
+        std::fs::write(
+            &own_test,
+            std::fs::read_to_string(&learns).unwrap().replace("test: shots.jsonl", "test: asked.jsonl"),
+        )
+        .unwrap();
+        let asks = file("asks.yaml", &std::fs::read_to_string(folder.path().join("asks.yaml")).unwrap());
+        let said = leak(&self::spec(&[&own_test], &[]), &[asks]).unwrap().unwrap();
+        assert!(
+            said.contains("document 0 of the evaluated task asks is among the training prompts of learns"),
+            "{said}"
+        );
         // Other prompts of a data set that is trained on are no other data.
         let sets = ["fog_qa_short", "fog_qa_long"].map(|name| file(&format!("{name}.jsonl"), &asked.repeat(10)));
         let [short, long] = &sets;

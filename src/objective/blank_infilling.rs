@@ -147,7 +147,7 @@ mod tests {
         let (mut counts, mut first_is_first) = ([0.0_f64; 60], 0);
         for blanks in &all {
             let hidden: usize = blanks.iter().map(|(_, length)| length).sum();
-            assert!(hidden >= 60 && hidden < 60 + LONGEST, "at least 15 %, and no blank more: {hidden}");
+            assert!((60..60 + LONGEST).contains(&hidden), "at least 15 %, and no blank more: {hidden}");
             blanks.iter().for_each(|(_, length)| counts[*length] += 1.0);
             first_is_first += usize::from(blanks.iter().all(|(place, _)| *place >= blanks[0].0));
         }
