@@ -84,7 +84,8 @@ fn in_composer(composer: &mut Composer, by: i64, studies: usize) {
         Stage::Form => composer.form.step(by > 0),
         Stage::Review => {
             if let Some(review) = &mut composer.review {
-                let rows = review.plan.as_ref().map_or(0, |plan| plan.runs.len());
+                // Behind the runs stands what was refused.
+                let rows = review.plan.as_ref().map_or(0, |plan| plan.runs.len() + plan.refusals.len());
                 shift(&mut review.scroll, by, Some(rows));
             }
         }

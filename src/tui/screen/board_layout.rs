@@ -48,12 +48,13 @@ impl Layout<'_> {
     }
 }
 
-fn own_words(size: &str, shared: &[&str]) -> String {
+/// What `shared` leaves of a size.
+pub(super) fn own_words(size: &str, shared: &[&str]) -> String {
     size.split(' ').filter(|word| !shared.contains(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// The words that all sizes share, in order.
-fn shared_words<'a>(sizes: &BTreeSet<&'a str>) -> Vec<&'a str> {
+pub(super) fn shared_words<'a>(sizes: &BTreeSet<&'a str>) -> Vec<&'a str> {
     let mut sizes = sizes.iter();
     let mut shared: Vec<&str> = sizes.next().map_or_else(Vec::new, |first| first.split(' ').collect());
     for other in sizes {

@@ -1,5 +1,6 @@
 //! The review before a study is queued: how many runs, how large, how long, and what was refused.
-//! Promises: a refusal is shown in full. Must not know: keys, how plans are made.
+//! Promises: a refusal is shown in full, behind the runs where there is no room for all above them. Must not know: keys, how
+//! plans are made.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -11,6 +12,8 @@ use crate::tui::composer::{Review, Waiting};
 use crate::tui::format;
 use crate::tui::table::{self, Cell, Column, Row};
 
+use super::board_layout::{own_words, shared_words};
+use super::board_words::WIDE;
 use super::frame::{lines, pane};
 
 /// Draws the page.
@@ -34,16 +37,48 @@ pub fn draw(app: &App, review: &Review, area: Rect, buf: &mut Buffer) {
         text.extend(about.into_iter().map(|line| Line::styled(line, palette.dim)));
     }
     let rows = review.plan.as_ref().map_or(0, |plan| plan.runs.len() as u16);
-    let wanted = text.len() as u16 + 2;
-    let most = if rows == 0 { area.height } else { area.height.saturating_sub(6).min(wanted) };
+    let most = if rows == 0 { area.height } else { area.height.saturating_sub(LEAST_BELOW) };
+    if let Some(plan) = &review.plan {
+        let refused = refusals(app, plan, 0, width);
+        let fits = rows == 0 || text.len() + refused.len() + 2 <= usize::from(most);
+        let told = || {
+            let count = plan.refusals.len();
+            Line::styled(format!("✗ {count} cells are refused: the reasons stand behind the runs (G)"), palette.warn)
+        };
+        text.extend(if fits { refused } else { vec![told()] });
+    }
+    let most = most.min(if rows == 0 { most } else { text.len() as u16 + 2 });
     let upper = Rect { height: most, ..area };
     let inside = pane(app, &format!("Review: {}", review.study.name), false, upper, buf);
     let inside = Rect { x: inside.x + 1, width: inside.width.saturating_sub(1), ..inside };
     lines(&text, 0, inside, buf);
     if let Some(plan) = review.plan.as_ref().filter(|_| rows > 0) {
         let lower = Rect { y: upper.bottom(), height: area.height - upper.height, ..area };
-        draw_runs(app, plan, review.scroll, lower, buf);
+        match review.scroll.checked_sub(plan.runs.len()) {
+            None => draw_runs(app, plan, review.scroll, lower, buf),
+            Some(first) => {
+                let title = format!("Refused {} of {}", first + 1, plan.refusals.len());
+                let inside = pane(app, &title, true, lower, buf);
+                let inside = Rect { x: inside.x + 1, width: inside.width.saturating_sub(1), ..inside };
+                let all = refusals(app, plan, 0, width);
+                let before = all.len() - refusals(app, plan, first, width).len();
+                lines(&all, before, inside, buf);
+            }
+        }
     }
+}
+
+/// Lines that runs have at least, with their frame and heading.
+const LEAST_BELOW: u16 = 6;
+
+/// The refusals from one on, each with its reason.
+fn refusals(app: &App, plan: &PlanReport, from: usize, width: usize) -> Vec<Line<'static>> {
+    let wrapped = plan
+        .refusals
+        .iter()
+        .skip(from)
+        .flat_map(|refusal| format::wrap(&format!("✗ {}: {}", refusal.cell, refusal.reason), width));
+    wrapped.map(|line| Line::styled(line, app.palette.warn)).collect()
 }
 
 fn totals(app: &App, plan: &PlanReport, width: usize) -> Vec<Line<'static>> {
@@ -95,10 +130,6 @@ fn totals(app: &App, plan: &PlanReport, width: usize) -> Vec<Line<'static>> {
     } else {
         text.extend(facts.iter().map(|fact| Line::from(entry(fact))));
     }
-    for refusal in &plan.refusals {
-        let wrapped = format::wrap(&format!("✗ {}: {}", refusal.cell, refusal.reason), width);
-        text.extend(wrapped.into_iter().map(|line| Line::styled(line, palette.warn)));
-    }
     if plan.runs.is_empty() {
         text.push(Line::styled("no run is left to queue; Esc goes back", palette.bad));
     } else {
@@ -120,16 +151,23 @@ const COLUMNS: [Column; 9] = [
 ];
 
 fn draw_runs(app: &App, plan: &PlanReport, scroll: usize, area: Rect, buf: &mut Buffer) {
-    let inside = pane(app, &format!("Runs {}", plan.runs.len()), true, area, buf);
+    let sizes = plan.runs.iter().map(|run| run.size.as_str()).collect();
+    let shared = if app.size.0 < WIDE { shared_words(&sizes) } else { Vec::new() };
+    // One size for all needs no words of its own.
+    let shared = if sizes.len() > 1 { shared } else { Vec::new() };
+    let common = if shared.is_empty() { String::new() } else { format!(" · all {}", shared.join(" ")) };
+    let inside = pane(app, &format!("Runs {}{common}", plan.runs.len()), true, area, buf);
     let shown = table::visible(plan.runs.len(), Some(scroll), usize::from(inside.height.saturating_sub(1)));
-    let rows: Vec<Row> =
-        shown.filter_map(|at| Some(Row { cells: cells(app, plan.runs.get(at)?), selected: at == scroll })).collect();
+    let rows: Vec<Row> = shown
+        .filter_map(|at| Some(Row { cells: cells(app, plan.runs.get(at)?, &shared), selected: at == scroll }))
+        .collect();
     table::draw(&COLUMNS, &rows, inside, buf, &app.palette);
 }
 
-fn cells(app: &App, run: &PlannedRun) -> Vec<Cell> {
+fn cells(app: &App, run: &PlannedRun, shared: &[&str]) -> Vec<Cell> {
     let palette = &app.palette;
     let plain = |text: String| Cell::new(text, palette.text);
+    let size = own_words(&run.size, shared);
     let state = run.existing.as_ref().map_or_else(
         || Cell::new("new", palette.text),
         |status| Cell::new(format!("known: {}", status.word()), palette.status(status)),
@@ -137,7 +175,7 @@ fn cells(app: &App, run: &PlannedRun) -> Vec<Cell> {
     vec![
         plain(run.cell.clone()),
         plain(run.seed.to_string()),
-        plain(run.size.clone()),
+        plain(if size.is_empty() { "-".to_owned() } else { size }),
         plain(run.steps.to_string()),
         plain(format::count(run.parameters as f64)),
         plain(format::count(run.tokens as f64)),
