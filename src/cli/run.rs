@@ -6,6 +6,7 @@ use super::arguments::{RunArguments, RunCommand};
 use super::lab::{Lab, ask, block_on, resolve, runs, unexpected};
 use super::output::{print, print_json};
 use crate::core::summary::RunDetail;
+use crate::core::task::ScoringForm;
 use crate::core::{Metric, RunId};
 use crate::report::figures::{count, duration};
 use crate::report::runs::table;
@@ -117,7 +118,9 @@ fn text(detail: &RunDetail) -> Result<String> {
     }
     for task in detail.tasks.iter().filter(|task| Some(task.step) == detail.tasks.iter().map(|task| task.step).max()) {
         let scores = task.scores.iter().map(|(metric, score)| format!("{metric} {:.4}", score.value));
-        lines.push(format!("{:<18} {}  ({} items)", task.task, scores.collect::<Vec<_>>().join("  "), task.items));
+        let form = if task.form == ScoringForm::Sentinel { " <X0>" } else { "" };
+        let name = format!("{}{form}", task.task);
+        lines.push(format!("{name:<18} {}  ({} items)", scores.collect::<Vec<_>>().join("  "), task.items));
     }
     if let Some(sample) = detail.samples.first() {
         lines.push(format!("sample at step {}:\n  {} | {}", sample.step, sample.prompt.trim_end(), sample.text));

@@ -2,7 +2,7 @@
 //! wire carries it, the dashboard draws it and the command line prints it.
 //! Promises: what averages over different targets never shares a column. Must not know: how a tie is tested.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -208,6 +208,9 @@ pub struct LeaderboardRow {
     pub cells: BTreeMap<String, BoardCell>,
     /// Its runs, by seed.
     pub runs: Vec<RunId>,
+    /// The studies that these are of.
+    #[serde(default)]
+    pub studies: BTreeSet<StudyId>,
 }
 
 impl LeaderboardRow {

@@ -21,6 +21,7 @@ pub fn count(value: f64) -> String {
 pub fn duration(seconds: f64) -> String {
     let s = seconds.max(0.0).round() as u64;
     match s {
+        0 if seconds > 0.0 => format!("{seconds:.2}s"),
         0..60 => format!("{s}s"),
         60..3600 => format!("{}m{:02}s", s / 60, s % 60),
         3600..86_400 => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
@@ -52,7 +53,7 @@ mod tests {
             [7.0, 999.0, 1234.0, 12_345.0, 999_600.0, 1.5e9].map(count),
             ["7", "999", "1.23k", "12.3k", "1.00M", "1.50G"]
         );
-        assert_eq!([0.4, 59.6, 192.0, 7500.0, 273_600.0].map(duration), ["0s", "1m00s", "3m12s", "2h05m", "3d04h"]);
+        assert_eq!([0.4, 59.6, 192.0, 7500.0, 273_600.0].map(duration), ["0.40s", "1m00s", "3m12s", "2h05m", "3d04h"]);
         assert_eq!([1 << 20, 1536 << 20].map(bytes), ["1MiB", "1.5GiB"]);
     }
 }

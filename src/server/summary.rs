@@ -175,6 +175,8 @@ impl Engine {
             (seconds > 0.0).then(|| flops / seconds)
         };
         let unfinished = self.runs.values().filter(|record| record.is_alive() || record.status.is_queued());
+        // What is blocked does not run by itself.
+        let unfinished = unfinished.filter(|record| !matches!(record.status, RunStatus::Blocked { .. }));
         Workload {
             slots: self.slots,
             flops_per_second: speed(true).or_else(|| speed(false)),

@@ -361,6 +361,7 @@ mod tests {
             progress: 1.0,
             counts: [].into(),
             metrics: [].into(),
+            studies: std::collections::BTreeSet::new(),
             runs: vec!["0123456789ab".parse().unwrap()],
         }
     }

@@ -238,7 +238,7 @@ impl Filter {
             objective: row.objective.label(),
             status: row.counts.iter().filter(|(_, count)| **count > 0).map(|(word, _)| word.as_str()).collect(),
             corpus: &row.corpus,
-            studies: Vec::new(),
+            studies: row.studies.iter().map(crate::core::StudyId::as_str).collect(),
             ids: std::iter::once(&row.lineage).chain(&row.runs).map(crate::core::RunId::as_str).collect(),
             size: &row.size,
             numbers: &numbers,

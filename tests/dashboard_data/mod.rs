@@ -323,6 +323,7 @@ pub(crate) fn leaderboard() -> Leaderboard {
                 counts,
                 metrics: metrics.collect(),
                 cells: [].into(),
+                studies: std::collections::BTreeSet::new(),
                 runs: own.iter().map(|run| run.id.clone()).collect(),
             }
         })

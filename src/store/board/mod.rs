@@ -9,7 +9,7 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::core::board::{BoardCell, BoardColumn, ColumnKind, EqualBudget, Footing, Leaderboard, LeaderboardRow};
-use crate::core::task::ScoringForm;
+use crate::core::task::{ScoringForm, TaskMetric};
 use crate::core::{Ancestor, Architecture, Metric, Objective, RunId, RunStatus, StudyId};
 use crate::stats::estimate;
 
@@ -193,6 +193,7 @@ fn row(lineage: &Lineage<'_>, contest: String, as_trained: &BTreeMap<RunId, crat
         metrics: Metric::ALL.into_iter().filter_map(metric).collect(),
         cells: BTreeMap::new(),
         runs: lineage.all.iter().map(|run| run.spec.id.clone()).collect(),
+        studies: lineage.all.iter().flat_map(|run| run.summary.studies.iter().cloned()).collect(),
     }
 }
 
@@ -257,6 +258,7 @@ fn column(source: &Source, all: &[Source], found: &[Option<Value>]) -> BoardColu
         Source::ZeroShot(_) | Source::Family(..) => Metric::ZeroShotAcc.definition(),
         Source::AboveChance(_) => Metric::ZeroShotAboveChance.definition(),
     };
+    let score = found.iter().flatten().find_map(|value| value.metric);
     let marked = |name: &str, form: ScoringForm, mark: &str| match form {
         ScoringForm::Plain => name.to_owned(),
         ScoringForm::Sentinel => format!("{name}{mark}"),
@@ -276,15 +278,16 @@ fn column(source: &Source, all: &[Source], found: &[Option<Value>]) -> BoardColu
             (marked("above_chance", *form, ":sentinel"), marked("above chance", *form, " <X0>"), ColumnKind::ZeroShot)
         }
         Source::Family(form, family) => {
-            (marked(family, *form, ":sentinel"), marked(family, *form, " <X0>"), ColumnKind::Family)
+            // Scores of other kinds say theirs, since their scales differ.
+            let name = score.filter(|metric| *metric != TaskMetric::Acc).map_or_else(String::new, |m| format!(" {m}"));
+            (marked(family, *form, ":sentinel"), marked(family, *form, " <X0>") + &name, ColumnKind::Family)
         }
     };
-    let score = found.iter().flatten().find_map(|value| value.metric);
     BoardColumn {
         key,
         heading,
-        unit: score.map_or(definition.unit, crate::core::task::TaskMetric::name).to_owned(),
-        direction: score.map_or(definition.direction, crate::core::task::TaskMetric::direction),
+        unit: score.map_or(definition.unit, TaskMetric::name).to_owned(),
+        direction: score.map_or(definition.direction, TaskMetric::direction),
         decimals: definition.decimals,
         chance: found.iter().flatten().find_map(|value| value.chance),
         kind,
