@@ -184,6 +184,28 @@ fn rows_are_those_of_the_documentation() {
             Objective::Ul2R | Objective::Mixture | Objective::Multitask | Objective::Finetuning => {}
         }
     }
+    for (architecture, objective, seq_len) in
+        [(NonCausalDecoder, PrefixLm, 6), (CausalDecoder, SpanCorruption, 16), (NonCausalDecoder, SpanCorruption, 16)]
+    {
+        let title = format!("{objective} with loss on inputs");
+        let spec = ObjectiveSpec::new(objective, (0.3, 1.5), true, &[]);
+        shown(&mut text, &title, (architecture, &spec), seq_len, (alone, 7));
+    }
+    // Two examples of a mixture, of one task each.
+    let part = |task| MixturePart {
+        task,
+        weight: 1.0,
+        noise_density: 0.3,
+        mean_noise_span_length: 1.5,
+        mode: None,
+        rolled: false,
+    };
+    for architecture in [CausalDecoder, NonCausalDecoder, EncoderDecoder] {
+        let mix = [Task::PrefixLm, Task::SpanCorruption].map(part);
+        let spec = ObjectiveSpec::new(Objective::Mixture, (0.3, 1.5), false, &mix);
+        let texts = [first.clone(), first.iter().rev().copied().collect()];
+        shown(&mut text, "MIX (prefix_lm, span_corruption)", (architecture, &spec), 12, (&texts, 2));
+    }
     for architecture in [CausalDecoder, NonCausalDecoder, EncoderDecoder] {
         let vocabulary = Vocabulary::new(26);
         let pair = (first[..5].to_vec(), vec![23, 24, vocabulary.end()]);
