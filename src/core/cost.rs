@@ -67,7 +67,8 @@ pub const fn parameters(model: &ModelSpec) -> u64 {
 }
 
 /// Floating-point operations of one forward pass over a batch of `shape`: two per multiply-add of every matrix product,
-/// attention scores counted unmasked; norms, softmax, biases and activations are left out.
+/// attention scores counted unmasked, as is the custom, and the head at every position of the decoder, also where a position
+/// carries no loss and its logits are never made; norms, softmax, biases and activations are left out.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "FLOP counts are estimates")]
 pub fn forward_flops(model: &ModelSpec, shape: &BatchShape) -> f64 {

@@ -198,6 +198,23 @@ mod tests {
     }
 
     #[test]
+    fn the_table_of_the_readme_is_this_one() {
+        let shown: Vec<Objective> = Objective::ALL.into_iter().filter(|one| *one != Objective::Mixture).collect();
+        let line = |name: &str, cells: Vec<&str>| format!("| {name} | {} |\n", cells.join(" | "));
+        let mut table = line("", shown.iter().map(|one| one.label()).collect()).replacen("|  |", "| |", 1);
+        table += &format!("|{}\n", "---|".repeat(shown.len() + 1));
+        for architecture in Architecture::ALL {
+            let mark = |one: &Objective| match (check(architecture, &of(*one, false)).is_ok(), one.is_prompted()) {
+                (true, false) => "●",
+                (true, true) => "○",
+                (false, _) => "·",
+            };
+            table += &line(architecture.label(), shown.iter().map(mark).collect());
+        }
+        assert!(include_str!("../../README.md").contains(&table), "the table is now\n{table}");
+    }
+
+    #[test]
     fn refusals_name_what_would_do() {
         let refused =
             |architecture, objective, inputs| check(architecture, &of(objective, inputs)).unwrap_err().nearest;

@@ -38,8 +38,9 @@ pub struct State {
 }
 
 impl State {
-    /// The position of a run that has not begun. A later stage does not read again what the stages before it have read: its
-    /// examples are numbered behind theirs.
+    /// The position of a run that has not begun. The examples of a later stage are numbered behind those of the stages before it,
+    /// so that it does not read again what they have read; where its examples have another length, it goes through the texts in
+    /// another order, and what was read may come again.
     #[must_use]
     pub fn start(spec: &RunSpec) -> Self {
         let cursor = spec.ancestors.iter().map(|stage| stage.examples).sum();
