@@ -119,6 +119,11 @@ fn notes(board: &Leaderboard) -> Vec<String> {
             notes.push(format!("{}: nothing has been trained yet", board.budget.title()));
         }
     }
+    let blank = |row: &&LeaderboardRow| row.cells.is_empty() && !row.earlier.is_empty();
+    let blank = board.rows.iter().filter(blank).count();
+    if board.budget_at.is_some() && blank > 0 {
+        notes.push(format!("{blank} rows are empty: the stages before theirs took the whole budget"));
+    }
     notes.push(
         "± 95 % interval over seeds (Student's t). # place in the sorted column: = tied by a paired test over seeds \
          and items (p > 0.05), ? too few seeds to test."

@@ -1,7 +1,7 @@
 """Logits, losses and gradients of Hugging Face's own LLaMA and T5 v1.1, so that trilab's presets can be held against
 the models they are named after: `python3 tests/reference/families.py > tests/reference/families.json`, with
 transformers 5. Weights are the formulas of cells.py under trilab's names. Float64, but both families take their norms
-in float32, and LLaMA its angles and softmax. The loss is the mean cross-entropy; gradients are given as L2 norms."""
+in float32, and LLaMA its angles and softmax. The loss is the mean cross-entropy; gradients have eight digits."""
 import json
 import math
 
@@ -101,9 +101,13 @@ def answers(family, settings, decoder_length, encoder_length=None):
         found = network(input_ids=decoder["tokens"], use_cache=False)
     loss = F.cross_entropy(found.logits.reshape(-1, V), targets.reshape(-1))
     loss.backward()
+    def gradient(theirs, factor, transposed):
+        whole = factor * parameters[f"{theirs}.weight"].grad
+        whole = whole.T if transposed else whole
+        return [float(f"{value:.7e}") for value in whole.flatten().tolist()]
+
     gradients = {
-        f"{ours}.weight": factor * parameters[f"{theirs}.weight"].grad.norm().item()
-        for theirs, (ours, factor, _) in names.items()
+        f"{ours}.weight": gradient(theirs, factor, transposed) for theirs, (ours, factor, transposed) in names.items()
     }
     batch = {"rows": ROWS, "decoder": decoder, "encoder": encoder, "targets": targets}
     batch |= {"loss_weights": torch.ones(targets.shape), "prefix_lengths": [0] * ROWS}
