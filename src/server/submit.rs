@@ -8,12 +8,13 @@ use std::path::Path;
 use super::engine::{Engine, Happened, RunRecord};
 use super::session::SessionId;
 use super::studies::StudyRecord;
+use crate::core::rows::prompt_lengths;
 use crate::core::study::StudySpec;
 use crate::core::summary::{PlanReport, Refusal};
 use crate::core::texts::CorpusSettings;
 use crate::core::{Control, Objective, ParentSpec, PromptSpec, RunId, RunSpec, RunStatus, StudyId};
 use crate::corpus::{Corpus, CorpusError, survey};
-use crate::eval::{EvalError, can_be_asked, fingerprint, leak, templates};
+use crate::eval::{EvalError, Template, can_be_asked, fingerprint, leak, templates};
 use crate::schedule::{CorpusFacts, Plan, StageFacts, StudyFacts, check, plan, report};
 use crate::wire::Reply;
 
@@ -67,6 +68,9 @@ fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
                     "use stages.{name}.tasks: FT trains on one task, and these are {count}; use MTF for a mixture"
                 ));
             }
+            if let Some(reason) = too_long(study, &known.corpus, &templates).map_err(|error| error.to_string())? {
+                return Err(format!("train the stage {name}: {reason}"));
+            }
             if let Some(leak) = leak(&prompts, &study.probes.zero_shot).map_err(asked)? {
                 return Err(format!("train the stage {name}: {leak}"));
             }
@@ -74,6 +78,23 @@ fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
         known.stages.insert(name.clone(), StageFacts { tasks, corpus });
     }
     Ok(known)
+}
+
+/// Why no prompt can be trained on, if its targets are all too long; nobody knows before the texts are prepared.
+fn too_long(study: &StudySpec, corpus: &CorpusFacts, all: &[Template]) -> Result<Option<String>, CorpusError> {
+    let Some(seq_len) = study.training.seq_len.iter().max().filter(|_| corpus.ready) else { return Ok(None) };
+    let (most, corpus) = (prompt_lengths(*seq_len).1, Corpus::open(&corpus.directory)?);
+    let pairs = || all.iter().flat_map(|template| &template.pairs);
+    for pair in pairs() {
+        // The end mark stands behind a target.
+        if corpus.tokenizer().encode(&pair.targets)?.len() < most {
+            return Ok(None);
+        }
+    }
+    Ok(Some(format!(
+        "none of its {} prompts has a target of at most {most} tokens, a quarter of seq_len {seq_len}; raise training.seq_len",
+        pairs().count()
+    )))
 }
 
 fn facts(settings: &CorpusSettings, corpora: &Path) -> Result<CorpusFacts, CorpusError> {
