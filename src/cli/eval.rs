@@ -14,7 +14,9 @@ use super::output::{print, print_json};
 use crate::core::task::{FamilyScore, ScoringForm, TaskRecord, TaskScores};
 use crate::core::{RunEvent, RunId, RunSpec, StampedEvent};
 use crate::corpus::Corpus;
-use crate::eval::{Gathered, GroupReport, Suite, TaskReport, evaluate, families, gather, group_reports, leak, read};
+use crate::eval::{
+    Gathered, GroupReport, Suite, TaskReport, evaluate, families, gather, group_reports, leak, read, templates,
+};
 use crate::kernel::memory::keep_large_blocks;
 use crate::report::eval::{Row, table};
 use crate::runlog::{EvalHeader, EvalLog, EvalRow, RunFolder};
@@ -97,7 +99,8 @@ fn no_leak(lab: &Lab, spec: &RunSpec, sources: &[String]) -> Result<()> {
     let before = spec.ancestors.iter().map(|stage| lab.home.run(&stage.run).spec());
     let before: Vec<RunSpec> = before.collect::<Result<_, _>>().context("see what earlier stages were trained on")?;
     for prompts in before.into_iter().chain([spec.clone()]).filter_map(|stage| stage.prompts) {
-        if let Some(leak) = leak(&prompts, sources).map_err(|error| anyhow::anyhow!("could not {error}"))? {
+        let leak = templates(&prompts).and_then(|trained| leak(&trained, sources));
+        if let Some(leak) = leak.map_err(|error| anyhow::anyhow!("could not {error}"))? {
             bail!("could not score {}: {leak}", spec.id);
         }
     }

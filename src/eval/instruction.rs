@@ -1,19 +1,16 @@
 //! Tasks as training data: what is read and what is written, by prompt template, for multitask prompted finetuning (Sanh et al.
 //! 2021, arXiv 2110.08207, §3 and its code) and for finetuning on one task.
 //! Promises: nothing that a template's own test asks is among its training data, under no wording of the world; whole families
-//! are held out by name; an item that an evaluation asks is found. Must not know: tokens, models.
+//! are held out by name. Must not know: tokens, models.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-
+use super::asked::{all_examples, contexts, examples, squeezed};
 use super::document::{Document, ReadText};
 use super::documents::documents;
-use super::prompted::{ALL, INPUTS, TARGETS, data_set};
+use super::prompted::{ALL, INPUTS, TARGETS};
 use super::requests::{Question, items};
 use super::task_file::{DatasetKind, Task};
 use super::{EvalError, source};
 use crate::core::PromptSpec;
-use crate::core::seed::index_of;
-use crate::corpus::world;
 
 /// A training seed lies this far from that of the items that are asked.
 const SEED_DISTANCE: u64 = 1 << 32;
@@ -47,6 +44,8 @@ pub struct Template {
     pub name: String,
     /// The family of that task: its tag, or its own name.
     pub family: String,
+    /// Whether its prompts came written out: then its name tells its data set.
+    pub written_out: bool,
     /// Its data.
     pub pairs: Vec<Pair>,
 }
@@ -58,7 +57,8 @@ pub struct Template {
 pub fn templates(spec: &PromptSpec) -> Result<Vec<Template>, EvalError> {
     let of_task = |task: Task| {
         let pairs = pairs(&task, spec.examples, &source::read)?;
-        Ok(Template { family: family(&task).to_owned(), name: task.name, pairs })
+        let family = task.tags.first().unwrap_or(&task.name).clone();
+        Ok(Template { family, name: task.name, written_out: task.dataset.kind == DatasetKind::Prompted, pairs })
     };
     let found: Vec<Template> = trained(spec)?.into_iter().map(of_task).collect::<Result<_, EvalError>>()?;
     if !found.iter().flat_map(|template| &template.pairs).any(Pair::validates) {
@@ -71,10 +71,6 @@ pub fn templates(spec: &PromptSpec) -> Result<Vec<Template>, EvalError> {
         return Err(EvalError::Source { source_name: spec.sources.join(", "), reason });
     }
     Ok(found)
-}
-
-fn family(task: &Task) -> &str {
-    task.tags.first().unwrap_or(&task.name)
 }
 
 /// The tasks that `spec` trains on.
@@ -98,11 +94,11 @@ fn trained(spec: &PromptSpec) -> Result<Vec<Task>, EvalError> {
 }
 
 /// The pairs of one task: `examples` of a generated one, else all of its training split, without what its test asks.
-fn pairs(task: &Task, examples: usize, read: ReadText<'_>) -> Result<Vec<Pair>, EvalError> {
+fn pairs(task: &Task, count: usize, read: ReadText<'_>) -> Result<Vec<Pair>, EvalError> {
     let failed = |reason: String| EvalError::Data { task: task.name.clone(), reason };
     let own = match &task.dataset.kind {
         DatasetKind::Prompted => {
-            let text = |row: &super::document::Document, column| {
+            let text = |row: &Document, column| {
                 row.get(column).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
             };
             let rows = documents(task, ALL, read)?;
@@ -117,7 +113,7 @@ fn pairs(task: &Task, examples: usize, read: ReadText<'_>) -> Result<Vec<Pair>, 
         }
         DatasetKind::World(own) => {
             let mut training = task.clone();
-            let (seed, count) = (own.seed.wrapping_add(SEED_DISTANCE), examples);
+            let seed = own.seed.wrapping_add(SEED_DISTANCE);
             training.dataset.kind = DatasetKind::World(super::WorldItems { seed, count, ..*own });
             training
         }
@@ -128,33 +124,17 @@ fn pairs(task: &Task, examples: usize, read: ReadText<'_>) -> Result<Vec<Pair>, 
             Task { split: task.fewshot_split.clone(), num_fewshot: 0, ..task.clone() }
         }
     };
-    let asked = questions(task, read)?;
-    let asked_examples: HashSet<u64> = match &task.dataset.kind {
-        DatasetKind::World(asked) => asked.examples_of_all_wordings().map_err(failed)?.into_iter().collect(),
-        DatasetKind::Json { .. } | DatasetKind::Prompted | DatasetKind::Text(_) => {
-            example_numbers(task, read)?.into_iter().collect()
-        }
-    };
-    let examples = example_numbers(&own, read)?;
+    let (asked, asked_examples) = (contexts(task, read)?, all_examples(task, read)?);
+    let numbers = examples(&own, read)?;
     let mut found = Vec::new();
     for item in items(&own, read, None)? {
         let (inputs, targets) = pair(item.question).map_err(failed)?;
-        let example = examples.get(item.document).copied().unwrap_or(item.document as u64);
+        let example = numbers.get(item.document).copied().unwrap_or(item.document as u64);
         if !asked.contains_key(&squeezed(&inputs)) && !asked_examples.contains(&example) {
             found.push(Pair { inputs, targets, example });
         }
     }
     Ok(found)
-}
-
-/// A number for each document of what a task asks, which tells documents apart but not prompts.
-fn example_numbers(task: &Task, read: ReadText<'_>) -> Result<Vec<u64>, EvalError> {
-    if let DatasetKind::World(items) = &task.dataset.kind {
-        let items = items.items().map_err(|reason| EvalError::Data { task: task.name.clone(), reason })?;
-        return Ok(items.iter().map(world::Item::example).collect());
-    }
-    let content = |row: Document| index_of(&format!("{:?}", row.into_iter().collect::<BTreeMap<_, _>>()));
-    Ok(documents(task, &task.split, read)?.into_iter().map(content).collect())
 }
 
 /// The context and its right continuation.
@@ -174,106 +154,17 @@ fn pair(question: Question) -> Result<(String, String), String> {
     Ok((request.context, request.continuation))
 }
 
-/// Contexts that a task asks, without solved examples before them, with their documents; white space does not tell texts
-/// apart.
-fn questions(task: &Task, read: ReadText<'_>) -> Result<HashMap<String, usize>, EvalError> {
-    let bare = Task { num_fewshot: 0, ..task.clone() };
-    let contexts = |question: Question| match question {
-        Question::Choice { requests, .. } => requests.into_iter().map(|request| request.context).collect(),
-        Question::Likelihood(request) => vec![request.context],
-        Question::Writing { request, .. } => vec![request.context],
-        Question::Rolling(_) => Vec::new(),
-    };
-    let mut found = HashMap::new();
-    for item in items(&bare, read, None)? {
-        for context in contexts(item.question) {
-            found.entry(squeezed(&context)).or_insert(item.document);
-        }
-    }
-    Ok(found)
-}
-
-fn squeezed(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The first item of the tasks of `evaluated` that is among the training data of `trained_on`, in words, or the first data set
-/// that both have under other prompts.
-///
-/// # Errors
-/// A source cannot be used.
-pub fn leak(trained_on: &PromptSpec, evaluated: &[String]) -> Result<Option<String>, EvalError> {
-    let templates = templates(trained_on)?;
-    if evaluated.is_empty() {
-        return Ok(None);
-    }
-    let inputs: HashMap<String, &str> = templates
-        .iter()
-        .flat_map(|template| template.pairs.iter().map(|pair| (squeezed(&pair.inputs), template.name.as_str())))
-        .collect();
-    let written_out = |task: &&Task| task.dataset.kind == DatasetKind::Prompted;
-    let tasks = trained(trained_on)?;
-    let files: Vec<&str> = tasks.iter().filter(written_out).map(|task| task.name.as_str()).collect();
-    let told: HashMap<u64, &str> = tasks
-        .iter()
-        .zip(&templates)
-        .filter(|(task, _)| !written_out(task))
-        .flat_map(|(_, template)| template.pairs.iter().map(|pair| (pair.example, template.name.as_str())))
-        .collect();
-    for task in source::gather(evaluated)?.suite.tasks() {
-        let set =
-            if files.contains(&task.name.as_str()) { Some(task.name.clone()) } else { data_set(&task.name, &files) };
-        if let Some(set) = set.filter(|_| written_out(&task)) {
-            let file = files.iter().find(|name| name.starts_with(&set)).unwrap_or(&"");
-            return Ok(Some(format!(
-                "the evaluated task {} and {file}, which is trained on, are prompts of one data set, {set}: they hold the same \
-                 examples; hold it out, or evaluate on other data (or rename a file whose name begins so by chance)",
-                task.name
-            )));
-        }
-        let found = |document: usize, template: &str| {
-            format!(
-                "document {document} of the evaluated task {} is among the training prompts of {template}; hold that family \
-                 out, or evaluate on other data",
-                task.name
-            )
-        };
-        // A task that cannot be asked is told where it is asked.
-        let (Ok(asked), Ok(examples)) = (questions(task, &source::read), example_numbers(task, &source::read)) else {
-            continue;
-        };
-        let mut examples = examples.iter().enumerate();
-        if let Some((document, template)) = examples.find_map(|(at, own)| Some((at, told.get(own)?))) {
-            return Ok(Some(found(document, template)));
-        }
-        let shared = asked.iter().filter_map(|(text, document)| Some((*document, inputs.get(text)?)));
-        if let Some((document, template)) = shared.min() {
-            return Ok(Some(found(document, template)));
-        }
-    }
-    Ok(None)
-}
-
-/// Whether the tasks of a person's own sources can be asked: their data is read and their prompts are made.
-///
-/// # Errors
-/// One cannot; the task and what is wrong are named.
-pub fn can_be_asked(sources: &[String]) -> Result<(), EvalError> {
-    if sources.is_empty() {
-        return Ok(());
-    }
-    let own = |task: &&Task| !source::is_shipped(&task.path);
-    source::gather(sources)?
-        .suite
-        .tasks()
-        .iter()
-        .filter(own)
-        .try_for_each(|task| items(task, &source::read, None).map(drop))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::eval::can_be_asked;
+
+    /// What an evaluation asks of the data of `trained`.
+    fn leak(trained: &PromptSpec, evaluated: &[String]) -> Result<Option<String>, EvalError> {
+        crate::eval::leak(&templates(trained)?, evaluated)
+    }
 
     fn spec(sources: &[&str], held_out: &[&str]) -> PromptSpec {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();

@@ -7,7 +7,7 @@ use super::EvalError;
 use super::document::Document;
 use super::settings::Setting;
 use super::yaml::Yaml;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use crate::corpus::world::{Family, Item, World, items};
 
@@ -65,10 +65,10 @@ impl WorldItems {
 
     /// [`Item::example`] of all items that these options ask under any wording; a wording that cannot tell so many is never
     /// asked for them.
-    pub(super) fn examples_of_all_wordings(&self) -> Result<BTreeSet<u64>, String> {
+    pub(super) fn examples_of_all_wordings(&self) -> Result<HashSet<u64>, String> {
         let world = World::shipped().map_err(|e| e.to_string())?;
         let of = |wording| world.items(self.family, wording, self.level, self.seed, self.count).unwrap_or_default();
-        Ok((0..world.wordings(self.family)).flat_map(of).map(|item| item.example()).collect())
+        Ok((0..world.wordings(self.family)).flat_map(of).map(|item| item.example).collect())
     }
 
     /// The items as rows, with the columns of [`crate::corpus::world::Item`] and its story without the question.

@@ -71,7 +71,7 @@ fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
             if let Some(reason) = too_long(study, &known.corpus, &templates).map_err(|error| error.to_string())? {
                 return Err(format!("train the stage {name}: {reason}"));
             }
-            if let Some(leak) = leak(&prompts, &study.probes.zero_shot).map_err(asked)? {
+            if let Some(leak) = leak(&templates, &study.probes.zero_shot).map_err(asked)? {
                 return Err(format!("train the stage {name}: {leak}"));
             }
         }

@@ -131,6 +131,7 @@ mod tests {
         let template = |family: &str, size: usize| Template {
             name: family.to_owned(),
             family: family.to_owned(),
+            written_out: false,
             pairs: vec![pair.clone(); size],
         };
         let all = [template("small", 30), template("large", 200), template("large", 200)];

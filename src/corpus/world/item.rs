@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::cast::{Cast, Side};
 use super::family::Family;
 use super::rules::{ANSWER, GROUPS};
-use super::scene::{Ask, Scene, Slots, Stage, fill};
+use super::scene::{Ask, Scene, Stage, fill};
 use super::{World, refused, size};
 use crate::core::seed::{Stream, generator, index_of};
 use crate::corpus::error::CorpusError;
@@ -41,9 +41,9 @@ pub struct Item {
     pub choices: Vec<String>,
     /// Which of them is right, from 0.
     pub answer: usize,
-    /// The story as it was before the wording added to it, and what fills the wording.
+    /// A number of what is told and asked, whatever the wording: items that share it are one item under several prompts.
     #[serde(skip)]
-    pub told: String,
+    pub example: u64,
 }
 
 impl Item {
@@ -51,15 +51,6 @@ impl Item {
     #[must_use]
     pub fn story(&self) -> &str {
         self.context.strip_suffix(&self.question).unwrap_or(&self.context).trim_end()
-    }
-
-    /// A number of what is told and asked, whatever the wording: items that share it are one item under several prompts.
-    #[must_use]
-    pub fn example(&self) -> u64 {
-        let right = self.choices.get(self.answer).map_or("", String::as_str);
-        let choices: BTreeSet<&str> = self.choices.iter().map(String::as_str).collect();
-        let choices: Vec<&str> = choices.into_iter().collect();
-        index_of(&[self.told.as_str(), right, &choices.join("\n")].join("\n\n"))
     }
 }
 
@@ -113,7 +104,7 @@ impl World {
                     question,
                     choices,
                     answer,
-                    told: told_of(&scene.story, &ask.slots),
+                    example: example(&scene.story, ask),
                 })
             });
             let scarce = || refused(family, format!("wording {wording} at level {level} has only {number} items"));
@@ -123,9 +114,13 @@ impl World {
     }
 }
 
-fn told_of(story: &[String], slots: &Slots) -> String {
-    let filled = slots.iter().map(|(name, value)| format!("{name}: {value}"));
-    story.iter().cloned().chain(filled).collect::<Vec<_>>().join("\n")
+/// The number of a story as it was before a wording added to it, of what fills the wording, and of all that could be chosen.
+fn example(story: &[String], ask: &Ask) -> u64 {
+    let filled = ask.slots.iter().map(|(name, value)| format!("{name}: {value}"));
+    let told = story.iter().cloned().chain(filled).collect::<Vec<_>>().join("\n");
+    let choices: BTreeSet<&str> = ask.others.iter().chain([&ask.answer]).map(String::as_str).collect();
+    let choices = choices.into_iter().collect::<Vec<_>>().join("\n");
+    index_of(&[told.as_str(), &ask.answer, &choices].join("\n\n"))
 }
 
 /// Story with question, the question, and what was asked.

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::board_words::{WIDE, seeds};
+use super::sizes::{own_words, shared_words};
 use crate::core::board::{BoardColumn, ColumnKind, Leaderboard, LeaderboardRow};
 use crate::core::summary::RunSummary;
 use crate::core::{Metric, RunId};
@@ -46,22 +47,6 @@ impl Layout<'_> {
     pub(super) fn own_size(&self, size: &str) -> String {
         own_words(size, &self.shared)
     }
-}
-
-/// What `shared` leaves of a size.
-pub(super) fn own_words(size: &str, shared: &[&str]) -> String {
-    size.split(' ').filter(|word| !shared.contains(word)).collect::<Vec<_>>().join(" ")
-}
-
-/// The words that all sizes share, in order.
-pub(super) fn shared_words<'a>(sizes: &BTreeSet<&'a str>) -> Vec<&'a str> {
-    let mut sizes = sizes.iter();
-    let mut shared: Vec<&str> = sizes.next().map_or_else(Vec::new, |first| first.split(' ').collect());
-    for other in sizes {
-        let words: BTreeSet<&str> = other.split(' ').collect();
-        shared.retain(|word| words.contains(word));
-    }
-    shared
 }
 
 /// Width of the marks before a row.
@@ -165,10 +150,10 @@ fn parts(app: &App, column: &Scrolled, rows: &[&LeaderboardRow]) -> [usize; 3] {
             }
         }
     }
-    if let Scrolled::Value(BoardColumn { chance: Some(chance), .. }) = column
-        && let Scrolled::Value(column) = column
+    if let Scrolled::Value(column) = column
+        && let Some(chance) = column.chance
     {
-        take([format::board_value(column, *chance), String::new(), String::new()]);
+        take([format::board_value(column, chance), String::new(), String::new()]);
     }
     widest
 }

@@ -18,6 +18,7 @@ pub mod leaderboard;
 pub mod mask_picture;
 pub mod rank;
 pub mod review;
+mod sizes;
 pub mod tasks;
 
 pub use frame::{body, draw, tab_at};

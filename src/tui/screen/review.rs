@@ -12,9 +12,9 @@ use crate::tui::composer::{Review, Waiting};
 use crate::tui::format;
 use crate::tui::table::{self, Cell, Column, Row};
 
-use super::board_layout::{own_words, shared_words};
 use super::board_words::WIDE;
 use super::frame::{lines, pane};
+use super::sizes::{own_words, shared_words};
 
 /// Draws the page.
 pub fn draw(app: &App, review: &Review, area: Rect, buf: &mut Buffer) {
