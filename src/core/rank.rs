@@ -234,7 +234,7 @@ impl RankReport {
     #[must_use]
     pub fn title(&self, attention: AttentionKind) -> &'static str {
         let merged = attention == AttentionKind::DecoderSelf && self.of(attention).any(|head| head.keys > head.queries);
-        if merged { "merged attention, to encoder and decoder" } else { attention.title() }
+        if merged { "merged attention" } else { attention.title() }
     }
 
     /// Which positions of one head see which.
