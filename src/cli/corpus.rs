@@ -1,27 +1,30 @@
 //! `trilab corpus`: texts into shards, ahead of the first study that needs them.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arguments::CorpusCommand;
 use super::lab::Lab;
 use super::output::{print, print_json};
-use crate::config::ConfigError;
-use crate::core::texts::CorpusSettings;
+use crate::config::{ConfigError, paths};
+use crate::core::texts::{CorpusSettings, TokenizerSpec};
 use crate::corpus::{Manifest, Progress, prepare};
 
 pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
-    let CorpusCommand::Prepare { paths, tokenizer, field, validation, validation_fraction, json } = command;
+    let CorpusCommand::Prepare { paths: texts, tokenizer, field, validation, validation_fraction, json } = command;
     let defaults = lab.config.corpus.clone();
+    let here = std::env::current_dir().context("could not find the working directory")?;
+    let absolute = |written: Vec<String>| written.iter().map(|path| paths::absolute_text(path, &here)).collect();
     let usage = |message: String| ConfigError { place: "--tokenizer".to_owned(), message };
     let settings = CorpusSettings {
-        paths: absolute(paths)?,
+        paths: absolute(texts),
         field: field.unwrap_or(defaults.field),
-        validation: absolute(validation)?,
+        validation: absolute(validation),
         validation_fraction: validation_fraction.unwrap_or(defaults.validation_fraction),
-        tokenizer: tokenizer.map_or(Ok(defaults.tokenizer), |text| text.parse().map_err(usage))?,
+        tokenizer: match tokenizer.map_or(Ok(defaults.tokenizer), |text| text.parse().map_err(usage))? {
+            TokenizerSpec::File(path) => TokenizerSpec::File(paths::absolute(&path, &here)),
+            other @ (TokenizerSpec::Bytes | TokenizerSpec::Chars | TokenizerSpec::Bpe(_)) => other,
+        },
     };
     let bar = ProgressBar::new(0).with_style(style()?);
     let mut phase = "";
@@ -52,15 +55,4 @@ fn text(lab: &Lab, manifest: &Manifest) -> String {
 fn style() -> Result<ProgressStyle> {
     let template = "{msg:>10} {wide_bar} {bytes}/{total_bytes} {eta}";
     ProgressStyle::with_template(template).context("could not draw a progress bar")
-}
-
-fn absolute(paths: Vec<String>) -> Result<Vec<String>> {
-    let one = |path: String| {
-        if path.starts_with("shipped:") {
-            return Ok(path);
-        }
-        let whole = std::path::absolute(Path::new(&path)).with_context(|| format!("could not find {path}"))?;
-        Ok(whole.to_string_lossy().into_owned())
-    };
-    paths.into_iter().map(one).collect()
 }

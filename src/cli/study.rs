@@ -10,7 +10,9 @@ use super::Interrupted;
 use super::arguments::{StudyArguments, StudyCommand};
 use super::lab::{Lab, ask, block_on, unexpected};
 use super::output::{print, print_json};
+use crate::config::paths::absolute;
 use crate::config::{Override, load_study, parse_override, save_study, shipped_studies};
+use crate::core::encoding::text_of;
 use crate::core::study::StudySpec;
 use crate::core::summary::{LabSummary, PlanReport, RunSummary, StudySummary};
 use crate::core::{RunId, RunStatus, StudyId};
@@ -47,11 +49,12 @@ async fn load(lab: &Lab, arguments: &StudyArguments) -> Result<StudySpec> {
     let overrides: Vec<Override> =
         arguments.overrides.iter().map(|text| parse_override(text, &here)).collect::<Result<_, _>>()?;
     let config = lab.config_file.as_deref();
-    let path = Path::new(&arguments.study);
+    let path = absolute(Path::new(&arguments.study), &here);
     if path.is_file() || arguments.study.contains(['/', '\\']) {
-        let text = std::fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(&here);
-        return Ok(load_study(config, &arguments.study, &text, folder, &overrides)?);
+        let bytes = std::fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
+        let text = text_of(&bytes).with_context(|| format!("could not read {}", path.display()))?;
+        let folder = path.parent().unwrap_or(&here);
+        return Ok(load_study(config, &arguments.study, text, folder, &overrides)?);
     }
     if let Some(shipped) = shipped_studies().into_iter().find(|study| study.name == arguments.study) {
         return Ok(load_study(config, &format!("shipped {}.toml", shipped.name), shipped.text, &here, &overrides)?);

@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 use toml::de::DeTable;
 use toml::{Table, Value};
 
+use super::paths::absolute_text;
+
 /// A setting could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]
@@ -46,13 +48,12 @@ impl Layer {
         self
     }
 
-    /// Makes relative paths of texts and tasks start at `folder`, because a file names its neighbours.
+    /// Makes all settings that are paths absolute by the one rule of [`super::paths`]: relative ones start at `folder`, because a
+    /// file names its neighbours.
     pub fn anchored(mut self, folder: &Path) -> Self {
         let anchor = |value: &mut Value| {
-            if let Value::String(text) = value
-                && !text.starts_with("shipped:")
-            {
-                *text = folder.join(&*text).to_string_lossy().into_owned();
+            if let Value::String(text) = value {
+                *text = absolute_text(text, folder);
             }
         };
         let texts = |owner: &mut Table| {
@@ -69,6 +70,8 @@ impl Layer {
             stage.get_mut("tasks").and_then(Value::as_array_mut).into_iter().flatten().for_each(anchor);
             stage.as_table_mut().into_iter().for_each(texts);
         }
+        let lab = self.table.get_mut("lab").and_then(Value::as_table_mut);
+        lab.and_then(|lab| lab.get_mut("home")).into_iter().for_each(anchor);
         let probes = self.table.get_mut("probes").and_then(Value::as_table_mut);
         let tasks = probes.and_then(|probes| probes.get_mut("zero_shot")).and_then(Value::as_array_mut);
         tasks.into_iter().flatten().for_each(anchor);

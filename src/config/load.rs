@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::Config;
 use super::layers::{ConfigError, Layer, read};
+use crate::core::encoding::text_of;
 use crate::core::study::StudySpec;
 
 /// The shipped `config.toml`.
@@ -22,11 +23,13 @@ fn shipped() -> Result<Layer, ConfigError> {
 
 fn file(path: &Path) -> Result<Layer, ConfigError> {
     let name = path.display().to_string();
-    let text = fs::read_to_string(path)
-        .map_err(|error| ConfigError { place: name.clone(), message: format!("cannot be read: {error}") })?;
+    let unreadable =
+        |message: String| ConfigError { place: name.clone(), message: format!("cannot be read: {message}") };
+    let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = text_of(&bytes).map_err(|error| unreadable(error.to_string()))?;
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let folder = std::path::absolute(&folder).unwrap_or(folder);
-    Ok(Layer::parse(&name, &text)?.anchored(&folder))
+    Ok(Layer::parse(&name, text)?.anchored(&folder))
 }
 
 /// The shipped config with the file at `path` over it.

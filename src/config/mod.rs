@@ -5,6 +5,7 @@
 
 mod layers;
 mod load;
+pub mod paths;
 mod shipped;
 
 use std::path::PathBuf;
