@@ -4,11 +4,12 @@
 //! are held out by name. Must not know: tokens, models.
 
 use super::asked::{all_examples, contexts, examples, squeezed};
+use super::dataset::DatasetKind;
 use super::document::{Document, ReadText};
 use super::documents::documents;
 use super::prompted::{ALL, INPUTS, TARGETS};
-use super::requests::{Question, items};
-use super::task_file::{DatasetKind, Task};
+use super::requests::{Question, questions};
+use super::task_file::Task;
 use super::{EvalError, source};
 use crate::core::PromptSpec;
 
@@ -127,7 +128,7 @@ fn pairs(task: &Task, count: usize, read: ReadText<'_>) -> Result<Vec<Pair>, Eva
     let (asked, asked_examples) = (contexts(task, read)?, all_examples(task, read)?);
     let numbers = examples(&own, read)?;
     let mut found = Vec::new();
-    for item in items(&own, read, None)? {
+    for item in questions(&own, read, None)?.items {
         let (inputs, targets) = pair(item.question).map_err(failed)?;
         let example = numbers.get(item.document).copied().unwrap_or(item.document as u64);
         if !asked.contains_key(&squeezed(&inputs)) && !asked_examples.contains(&example) {
