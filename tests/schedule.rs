@@ -22,8 +22,8 @@ use trilab::core::{
 };
 use trilab::runlog::Home;
 use trilab::schedule::{
-    Action, CorpusFacts, Found, Launcher, LocalLauncher, Parent, Plan, Queue, StageFacts, StudyFacts, Workload,
-    launches, plan, report, standing,
+    Action, CorpusFacts, Found, Launcher, LocalLauncher, Parent, PartFacts, Plan, Queue, StageFacts, StudyFacts,
+    Workload, launches, plan, report, standing,
 };
 use trilab::store::{AttemptFacts, Ending};
 
@@ -114,16 +114,22 @@ fn corpus() -> CorpusFacts {
         vocab_size: 300,
         vocabulary: "bytes".to_owned(),
         directory: PathBuf::from("corpora/f00d"),
-        train_tokens: Some(100_000),
-        train_bytes: 100_000,
+        train: PartFacts { bytes: 100_000, documents: 1, tokens: Some(100_000) },
+        validation: PartFacts { bytes: 5_000, documents: 1, tokens: Some(5_000) },
         ready: true,
+        notices: Vec::new(),
     }
 }
 
 /// The tasks of the stage `mtf` have a fingerprint.
 fn facts() -> StudyFacts {
     let mtf = StageFacts { tasks: Some("p".to_owned()), corpus: None };
-    StudyFacts { corpus: corpus(), zero_shot: None, stages: BTreeMap::from([("mtf".to_owned(), mtf)]) }
+    StudyFacts {
+        corpus: corpus(),
+        zero_shot: None,
+        stages: BTreeMap::from([("mtf".to_owned(), mtf)]),
+        notices: Vec::new(),
+    }
 }
 
 fn planned(change: impl FnOnce(&mut StudySpec)) -> Plan {

@@ -70,7 +70,12 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: u32, d
             precision: Precision::F32,
             dropout: 0.0,
         },
-        data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: directory.to_owned() },
+        data: DataSpec {
+            fingerprint: "f".to_owned(),
+            name: "test".to_owned(),
+            directory: directory.to_owned(),
+            notices: Vec::new(),
+        },
         prompts: None,
         parent: None,
         ancestors: Vec::new(),

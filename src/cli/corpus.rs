@@ -38,7 +38,11 @@ pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
     });
     bar.finish_and_clear();
     let manifest = manifest?;
-    if json { print_json(&manifest) } else { print(&text(lab, &manifest)) }
+    if json {
+        return print_json(&manifest);
+    }
+    manifest.notices.iter().for_each(|notice| eprintln!("trilab: note: {notice}"));
+    print(&text(lab, &manifest))
 }
 
 fn text(lab: &Lab, manifest: &Manifest) -> String {
@@ -49,7 +53,11 @@ fn text(lab: &Lab, manifest: &Manifest) -> String {
     let train = part("train", &manifest.train, manifest.train_tokens);
     let validation = part("validation", &manifest.validation, manifest.validation_tokens);
     let (name, vocabulary) = (&manifest.name, manifest.vocab_size);
-    format!("corpus       {name}\nvocabulary   {vocabulary}\n{train}{validation}folder       {}\n", folder.display())
+    let covered = format!("covered      {} of the text by tokens that tell it\n", manifest.coverage.told());
+    format!(
+        "corpus       {name}\nvocabulary   {vocabulary}\n{train}{validation}{covered}folder       {}\n",
+        folder.display()
+    )
 }
 
 fn style() -> Result<ProgressStyle> {

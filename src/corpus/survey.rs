@@ -7,12 +7,15 @@ use std::fs;
 use blake3::Hasher;
 use serde::{Deserialize, Serialize};
 
-use super::characters::CharacterSet;
+use super::characters::{CharacterCounts, CharacterSet};
 use super::error::CorpusError;
+use super::sample::Sample;
 use super::source::title;
 use super::split::{Part, Texts};
 use super::tokenizer::Tokenizer;
+use super::training::train_bpe;
 use super::vocabulary::Vocabulary;
+use crate::core::encoding::without_mark;
 use crate::core::texts::{CorpusSettings, TokenizerSpec};
 
 /// Hexadecimal digits of a fingerprint.
@@ -43,6 +46,32 @@ pub struct Survey {
     pub train: TextSize,
     /// Validation text.
     pub validation: TextSize,
+    /// Tokens of both, if they are known before the text is prepared.
+    pub tokens: Option<PartTokens>,
+    /// What a person should know of the texts and the tokenizer, a sentence each.
+    pub notices: Vec<String>,
+}
+
+/// Tokens of the two parts, end marks included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartTokens {
+    /// Of the training text.
+    pub train: u64,
+    /// Of the validation text.
+    pub validation: u64,
+}
+
+impl PartTokens {
+    pub(super) const fn of(&mut self, part: Part) -> &mut u64 {
+        match part {
+            Part::Train => &mut self.train,
+            Part::Validation => &mut self.validation,
+        }
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self { train: self.train + other.train, validation: self.validation + other.validation }
+    }
 }
 
 /// What a survey learns on the way and the preparation needs.
@@ -60,9 +89,10 @@ pub(super) enum Learned {
 
 /// A tokenizer as far as it is known before the texts are read.
 enum Asked {
-    Known(Tokenizer),
+    Bytes,
     Chars(CharacterSet),
     Bpe(u32),
+    File(Tokenizer),
 }
 
 /// Reads the texts and says what the corpus is.
@@ -74,27 +104,55 @@ pub fn survey(settings: &CorpusSettings) -> Result<Survey, CorpusError> {
 }
 
 pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64)) -> Result<Studied, CorpusError> {
-    let (label, seed_bytes, mut tokenizer) = asked(&settings.tokenizer)?;
+    let (label, seed_bytes, mut asked) = asked(&settings.tokenizer)?;
     let texts = Texts::scan(settings, progress)?;
     let (mut train, mut validation) = (TextSize::default(), TextSize::default());
+    let (mut characters, mut held_out) = (PartTokens::default(), CharacterCounts::default());
+    let mut sample = Sample::of(texts.bytes);
     texts.visit(&mut |part, document| {
         let size = match part {
-            Part::Train => {
-                if let Asked::Chars(characters) = &mut tokenizer {
-                    characters.add(document);
-                }
-                &mut train
-            }
+            Part::Train => &mut train,
             Part::Validation => &mut validation,
         };
         size.documents += 1;
         size.bytes += document.len() as u64;
+        match (&mut asked, part) {
+            (Asked::Chars(set), Part::Train) => set.add(document),
+            (Asked::Chars(_), Part::Validation) => held_out.add(document),
+            (Asked::File(_) | Asked::Bpe(_), _) => sample.document(part, document),
+            (Asked::Bytes, _) => {}
+        }
+        if matches!(asked, Asked::Chars(_)) {
+            *characters.of(part) += document.chars().count() as u64;
+        }
         Ok(())
     })?;
-    let tokenizer = match tokenizer {
-        Asked::Known(tokenizer) => Learned::Known(tokenizer),
-        Asked::Chars(characters) => Learned::Known(Tokenizer::Chars(characters.into_characters())),
-        Asked::Bpe(text_size) => Learned::Untrained(text_size),
+    let ends = PartTokens { train: train.documents, validation: validation.documents };
+    let mut notices = texts.remarks.lines();
+    let (tokenizer, tokens) = match asked {
+        Asked::Bytes => (
+            Learned::Known(Tokenizer::Bytes),
+            Some(PartTokens { train: train.bytes, validation: validation.bytes }.and(ends)),
+        ),
+        Asked::Chars(set) => {
+            let table = set.into_characters();
+            notices.extend(held_out.missing_from(&table).sentence("the validation text"));
+            (Learned::Known(Tokenizer::Chars(table)), Some(characters.and(ends)))
+        }
+        Asked::Bpe(text_size) if sample.is_whole() => {
+            let trained = train_bpe(&texts, text_size, train.bytes, &mut |_, _| {})?;
+            let (tokens, _) = sample.tried(&trained, &label)?;
+            (Learned::Known(trained), tokens)
+        }
+        Asked::Bpe(text_size) => (Learned::Untrained(text_size), None),
+        Asked::File(tokenizer) => {
+            let (tokens, coverage) = sample.tried(&tokenizer, &label)?;
+            notices.extend(
+                tokenizer.changed().iter().map(|change| format!("of the settings of the tokenizer {label}, {change}")),
+            );
+            notices.extend(coverage.sentence(if sample.is_whole() { "the text" } else { "a sample of the text" }));
+            (Learned::Known(tokenizer), tokens)
+        }
     };
     let vocabulary = match &tokenizer {
         Learned::Known(tokenizer) => tokenizer.vocabulary(),
@@ -113,6 +171,8 @@ pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64
         vocab_size: vocabulary.size() as usize,
         train,
         validation,
+        tokens,
+        notices,
     };
     Ok(Studied { survey, texts, tokenizer })
 }
@@ -121,7 +181,7 @@ pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64
 fn asked(spec: &TokenizerSpec) -> Result<(String, Vec<u8>, Asked), CorpusError> {
     let label = spec.to_string();
     match spec {
-        TokenizerSpec::Bytes => Ok((label.clone(), label.into_bytes(), Asked::Known(Tokenizer::Bytes))),
+        TokenizerSpec::Bytes => Ok((label.clone(), label.into_bytes(), Asked::Bytes)),
         TokenizerSpec::Chars => Ok((label.clone(), label.into_bytes(), Asked::Chars(CharacterSet::new()))),
         TokenizerSpec::Bpe(size) => {
             let text_size =
@@ -129,12 +189,15 @@ fn asked(spec: &TokenizerSpec) -> Result<(String, Vec<u8>, Asked), CorpusError> 
             Ok((label.clone(), label.into_bytes(), Asked::Bpe(text_size)))
         }
         TokenizerSpec::File(path) => {
-            let json = fs::read(path).map_err(CorpusError::io("read", path))?;
-            let tokenizer = Tokenizer::of_file(&json, path)?;
+            let bytes = fs::read(path).map_err(CorpusError::io("read", path))?;
+            let json = without_mark(&bytes);
+            let tokenizer = Tokenizer::of_file(json, path)?;
             let stem = path.file_stem().map_or(label, |stem| stem.to_string_lossy().into_owned());
             let mut identity = b"file".to_vec();
-            identity.extend_from_slice(blake3::hash(&json).as_bytes());
-            Ok((stem, identity, Asked::Known(tokenizer)))
+            identity.extend_from_slice(blake3::hash(json).as_bytes());
+            // Earlier versions left these settings on: what they prepared under this name has other tokens.
+            tokenizer.changed().iter().for_each(|change| identity.extend_from_slice(change.as_bytes()));
+            Ok((stem, identity, Asked::File(tokenizer)))
         }
     }
 }

@@ -44,7 +44,7 @@ pub(super) enum News {
 
 impl Engine {
     pub(super) fn corpus_is_whole(&self, fingerprint: &str) -> bool {
-        Corpus::open(&self.home.corpora_dir().join(fingerprint)).is_ok()
+        Corpus::open(&self.home.corpora_dir().join(fingerprint)).is_ok_and(|corpus| corpus.byte_counts().is_some())
     }
 
     /// Start every preparation that a waiting run needs and that is neither running nor known to fail.
