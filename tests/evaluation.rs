@@ -215,7 +215,9 @@ fn what_cannot_be_scored_is_left_out_and_named() {
     let seen: Vec<usize> = report.items.iter().map(|item| item.document).collect();
     assert_eq!((seen, report.left_out.clone()), (vec![0, 2], vec![1]));
     assert_eq!(report.items[1].log_likelihoods, [-1.0, -1.0], "each item has the answers to its own requests");
-    assert_eq!(report.record(1, ScoringForm::Plain, 0.0).items, 2, "what was scored");
+    let record = report.record(1, ScoringForm::Plain, 0.0);
+    assert_eq!(record.items, 2, "what was scored");
+    assert!(record.right.is_empty(), "its items cannot be paired in order with those of a model that scores all");
     assert_eq!(
         report.notices,
         ["1 of 3 items are left out, because this model cannot score them: document 1, request 1: too long"]

@@ -182,7 +182,7 @@ impl PreparedTask {
             contributions.push(contribution);
             rows.push(row);
         }
-        let mut notices = Vec::new();
+        let (mut notices, refused_any) = (Vec::new(), refused.is_some());
         if let Some(refused) = refused {
             let (lost, all) = (left_out.len(), items.len());
             if lost == all {
@@ -198,7 +198,9 @@ impl PreparedTask {
         let end = self.items.get(items.len()).map_or(usize::MAX, |item| item.document);
         left_out.extend(self.left_out.iter().filter(|document| **document < end));
         left_out.sort_unstable();
-        let (name, tags, right) = (task.name.clone(), task.tags.clone(), right(task, &contributions));
+        let (name, tags) = (task.name.clone(), task.tags.clone());
+        // Marks are paired with those of other models by their order, and another model may score all the items.
+        let right = if refused_any { ItemMarks::default() } else { right(task, &contributions) };
         Ok(TaskReport { task: name, tags, scores, right, items: rows, left_out, requests, cut, notices })
     }
 }
