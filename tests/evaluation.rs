@@ -261,7 +261,7 @@ mod models {
             validation_fraction: 0.2,
             tokenizer: TokenizerSpec::Bpe(280),
         };
-        let manifest = prepare(&settings, folder, &mut |_| {}).unwrap();
+        let manifest = prepare(&settings, folder, &mut |_| {}).unwrap().manifest;
         Corpus::open(&folder.join(manifest.fingerprint)).unwrap()
     }
 

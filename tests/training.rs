@@ -586,7 +586,7 @@ fn corpus_in(folder: &Path) -> Corpus {
         validation_fraction: 0.05,
         tokenizer: TokenizerSpec::Bytes,
     };
-    let manifest = trilab::corpus::prepare(&settings, folder, &mut |_| {}).unwrap();
+    let manifest = trilab::corpus::prepare(&settings, folder, &mut |_| {}).unwrap().manifest;
     Corpus::open(&folder.join(manifest.fingerprint)).unwrap()
 }
 

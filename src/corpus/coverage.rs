@@ -35,12 +35,20 @@ pub(super) struct EncodedText {
 
 impl EncodedText {
     /// The tokens `ids` of `text`, each with its range of bytes there: in order, perhaps with gaps, perhaps overlapping. `unknown` is
-    /// the token that stands for anything.
-    pub(super) fn new(text: &str, ids: Vec<u32>, ranges: &[(usize, usize)], unknown: Option<u32>) -> Self {
+    /// the token that stands for anything. What lies in `dropped` is lost although tokens may reach over it.
+    pub(super) fn new(
+        text: &str,
+        ids: Vec<u32>,
+        ranges: &[(usize, usize)],
+        unknown: Option<u32>,
+        dropped: &[(usize, usize)],
+    ) -> Self {
         let mut coverage = Coverage { bytes: text.len() as u64, ..Coverage::default() };
         let mut covered = 0;
         for (id, (from, to)) in ids.iter().zip(ranges) {
-            coverage.lose(text.get(covered..*from).unwrap_or(""));
+            if dropped.is_empty() {
+                coverage.lose(text.get(covered..*from).unwrap_or(""));
+            }
             if Some(*id) == unknown {
                 let new = text.get(covered.max(*from)..*to).unwrap_or("");
                 coverage.unknown += new.len() as u64;
@@ -48,7 +56,8 @@ impl EncodedText {
             }
             covered = covered.max(*to);
         }
-        coverage.lose(text.get(covered..).unwrap_or(""));
+        coverage.lose(text.get(covered..).filter(|_| dropped.is_empty()).unwrap_or(""));
+        dropped.iter().for_each(|(from, to)| coverage.lose(text.get(*from..*to).unwrap_or("")));
         Self { bytes: byte_counts(ranges, text.len()), ids, coverage }
     }
 
@@ -168,10 +177,10 @@ mod tests {
 
     #[test]
     fn what_no_token_tells_is_counted() {
-        let found = EncodedText::new("a – b\n", vec![0, 7, 1], &[(0, 1), (2, 5), (6, 7)], Some(7));
+        let found = EncodedText::new("a – b\n", vec![0, 7, 1], &[(0, 1), (2, 5), (6, 7)], Some(7), &[]);
         assert_eq!(found.bytes, [1, 4, 3]);
         assert_eq!((found.coverage.unknown, found.coverage.lost), (3, 0), "white space is not lost");
-        let found = EncodedText::new("a – b", vec![0, 1], &[(0, 1), (6, 7)], None);
+        let found = EncodedText::new("a – b", vec![0, 1], &[(0, 1), (6, 7)], None, &[]);
         assert_eq!((found.coverage.unknown, found.coverage.lost, found.coverage.told()), (0, 3, "57.1 %".to_owned()));
         let said = found.coverage.sentence("the text").unwrap();
         assert!(said.contains("42.9 % has no token and is dropped (such as `–`)"), "{said}");

@@ -24,7 +24,7 @@ pub mod world;
 pub use coverage::Coverage;
 pub use error::CorpusError;
 pub use order::{DataOrder, OrderError, validation_start};
-pub use prepare::{Progress, prepare};
+pub use prepare::{Prepared, Progress, prepare};
 pub use reader::{Corpus, Manifest};
 pub use shard::TokenStream;
 pub use source::shipped_names;

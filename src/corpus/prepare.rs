@@ -31,6 +31,15 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// A corpus that is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    /// What its folder holds.
+    pub manifest: Manifest,
+    /// What a person should know of the texts as they are now and of the tokenizer, a sentence each.
+    pub notices: Vec<String>,
+}
+
 /// Prepares the corpus below `corpora_dir`, in a folder named by its fingerprint; does nothing if it is there already.
 ///
 /// # Errors
@@ -39,8 +48,21 @@ pub fn prepare(
     settings: &CorpusSettings,
     corpora_dir: &Path,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Manifest, CorpusError> {
+) -> Result<Prepared, CorpusError> {
     let studied = study(settings, &mut |done, total| progress(Progress { phase: "reading", done, total }))?;
+    let mut notices = studied.texts.remarks.lines();
+    notices.extend(studied.tokenizer.changes(&settings.tokenizer));
+    let manifest = whole_or_made(settings, studied, corpora_dir, progress)?;
+    notices.extend(manifest.coverage.sentence("the text"));
+    Ok(Prepared { manifest, notices })
+}
+
+fn whole_or_made(
+    settings: &CorpusSettings,
+    studied: Studied,
+    corpora_dir: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Manifest, CorpusError> {
     let folder = corpora_dir.join(&studied.survey.fingerprint);
     if let Some(manifest) = whole(&folder) {
         return Ok(manifest);
@@ -99,7 +121,6 @@ fn write_all(
         train_tokens,
         validation_tokens,
         settings: settings.clone(),
-        notices: noticed(&texts, &tokenizer, &coverage),
         coverage,
     };
     let path = folder.join(MANIFEST);
@@ -107,14 +128,6 @@ fn write_all(
     fs::write(&path, text).map_err(CorpusError::io("write", &path))?;
     File::open(&path).and_then(|file| file.sync_all()).map_err(CorpusError::io("write", &path))?;
     Ok(manifest)
-}
-
-/// What a person should know, a sentence each, once all is encoded.
-fn noticed(texts: &Texts, tokenizer: &Tokenizer, coverage: &Coverage) -> Vec<String> {
-    let mut notices = texts.remarks.lines();
-    notices.extend(tokenizer.changed().iter().map(|change| format!("of the tokenizer's settings, {change}")));
-    notices.extend(coverage.sentence("the text"));
-    notices
 }
 
 /// What encoding gave.
@@ -314,7 +327,8 @@ mod tests {
         fs::write(&texts, "{\"text\":\"one\"}\n{\"text\":\"two\"}\n{\"text\":\"three\"}\n").unwrap();
         let corpora = home.path().join("corpora");
         let mut phases = Vec::new();
-        let manifest = prepare(&settings(&texts, TokenizerSpec::Bytes), &corpora, &mut |p| phases.push(p)).unwrap();
+        let manifest =
+            prepare(&settings(&texts, TokenizerSpec::Bytes), &corpora, &mut |p| phases.push(p)).unwrap().manifest;
         assert_eq!((manifest.train.documents, manifest.validation.documents), (2, 1));
         assert_eq!(manifest.train_tokens + manifest.validation_tokens, 11 + 3);
         let last = phases.last().unwrap();
@@ -340,7 +354,7 @@ mod tests {
             [TokenizerSpec::Bytes, TokenizerSpec::Chars, TokenizerSpec::Bpe(512), TokenizerSpec::File(file.clone())]
         {
             let settings = settings(Path::new("shipped:harbour"), tokenizer.clone());
-            let manifest = prepare(&settings, home.path(), &mut |_| {}).unwrap();
+            let Prepared { manifest, notices } = prepare(&settings, home.path(), &mut |_| {}).unwrap();
             let corpus = Corpus::open(&home.path().join(&manifest.fingerprint)).unwrap();
             assert_eq!(corpus.vocabulary().size() as usize, manifest.vocab_size);
             let ids = |stream: &super::super::TokenStream| stream.window(0, stream.len() as usize).unwrap();
@@ -348,7 +362,7 @@ mod tests {
             let counts = ids(corpus.byte_counts().unwrap());
             assert_eq!(counts.len(), validation.len());
             assert_eq!(counts.iter().map(|count| u64::from(*count)).sum::<u64>(), manifest.validation.bytes);
-            assert_eq!((manifest.coverage.told(), &manifest.notices), ("100 %".to_owned(), &Vec::new()));
+            assert_eq!((manifest.coverage.told(), notices), ("100 %".to_owned(), Vec::new()));
             let text = corpus.tokenizer().decode(&[train, validation].concat()).replace("</s>", "");
             assert_eq!(text, include_str!("../../data/corpora/harbour.txt"));
             if let (Tokenizer::Subwords(subwords), TokenizerSpec::Bpe(_)) = (corpus.tokenizer(), tokenizer) {
@@ -365,7 +379,7 @@ mod tests {
         let mut encoded = false;
         assert_eq!(prepare(&settings, home.path(), &mut |p| encoded |= p.phase == "encoding").unwrap(), first);
         assert!(!encoded);
-        let folder = home.path().join(&first.fingerprint);
+        let folder = home.path().join(&first.manifest.fingerprint);
         fs::write(folder.join(MANIFEST), "{\"format\":1,").unwrap();
         assert!(Corpus::open(&folder).unwrap_err().to_string().contains("trilab corpus prepare"));
         assert_eq!(prepare(&settings, home.path(), &mut |_| {}).unwrap(), first);
@@ -388,14 +402,14 @@ mod tests {
     fn preparations_at_once_all_end_well() {
         let home = tempfile::tempdir().unwrap();
         let settings = settings(Path::new("shipped:harbour"), TokenizerSpec::Bpe(300));
-        let manifests: Vec<Manifest> = std::thread::scope(|scope| {
+        let manifests: Vec<Prepared> = std::thread::scope(|scope| {
             let started: Vec<_> =
                 (0..4).map(|_| scope.spawn(|| prepare(&settings, home.path(), &mut |_| {}).unwrap())).collect();
             started.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(manifests.windows(2).all(|pair| pair[0] == pair[1]));
         assert_eq!(names(home.path()).len(), 2);
-        Corpus::open(&home.path().join(&manifests[0].fingerprint)).unwrap();
+        Corpus::open(&home.path().join(&manifests[0].manifest.fingerprint)).unwrap();
     }
 
     #[test]

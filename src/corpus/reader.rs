@@ -43,9 +43,6 @@ pub struct Manifest {
     /// What of the text its tokens tell; of both parts.
     #[serde(default)]
     pub coverage: Coverage,
-    /// What a person should know of the texts and the tokenizer, a sentence each.
-    #[serde(default)]
-    pub notices: Vec<String>,
 }
 
 impl Manifest {

@@ -27,6 +27,9 @@ pub struct Subwords {
     changed: Vec<String>,
 }
 
+/// Bytes of a text, from and to.
+type Ranges = Vec<(usize, usize)>;
+
 /// A tokenizer that says where another drops text.
 #[derive(Clone, Debug)]
 struct Marking {
@@ -103,11 +106,11 @@ impl Subwords {
     pub(super) fn measure_all(&self, texts: &[&str]) -> Result<Vec<EncodedText>, CorpusError> {
         let encodings = self.inner.encode_batch(texts.to_vec(), false).map_err(refused)?;
         let one = |(encoding, text): (&Encoding, &&str)| {
-            let ranges = match &self.marking {
+            let (ranges, dropped) = match &self.marking {
                 Some(marking) if has_gap(encoding.get_offsets(), text.len()) => marking.ranges(encoding, text)?,
-                Some(_) | None => encoding.get_offsets().to_vec(),
+                Some(_) | None => (encoding.get_offsets().to_vec(), Vec::new()),
             };
-            Ok(EncodedText::new(text, self.text_ids(encoding)?, &ranges, self.unknown))
+            Ok(EncodedText::new(text, self.text_ids(encoding)?, &ranges, self.unknown, &dropped))
         };
         encodings.iter().zip(texts).map(one).collect()
     }
@@ -142,18 +145,19 @@ impl Subwords {
 }
 
 impl Marking {
-    /// The ranges of the tokens of `encoding` in `text`. A tokenizer that drops characters gives them as if those had never been
+    /// The ranges of the tokens of `encoding` in `text`, and those of what is dropped. A tokenizer that drops characters gives them as if those had never been
     /// there, so what it keeps is laid over what is kept of the text.
-    fn ranges(&self, encoding: &Encoding, text: &str) -> Result<Vec<(usize, usize)>, CorpusError> {
+    fn ranges(&self, encoding: &Encoding, text: &str) -> Result<(Ranges, Ranges), CorpusError> {
         let marked = self.inner.encode(text, false).map_err(refused)?;
-        let kept = marked.get_ids().iter().zip(marked.get_offsets()).filter(|(id, _)| **id != self.dropped);
-        let kept: Vec<(&u32, &(usize, usize))> = kept.collect();
-        if kept.iter().map(|(id, _)| **id).eq(encoding.get_ids().iter().copied()) {
-            return Ok(kept.into_iter().map(|(_, range)| *range).collect());
+        let all = || marked.get_ids().iter().copied().zip(marked.get_offsets().iter().copied());
+        let dropped = all().filter(|(id, _)| *id == self.dropped).map(|(_, range)| range).collect();
+        let (ids, kept): (Vec<u32>, Ranges) = all().filter(|(id, _)| *id != self.dropped).unzip();
+        if ids == encoding.get_ids() {
+            return Ok((kept, dropped));
         }
         // Neighbours of what was dropped were merged: each token takes what is kept in proportion to its written length, which is
         // its own length unless a normalizer changed the text.
-        let places: Vec<usize> = kept.iter().flat_map(|(_, range)| range.0..range.1).collect();
+        let places: Vec<usize> = kept.into_iter().flat_map(|(from, to)| from..to).collect();
         let lengths: Vec<usize> = encoding.get_tokens().iter().map(String::len).collect();
         let all = lengths.iter().sum::<usize>().max(1);
         let (mut before, mut from) = (0, 0);
@@ -164,7 +168,7 @@ impl Marking {
             from = range.1;
             range
         });
-        Ok(laid.collect())
+        Ok((laid.collect(), dropped))
     }
 }
 

@@ -87,6 +87,17 @@ pub(super) enum Learned {
     Untrained(u32),
 }
 
+impl Learned {
+    /// What was switched off of the settings of a person's file, a sentence each.
+    pub(super) fn changes(&self, spec: &TokenizerSpec) -> Vec<String> {
+        let changed = match self {
+            Self::Known(tokenizer) => tokenizer.changed(),
+            Self::Untrained(_) => &[],
+        };
+        changed.iter().map(|change| format!("of the settings of the tokenizer {spec}, {change}")).collect()
+    }
+}
+
 /// A tokenizer as far as it is known before the texts are read.
 enum Asked {
     Bytes,
@@ -106,54 +117,16 @@ pub fn survey(settings: &CorpusSettings) -> Result<Survey, CorpusError> {
 pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64)) -> Result<Studied, CorpusError> {
     let (label, seed_bytes, mut asked) = asked(&settings.tokenizer)?;
     let texts = Texts::scan(settings, progress)?;
-    let (mut train, mut validation) = (TextSize::default(), TextSize::default());
-    let (mut characters, mut held_out) = (PartTokens::default(), CharacterCounts::default());
-    let mut sample = Sample::of(texts.bytes);
+    let mut seen = Seen::of(texts.bytes);
     texts.visit(&mut |part, document| {
-        let size = match part {
-            Part::Train => &mut train,
-            Part::Validation => &mut validation,
-        };
-        size.documents += 1;
-        size.bytes += document.len() as u64;
-        match (&mut asked, part) {
-            (Asked::Chars(set), Part::Train) => set.add(document),
-            (Asked::Chars(_), Part::Validation) => held_out.add(document),
-            (Asked::File(_) | Asked::Bpe(_), _) => sample.document(part, document),
-            (Asked::Bytes, _) => {}
-        }
-        if matches!(asked, Asked::Chars(_)) {
-            *characters.of(part) += document.chars().count() as u64;
-        }
+        seen.document(&mut asked, part, document);
         Ok(())
     })?;
-    let ends = PartTokens { train: train.documents, validation: validation.documents };
+    let (train, validation) = (seen.train, seen.validation);
+    let (tokenizer, tokens, covered) = seen.learned(asked, &texts, &label)?;
     let mut notices = texts.remarks.lines();
-    let (tokenizer, tokens) = match asked {
-        Asked::Bytes => (
-            Learned::Known(Tokenizer::Bytes),
-            Some(PartTokens { train: train.bytes, validation: validation.bytes }.and(ends)),
-        ),
-        Asked::Chars(set) => {
-            let table = set.into_characters();
-            notices.extend(held_out.missing_from(&table).sentence("the validation text"));
-            (Learned::Known(Tokenizer::Chars(table)), Some(characters.and(ends)))
-        }
-        Asked::Bpe(text_size) if sample.is_whole() => {
-            let trained = train_bpe(&texts, text_size, train.bytes, &mut |_, _| {})?;
-            let (tokens, _) = sample.tried(&trained, &label)?;
-            (Learned::Known(trained), tokens)
-        }
-        Asked::Bpe(text_size) => (Learned::Untrained(text_size), None),
-        Asked::File(tokenizer) => {
-            let (tokens, coverage) = sample.tried(&tokenizer, &label)?;
-            notices.extend(
-                tokenizer.changed().iter().map(|change| format!("of the settings of the tokenizer {label}, {change}")),
-            );
-            notices.extend(coverage.sentence(if sample.is_whole() { "the text" } else { "a sample of the text" }));
-            (Learned::Known(tokenizer), tokens)
-        }
-    };
+    notices.extend(tokenizer.changes(&settings.tokenizer));
+    notices.extend(covered);
     let vocabulary = match &tokenizer {
         Learned::Known(tokenizer) => tokenizer.vocabulary(),
         Learned::Untrained(text_size) => Vocabulary::new(*text_size),
@@ -175,6 +148,81 @@ pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64
         notices,
     };
     Ok(Studied { survey, texts, tokenizer })
+}
+
+/// What the second reading of the texts counts.
+struct Seen {
+    train: TextSize,
+    validation: TextSize,
+    characters: PartTokens,
+    /// The characters of the validation text, for a table of those of the training text.
+    held_out: CharacterCounts,
+    sample: Sample,
+}
+
+impl Seen {
+    /// Of a text of `bytes`.
+    fn of(bytes: u64) -> Self {
+        Self {
+            train: TextSize::default(),
+            validation: TextSize::default(),
+            characters: PartTokens::default(),
+            held_out: CharacterCounts::default(),
+            sample: Sample::of(bytes),
+        }
+    }
+
+    fn document(&mut self, asked: &mut Asked, part: Part, document: &str) {
+        let size = match part {
+            Part::Train => &mut self.train,
+            Part::Validation => &mut self.validation,
+        };
+        size.documents += 1;
+        size.bytes += document.len() as u64;
+        match asked {
+            Asked::Bytes => {}
+            Asked::Chars(set) => {
+                *self.characters.of(part) += document.chars().count() as u64;
+                match part {
+                    Part::Train => set.add(document),
+                    Part::Validation => self.held_out.add(document),
+                }
+            }
+            Asked::File(_) | Asked::Bpe(_) => self.sample.document(part, document),
+        }
+    }
+
+    /// The tokenizer, the tokens of both parts as far as they are known, and a sentence about what the tokenizer does not cover.
+    fn learned(
+        self,
+        asked: Asked,
+        texts: &Texts,
+        label: &str,
+    ) -> Result<(Learned, Option<PartTokens>, Option<String>), CorpusError> {
+        let (train, validation) = (self.train, self.validation);
+        let ends = PartTokens { train: train.documents, validation: validation.documents };
+        let bytes = PartTokens { train: train.bytes, validation: validation.bytes };
+        Ok(match asked {
+            Asked::Bytes => (Learned::Known(Tokenizer::Bytes), Some(bytes.and(ends)), None),
+            Asked::Chars(set) => {
+                let table = set.into_characters();
+                let covered = self.held_out.missing_from(&table).sentence("the validation text");
+                (Learned::Known(Tokenizer::Chars(table)), Some(self.characters.and(ends)), covered)
+            }
+            Asked::Bpe(text_size) if self.sample.is_whole() => {
+                let trained = train_bpe(texts, text_size, train.bytes, &mut |_, _| {})?;
+                let (tokens, _) = self.sample.tried(&trained, label)?;
+                (Learned::Known(trained), tokens, None)
+            }
+            Asked::Bpe(text_size) => (Learned::Untrained(text_size), None, None),
+            Asked::File(tokenizer) => {
+                let (tokens, coverage) = self.sample.tried(&tokenizer, label)?;
+                let whole = self.sample.is_whole();
+                let covered = coverage.sentence(if whole { "the text" } else { "a sample of the text" });
+                (Learned::Known(tokenizer), tokens, covered)
+            }
+        })
+    }
 }
 
 /// Its name for people, the bytes that identify it, and what is known of it.
@@ -262,7 +310,7 @@ mod tests {
         // Once it is trained, other texts can be read with it.
         let folder = tempfile::tempdir().unwrap();
         let own = settings(&["shipped:harbour".to_owned()], spec);
-        let manifest = crate::corpus::prepare(&own, folder.path(), &mut |_| {}).unwrap();
+        let manifest = crate::corpus::prepare(&own, folder.path(), &mut |_| {}).unwrap().manifest;
         let prepared = folder.path().join(manifest.fingerprint);
         let file = TokenizerSpec::File(prepared.join("tokenizer.json"));
         let other = shipped("world?documents=50", file);

@@ -98,7 +98,7 @@ impl Engine {
                 })
             });
             let result = match result {
-                Ok(manifest) if manifest.fingerprint == print => Ok(()),
+                Ok(prepared) if prepared.manifest.fingerprint == print => Ok(()),
                 Ok(_) => Err("its text or tokenizer changed since the study was submitted; submit it again under \
                               another name"
                     .to_owned()),

@@ -23,7 +23,7 @@ fn new_run(lab: &Lab, settings: &[&str]) -> RunFolder {
     let text = format!("name = \"one\"\n{TINY}");
     let settings: Vec<_> = settings.iter().map(|setting| parse_override(setting, lab.folder()).unwrap()).collect();
     let study = load_study(None, "one.toml", &text, lab.folder(), &settings).unwrap();
-    let manifest = prepare(&study.corpus, &home.corpora_dir(), &mut |_| {}).unwrap();
+    let manifest = prepare(&study.corpus, &home.corpora_dir(), &mut |_| {}).unwrap().manifest;
     let part =
         |size: TextSize, tokens| PartFacts { bytes: size.bytes, documents: size.documents, tokens: Some(tokens) };
     let corpus = CorpusFacts {
