@@ -176,10 +176,10 @@ fn single_continuations_and_whole_texts() {
 fn groups_and_families_span_tasks() {
     let task = |name: &str, target: &str| {
         format!(
-            "{HEAD}task: {name}\ntag: wordings\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [x, z]\ndoc_to_target: {target}\n"
+            "{HEAD}task: {name}\ntag: asked\nmetadata: {{wording_of: wordings}}\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [x, z]\ndoc_to_target: {target}\n"
         )
     };
-    let group = "group: g\ntask: [wordings]\naggregate_metric_list: [{metric: acc, weight_by_size: true}]\n";
+    let group = "group: g\ntask: [asked]\naggregate_metric_list: [{metric: acc, weight_by_size: true}]\n";
     let files = Files::new(&[
         ("a.yaml", &task("a", "0")),
         ("b.yaml", &task("b", "0")),
@@ -679,7 +679,7 @@ fn shipped_tasks_ask_the_shipped_world_and_guessing_is_at_chance() {
     let names: Vec<&str> = families.iter().map(|family| family.family.as_str()).collect();
     let mut tags = world.members.clone();
     tags.sort();
-    assert_eq!(names, tags, "the group lists the families, which are tags");
+    assert_eq!(names, tags, "the group lists the tags, which the families are called by");
     assert!(families.iter().all(|family| family.tasks.len() >= 4));
 }
 

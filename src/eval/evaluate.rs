@@ -41,8 +41,8 @@ pub struct ItemRow {
 pub struct TaskReport {
     /// Name.
     pub task: String,
-    /// Tags: families that it belongs to.
-    pub tags: Vec<String>,
+    /// The family of prompt wordings that its file declares it to be of.
+    pub wording_of: Option<String>,
     /// Scores.
     pub scores: TaskScores,
     /// Which documents were answered rightly.
@@ -141,9 +141,9 @@ impl PreparedTask {
         let (scores, notices) = aggregate(&task.metrics, &contributions);
         let cuts = scored.iter().map(|scored| scored.cut).chain(written.iter().map(|written| written.cut));
         let cut = cuts.filter(|cut| *cut > 0).count();
-        let (task, tags, right) = (task.name.clone(), task.tags.clone(), right(&contributions));
+        let (task, wording_of, right) = (task.name.clone(), task.wording_of.clone(), right(&contributions));
         let requests = scored.len() + written.len();
-        Ok(TaskReport { task, tags, scores, right, items: rows, requests, cut, notices })
+        Ok(TaskReport { task, wording_of, scores, right, items: rows, requests, cut, notices })
     }
 }
 
@@ -167,12 +167,13 @@ impl TaskReport {
         TaskRecord {
             step,
             task: self.task.clone(),
-            tags: self.tags.clone(),
+            wording_of: self.wording_of.clone(),
             form,
             scores: self.scores.clone(),
             items: self.items.len() as u64,
             right: self.right.clone(),
             seconds,
+            later: false,
         }
     }
 }

@@ -140,7 +140,7 @@ impl Scrolled<'_> {
     #[must_use]
     pub fn heading(&self, prefix: &str) -> String {
         match self {
-            Self::Value(column) if column.kind == ColumnKind::Family => {
+            Self::Value(column) if matches!(column.kind, ColumnKind::Family | ColumnKind::Later) => {
                 column.heading.strip_prefix(prefix).unwrap_or(&column.heading).to_owned()
             }
             Self::Value(column) => column.heading.clone(),
@@ -162,7 +162,7 @@ pub fn scrolled<'a>(board: &'a Leaderboard, hidden: &BTreeSet<String>) -> Vec<Sc
 pub fn family_prefix(columns: &[BoardColumn]) -> &str {
     let names: BTreeSet<&str> = columns
         .iter()
-        .filter(|column| column.kind == ColumnKind::Family)
+        .filter(|column| matches!(column.kind, ColumnKind::Family | ColumnKind::Later))
         .map(|column| column.heading.split(' ').next().unwrap_or(""))
         .collect();
     let (Some(first), Some(last), true) = (names.first(), names.last(), names.len() > 1) else { return "" };
@@ -333,12 +333,13 @@ mod tests {
             decimals: 3,
             chance: None,
             kind,
+            over: Vec::new(),
         }
     }
 
     fn row(id: char, contest: &str, objective: Objective, values: &[(&str, f64)]) -> LeaderboardRow {
         let cell = |mean: f64| BoardCell {
-            estimate: Estimate { mean, half_width: None, n: 1 },
+            estimate: Estimate { mean, n: 1, ..Estimate::default() },
             stderr: None,
             above_chance: None,
             place: 1,

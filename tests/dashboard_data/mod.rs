@@ -382,12 +382,13 @@ fn task(name: &str, form: ScoringForm, value: f64, chance: f64) -> TaskRecord {
     TaskRecord {
         step: 1_000,
         task: name.to_owned(),
-        tags: family.into_iter().collect(),
+        wording_of: family,
         form,
         scores: [(TaskMetric::Acc, TaskScore { value, stderr: Some(0.031), chance: Some(chance) })].into(),
         items: 200,
         right: ItemMarks::default(),
         seconds: 0.4,
+        later: false,
     }
 }
 

@@ -147,13 +147,13 @@ fn losses_over_different_targets_share_no_column() {
 }
 
 /// Item i is answered rightly where `right(i)` says so.
-fn record(step: u64, task: &str, tag: &str, chance: f64, right: impl Fn(usize) -> bool) -> TaskRecord {
+fn record(step: u64, task: &str, family: &str, chance: f64, right: impl Fn(usize) -> bool) -> TaskRecord {
     let marks: Vec<bool> = (0..100).map(right).collect();
     let value = f64::from(u32::try_from(marks.iter().filter(|mark| **mark).count()).unwrap()) / 100.0;
     TaskRecord {
         step,
         task: task.to_owned(),
-        tags: vec![tag.to_owned()],
+        wording_of: Some(family.to_owned()),
         form: ScoringForm::Plain,
         scores: TaskScores::from([(
             TaskMetric::Acc,
@@ -162,6 +162,7 @@ fn record(step: u64, task: &str, tag: &str, chance: f64, right: impl Fn(usize) -
         items: 100,
         right: ItemMarks::new(&marks),
         seconds: 0.1,
+        later: false,
     }
 }
 

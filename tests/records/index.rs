@@ -300,12 +300,13 @@ fn scored(step: u64, task: &str, items: usize, right: usize) -> TaskRecord {
     TaskRecord {
         step,
         task: task.to_owned(),
-        tags: vec!["family".to_owned()],
+        wording_of: Some("family".to_owned()),
         form: ScoringForm::Plain,
         scores: TaskScores::from([(TaskMetric::Acc, TaskScore { value, stderr: Some(0.01), chance: Some(0.5) })]),
         items: items as u64,
         right: ItemMarks::new(&marks),
         seconds: 0.1,
+        later: false,
     }
 }
 
