@@ -234,12 +234,7 @@ pub struct TaskRecord {
     pub task: String,
     /// The family of prompt wordings that its file declares it to be of. Records of programs in which a tag declared that
     /// hold `tags`: the first of them counts, so that what was stored keeps the families that it was scored by.
-    #[serde(
-        default,
-        alias = "tags",
-        deserialize_with = "declared",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(default, alias = "tags", deserialize_with = "declared", skip_serializing_if = "Option::is_none")]
     pub wording_of: Option<String>,
     /// How contexts and continuations were laid before the model.
     pub form: ScoringForm,

@@ -84,7 +84,9 @@ pub fn families<'r>(records: impl IntoIterator<Item = &'r TaskRecord>) -> Vec<Fa
             medians: TaskMetric::ALL.into_iter().filter_map(|metric| middle(metric, members)).collect(),
         })
     };
-    wordings(records).iter().filter_map(family).collect()
+    let mut found: Vec<FamilyScore> = wordings(records).iter().filter_map(family).collect();
+    found.sort_by(|a, b| (a.form, &a.family).cmp(&(b.form, &b.family)));
+    found
 }
 
 /// The newest record of every task, those of one family together, by form, family and name.
@@ -102,8 +104,7 @@ pub fn wordings<'r>(records: impl IntoIterator<Item = &'r TaskRecord>) -> Vec<Ve
 /// The wordings whose scores are in the middle: one, or two. Their mean is the median. `None` if one has no such score.
 #[must_use]
 pub fn in_the_middle<'r>(metric: TaskMetric, members: &[&'r TaskRecord]) -> Option<Vec<(&'r TaskRecord, TaskScore)>> {
-    let scores: Option<Vec<_>> =
-        members.iter().map(|record| Some((*record, *record.scores.get(&metric)?))).collect();
+    let scores: Option<Vec<_>> = members.iter().map(|record| Some((*record, *record.scores.get(&metric)?))).collect();
     let mut scores = scores?;
     scores.sort_by(|(_, a), (_, b)| a.value.total_cmp(&b.value));
     let (lower, upper) = (scores.len().checked_sub(1)? / 2, scores.len() / 2);

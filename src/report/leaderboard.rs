@@ -25,7 +25,9 @@ pub fn csv(board: &Leaderboard) -> String {
         .map(ToOwned::to_owned)
         .collect::<Vec<_>>();
     for column in &board.columns {
-        headings.extend(["", " half_width", " low", " high", " stderr", " place"].map(|part| format!("{}{part}", column.key)));
+        headings.extend(
+            ["", " half_width", " low", " high", " stderr", " place"].map(|part| format!("{}{part}", column.key)),
+        );
     }
     let headings: Vec<(&str, Align)> = headings.iter().map(|heading| (heading.as_str(), Align::Left)).collect();
     let mut table = Table::new(&headings);
@@ -100,7 +102,8 @@ fn number(row: &LeaderboardRow, column: &BoardColumn) -> String {
     let decimals = column.decimals;
     let mean = cell.estimate.mean;
     let interval = cell.estimate.half_width.map(|half| format!("±{half:.decimals$}"));
-    let interval = interval.or_else(|| cell.estimate.brackets(decimals).map(|ends| format!(" {ends}"))).unwrap_or_default();
+    let interval =
+        interval.or_else(|| cell.estimate.brackets(decimals).map(|ends| format!(" {ends}"))).unwrap_or_default();
     let beats = column.chance.and_then(|chance| cell.beats(chance)).unwrap_or(false);
     format!("{mean:.decimals$}{interval}{}", if beats { "*" } else { "" })
 }
@@ -142,7 +145,8 @@ fn notes(board: &Leaderboard) -> Vec<String> {
         );
     }
     if has(ColumnKind::Later) {
-        notes.push("later: asked by `trilab eval` after the run; means are over what runs asked themselves.".to_owned());
+        notes
+            .push("later: asked by `trilab eval` after the run; means are over what runs asked themselves.".to_owned());
     }
     notes.extend(board.notices.iter().cloned());
     notes.push(String::new());

@@ -62,7 +62,10 @@ mod tests {
         let (low, high) = ends(&[0.7, 0.9], SHARE, None);
         let ratio = 12.706_205_f64.powi(2) / 16.0;
         let (centre, half) = ((0.8 + ratio / 2.0), (ratio * 0.16 + ratio * ratio / 4.0).sqrt());
-        assert!((low - (centre - half) / (1.0 + ratio)).abs() < 1e-6 && (high - (centre + half) / (1.0 + ratio)).abs() < 1e-6);
+        assert!(
+            (low - (centre - half) / (1.0 + ratio)).abs() < 1e-6
+                && (high - (centre + half) / (1.0 + ratio)).abs() < 1e-6
+        );
         assert!(high - 0.8 < 0.8 - low, "near a bound the other side is longer");
         // Little scatter in the middle: that of Student.
         let (near, plain) = (ends(&[0.500, 0.502, 0.504], SHARE, None), estimate(&[0.500, 0.502, 0.504]).unwrap());
@@ -86,7 +89,8 @@ mod tests {
 
     #[test]
     fn bounds_may_be_others() {
-        let (share, wide) = (ends(&[0.2, 0.3, 0.1], SHARE, Some(90.0)), ends(&[20.0, 30.0, 10.0], (0.0, 100.0), Some(90.0)));
+        let (share, wide) =
+            (ends(&[0.2, 0.3, 0.1], SHARE, Some(90.0)), ends(&[20.0, 30.0, 10.0], (0.0, 100.0), Some(90.0)));
         assert!((100.0 * share.0 - wide.0).abs() < 1e-9 && (100.0 * share.1 - wide.1).abs() < 1e-9);
         assert_eq!(bounded(&[0.2, 1.3], SHARE, None), estimate(&[0.2, 1.3]));
         assert_eq!(bounded(&[0.4], SHARE, None), estimate(&[0.4]));

@@ -173,9 +173,8 @@ impl Store {
         let mut newest: BTreeMap<(ScoringForm, String), TaskRecord> = BTreeMap::new();
         for record in self.scores(run, false)? {
             let key = (record.form, record.task.clone());
-            let older = |known: &TaskRecord| {
-                (known.step, known.items) <= (record.step, record.items) && !known.covers(&record)
-            };
+            let older =
+                |known: &TaskRecord| (known.step, known.items) <= (record.step, record.items) && !known.covers(&record);
             if newest.get(&key).is_none_or(older) {
                 newest.insert(key, record);
             }

@@ -162,7 +162,7 @@ pub fn scrolled<'a>(board: &'a Leaderboard, hidden: &BTreeSet<String>) -> Vec<Sc
 pub fn family_prefix(columns: &[BoardColumn]) -> &str {
     let names: BTreeSet<&str> = columns
         .iter()
-        .filter(|column| matches!(column.kind, ColumnKind::Family | ColumnKind::Later))
+        .filter(|column| column.kind == ColumnKind::Family)
         .map(|column| column.heading.split(' ').next().unwrap_or(""))
         .collect();
     let (Some(first), Some(last), true) = (names.first(), names.last(), names.len() > 1) else { return "" };

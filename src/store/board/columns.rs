@@ -73,7 +73,9 @@ pub(super) fn unshared(lineages: &[Lineage<'_>], shared: &BTreeSet<(ScoringForm,
         match (shared.iter().filter(|(of, _)| *of == form).count(), all.len()) {
             (same, all) if same == all => None,
             (0, _) => Some(format!("no zero-shot{mark} mean: the rows' studies ask different tasks")),
-            (same, all) => Some(format!("zero-shot{mark} is over the {same} of {all} tasks that every row's study asks")),
+            (same, all) => {
+                Some(format!("zero-shot{mark} is over the {same} of {all} tasks that every row's study asks"))
+            }
         }
     };
     FORMS.into_iter().filter_map(said).collect()

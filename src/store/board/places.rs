@@ -159,7 +159,10 @@ mod tests {
             let seeds = vec![seed(1, values[0], &items), seed(2, values[1], &items)];
             Some(Value { seeds, ..Value::default() })
         };
-        let shown = difference(of([0.6, 0.7], [0.9, 1.0, 0.0, 0.7]).as_ref().unwrap(), of([0.5, 0.56], [0.1; 4]).as_ref().unwrap());
+        let shown = difference(
+            of([0.6, 0.7], [0.9, 1.0, 0.0, 0.7]).as_ref().unwrap(),
+            of([0.5, 0.56], [0.1; 4]).as_ref().unwrap(),
+        );
         assert!((shown.unwrap().mean - 0.12).abs() < 1e-12, "{shown:?}");
         // Both seeds say the same, but items do not: it is a tie, and clear once they agree.
         let (better, worse) = (of([0.6; 2], [1.0, 1.0, 0.0, 0.4]), of([0.5; 2], [0.0, 0.0, 1.0, 1.0]));

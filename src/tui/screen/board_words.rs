@@ -67,7 +67,7 @@ pub fn note(app: &App, width: u16) -> Vec<String> {
     let wide = width >= WIDE;
     let parts = [
         (!chance, "± 95 % over seeds"),
-        (chance, "± [ , ] 95 % over seeds"),
+        (chance, "± or [low,high] 95 % over seeds"),
         (wide, "bold: first or tied with it"),
         (true, "= tied by a paired test over seeds and items"),
         (true, "? too few seeds"),
