@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use trilab::core::task::{ScoringForm, TaskMetric};
 use trilab::eval::{
     Answered, EvalError, OutputType, PreparedTask, ScoreRequest, Scored, Scorer, ScorerError, Suite, TaskReport,
-    WriteRequest, Written, evaluate, families, gather, group_reports,
+    WriteRequest, Written, evaluate, families, gather, group_reports, zero_shot_metrics,
 };
 
 /// Answers by a rule and remembers what it was asked.
@@ -180,10 +180,10 @@ fn single_continuations_and_whole_texts() {
 fn groups_and_families_span_tasks() {
     let task = |name: &str, target: &str| {
         format!(
-            "{HEAD}task: {name}\ntag: wordings\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [x, z]\ndoc_to_target: {target}\n"
+            "{HEAD}task: {name}\ntag: asked\nmetadata: {{wording_of: wordings}}\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [x, z]\ndoc_to_target: {target}\n"
         )
     };
-    let group = "group: g\ntask: [wordings]\naggregate_metric_list: [{metric: acc, weight_by_size: true}]\n";
+    let group = "group: g\ntask: [asked]\naggregate_metric_list: [{metric: acc, weight_by_size: true}]\n";
     let files = Files::new(&[
         ("a.yaml", &task("a", "0")),
         ("b.yaml", &task("b", "0")),
@@ -201,6 +201,66 @@ fn groups_and_families_span_tasks() {
     let records: Vec<_> = reports.iter().map(|report| report.record(1, ScoringForm::Plain, 0.0)).collect();
     assert_eq!(families(&records)[0].medians[&TaskMetric::Acc].value, 1.0, "the middle wording");
     assert!(group_reports(&suite, &reports[..2]).is_empty(), "a group without one of its tasks has no score");
+}
+
+#[test]
+fn a_tag_makes_no_wordings() {
+    // Five tasks of a harness's tag, of two to six choices: the first choice is right in two of them.
+    let task = |number: usize| {
+        let choices = ["x", "y", "z", "u", "v", "w"][..number + 2].join(", ");
+        format!(
+            "{HEAD}task: babi_{number}\ntag: babi\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [{choices}]\n\
+             doc_to_target: {}\nmetadata: {{version: 1.0}}\n",
+            usize::from(number > 1)
+        )
+    };
+    let texts: Vec<(String, String)> = (0..5).map(|number| (format!("{number}.yaml"), task(number))).collect();
+    let mut all: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    all.push(("g.yaml", "group: g\ntask: [babi]\naggregate_metric_list: [{metric: acc, weight_by_size: false}]\n"));
+    all.push(("d.jsonl", "{\"q\": \"1\"}\n{\"q\": \"2\"}\n"));
+    let files = Files::new(&all);
+    let suite = files.suite();
+    let mut scorer = Known::new(|_, continuation| if continuation == " x" { -1.0 } else { -2.0 });
+    let reports: Vec<TaskReport> =
+        suite.tasks().iter().map(|task| evaluate(task, &|path| files.read(path), &mut scorer, None).unwrap()).collect();
+    let records: Vec<_> = reports.iter().map(|report| report.record(1, ScoringForm::Plain, 0.0)).collect();
+    let found = families(&records);
+    assert_eq!(found.len(), 5, "each counts by itself");
+    assert_eq!(found[0].family, "babi_0");
+    let chance = (1.0 / 2.0 + 1.0 / 3.0 + 1.0 / 4.0 + 1.0 / 5.0 + 1.0 / 6.0) / 5.0;
+    let group = group_reports(&suite, &reports)[0].scores[&TaskMetric::Acc];
+    assert!((group.value - 0.4).abs() < 1e-12 && (group.chance.unwrap() - chance).abs() < 1e-12, "{group:?}");
+    assert!((zero_shot_metrics(&found)[&trilab::core::Metric::ZeroShotAcc] - 0.4).abs() < 1e-12, "a mean, no median");
+}
+
+#[test]
+fn wordings_are_declared_by_their_files() {
+    let task = |name: &str, metadata: &str| {
+        format!(
+            "{HEAD}task: {name}\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: [x, z]\ndoc_to_target: 0\n\
+             metadata: {metadata}\n"
+        )
+    };
+    let suite = |first: &str, second: &str| {
+        let (a, b) = (task("a", first), task("copa", second));
+        let files = Files::new(&[("a.yaml", &a), ("b.yaml", &b), ("d.jsonl", "{\"q\": \"1\"}\n")]);
+        Suite::load(&[PathBuf::from("a.yaml"), PathBuf::from("b.yaml")], &|path| files.read(path))
+    };
+    let declared: Vec<Option<String>> = suite("{version: 2, wording_of: copa}", "{wording_of: copa}")
+        .unwrap()
+        .tasks()
+        .iter()
+        .map(|task| task.wording_of.clone())
+        .collect();
+    assert_eq!(declared, [Some("copa".to_owned()), Some("copa".to_owned())]);
+    let said = |first: &str, second: &str| suite(first, second).unwrap_err().to_string();
+    let two = said("{wording_of: copa}", "{version: 1}");
+    assert!(two.contains("`copa`") && two.contains("b.yaml"), "{two}");
+    let wrong = said("{wording_of: [copa]}", "{version: 1}");
+    assert!(wrong.contains("`wording_of` must be text"), "{wrong}");
+    let group = Files::new(&[("g.yaml", "group: g\ntask: [a]\nmetadata: {wording_of: x}\n")]);
+    let said = Suite::load(&[PathBuf::from("g.yaml")], &|path| group.read(path)).unwrap_err().to_string();
+    assert!(said.contains("a group is a mean"), "{said}");
 }
 
 #[test]
@@ -714,7 +774,7 @@ fn shipped_tasks_ask_the_shipped_world_and_guessing_is_at_chance() {
     let names: Vec<&str> = families.iter().map(|family| family.family.as_str()).collect();
     let mut tags = world.members.clone();
     tags.sort();
-    assert_eq!(names, tags, "the group lists the families, which are tags");
+    assert_eq!(names, tags, "the group lists the tags, which the families are called by");
     assert!(families.iter().all(|family| family.tasks.len() >= 4));
 }
 

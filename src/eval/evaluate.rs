@@ -42,8 +42,8 @@ pub struct ItemRow {
 pub struct TaskReport {
     /// Name.
     pub task: String,
-    /// Tags: families that it belongs to.
-    pub tags: Vec<String>,
+    /// The family of prompt wordings that its file declares it to be of.
+    pub wording_of: Option<String>,
     /// Scores.
     pub scores: TaskScores,
     /// Which documents were answered rightly.
@@ -198,10 +198,10 @@ impl PreparedTask {
         let end = self.items.get(items.len()).map_or(usize::MAX, |item| item.document);
         left_out.extend(self.left_out.iter().filter(|document| **document < end));
         left_out.sort_unstable();
-        let (name, tags) = (task.name.clone(), task.tags.clone());
+        let (name, wording_of) = (task.name.clone(), task.wording_of.clone());
         // Marks are paired with those of other models by their order, and another model may score all the items.
         let right = if refused_any { ItemMarks::default() } else { right(task, &contributions) };
-        Ok(TaskReport { task: name, tags, scores, right, items: rows, left_out, requests, cut, notices })
+        Ok(TaskReport { task: name, wording_of, scores, right, items: rows, left_out, requests, cut, notices })
     }
 }
 
@@ -253,12 +253,13 @@ impl TaskReport {
         TaskRecord {
             step,
             task: self.task.clone(),
-            tags: self.tags.clone(),
+            wording_of: self.wording_of.clone(),
             form,
             scores: self.scores.clone(),
             items: self.items.len() as u64,
             right: self.right.clone(),
             seconds,
+            later: false,
         }
     }
 }

@@ -43,7 +43,7 @@ impl Pair {
 pub struct Template {
     /// The task that it is of.
     pub name: String,
-    /// The family of that task: its tag, or its own name.
+    /// The family of wordings that the task declares, or its own name.
     pub family: String,
     /// Whether its prompts came written out: then its name tells its data set.
     pub written_out: bool,
@@ -60,7 +60,7 @@ pub struct Template {
 pub fn templates(spec: &PromptSpec) -> Result<Vec<Template>, EvalError> {
     let of_task = |task: Task| {
         let (pairs, notices) = pairs(&task, spec.examples, &source::read)?;
-        let family = task.tags.first().unwrap_or(&task.name).clone();
+        let family = task.wording_of.as_ref().unwrap_or(&task.name).clone();
         Ok(Template {
             family,
             name: task.name,

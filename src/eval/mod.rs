@@ -36,7 +36,7 @@ pub use dataset::{Dataset, DatasetKind, Paragraphs};
 pub use document::ReadText;
 pub use error::EvalError;
 pub use evaluate::{ItemRow, ItemText, PreparedTask, TaskReport, evaluate};
-pub use group::{GroupReport, families, group_reports, zero_shot_metrics};
+pub use group::{GroupReport, families, group_reports, in_the_middle, wordings, zero_shot_metrics};
 pub use instruction::{Pair, Template, templates};
 pub use leak::leak;
 pub use scorer::{Answered, ScoreRequest, Scored, Scorer, ScorerError, WriteRequest, Written};

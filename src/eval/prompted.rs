@@ -47,6 +47,7 @@ pub(super) fn task(path: &Path) -> Task {
     Task {
         name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
         tags: Vec::new(),
+        wording_of: None,
         path: path.to_owned(),
         dataset: Dataset { kind: DatasetKind::Prompted, files },
         split: ASKED.to_owned(),

@@ -198,15 +198,6 @@ fn standard_error(values: &[f64]) -> Option<f64> {
     Some((squares / (values.len() - 1) as f64).sqrt() / (values.len() as f64).sqrt())
 }
 
-/// The middle value, the mean of the middle two; `None` without values.
-pub(super) fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let upper = sorted.get(sorted.len() / 2)?;
-    let lower = sorted.get(sorted.len().saturating_sub(1) / 2)?;
-    Some(f64::midpoint(*lower, *upper))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,12 +279,5 @@ mod tests {
         close(score(TaskMetric::BitsPerByte, &texts).unwrap().value, std::f64::consts::LOG2_E);
         let (scores, notices) = aggregate(&[TaskMetric::Perplexity], &[likelihood(&scored(-1e6))]);
         assert!(scores.is_empty() && notices[0].contains("perplexity is inf"), "{notices:?}");
-    }
-
-    #[test]
-    fn medians() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
-        assert_eq!(median(&[]), None);
     }
 }

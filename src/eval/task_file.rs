@@ -15,7 +15,10 @@ use super::yaml::{Node, Yaml};
 use crate::core::task::TaskMetric;
 
 /// Keys without effect on scores.
-const WITHOUT_EFFECT: [&str; 4] = ["metadata", "should_decontaminate", "doc_to_decontamination_query", "task_alias"];
+const WITHOUT_EFFECT: [&str; 3] = ["should_decontaminate", "doc_to_decontamination_query", "task_alias"];
+
+/// The key of `metadata` by which a task says of which family it is a prompt wording; the field's harness takes no notice of it.
+const WORDING_OF: &str = "wording_of";
 
 /// What a model is asked for each document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +49,10 @@ pub(super) enum Field {
 pub struct Task {
     /// Name.
     pub name: String,
-    /// Tags: families that it belongs to.
+    /// Tags: names by which several tasks are asked for together. They say nothing of what is scored.
     pub tags: Vec<String>,
+    /// The family of which it is one prompt wording: the same items, asked otherwise.
+    pub wording_of: Option<String>,
     /// Its file.
     pub path: PathBuf,
     /// Data.
@@ -138,6 +143,9 @@ fn group_of(name: &Setting, mut settings: Settings) -> Result<Group, EvalError> 
         metrics.push(GroupMetric { metric, weight_by_size });
     }
     settings.take("group_alias");
+    if let Some(declared) = wording_of(&mut settings)? {
+        return Err(declared.error(format!("`{WORDING_OF}` belongs into the file of a task; a group is a mean")));
+    }
     let path = settings.path.clone();
     settings.end(&WITHOUT_EFFECT)?;
     Ok(Group { name: name.text()?, path, members, metrics })
@@ -170,6 +178,14 @@ fn fewshot_of(settings: &mut Settings, count: usize) -> Result<(bool, Option<Str
     Ok((first, split))
 }
 
+/// What `metadata` says of wordings; whatever else it says has no effect.
+fn wording_of(settings: &mut Settings) -> Result<Option<Setting>, EvalError> {
+    let Some(metadata) = settings.take("metadata").filter(|setting| matches!(setting.node.value, Yaml::Map(_))) else {
+        return Ok(None);
+    };
+    Ok(metadata.pairs()?.into_iter().find(|option| option.key == WORDING_OF && option.node.value != Yaml::Null))
+}
+
 /// Settings that say nothing at these values: one answer a question, no code that is run.
 fn without_effect(settings: &mut Settings) -> Result<(), EvalError> {
     for (key, nothing) in [("repeats", Yaml::Integer(1)), ("unsafe_code", Yaml::Bool(false))] {
@@ -191,6 +207,7 @@ fn task_of(mut settings: Settings, group: Option<&Setting>) -> Result<Task, Eval
     let tag = settings.take("tag");
     let tags = tag.as_ref().into_iter().chain(group).map(Setting::texts);
     let tags = tags.collect::<Result<Vec<_>, _>>()?.concat();
+    let wording_of = wording_of(&mut settings)?.map(|declared| declared.text()).transpose()?;
     let dataset = dataset_of(&mut settings)?;
     let [training, validation, test, fewshot] =
         ["training_split", "validation_split", "test_split", "fewshot_split"].map(|key| settings.text(key));
@@ -236,6 +253,7 @@ fn task_of(mut settings: Settings, group: Option<&Setting>) -> Result<Task, Eval
     Ok(Task {
         name,
         tags,
+        wording_of,
         path,
         dataset,
         split,

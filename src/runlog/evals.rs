@@ -267,12 +267,13 @@ mod tests {
                 event: RunEvent::TaskScored(TaskRecord {
                     step: 20,
                     task: "t".to_owned(),
-                    tags: Vec::new(),
+                    wording_of: None,
                     form: ScoringForm::Plain,
                     scores: TaskScores::from([(TaskMetric::Acc, score)]),
                     items: 1,
                     right: ItemMarks::new(&[true]),
                     seconds: 0.5,
+                    later: false,
                 }),
             }),
         ];
