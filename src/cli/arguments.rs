@@ -383,5 +383,9 @@ pub(super) enum ServerCommand {
     },
     /// Be the server, in the foreground
     #[command(hide = true)]
-    Serve,
+    Serve {
+        /// Read no config.toml that happens to lie in the working directory: the client that starts it has decided
+        #[arg(long)]
+        without_neighbour: bool,
+    },
 }

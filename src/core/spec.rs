@@ -180,8 +180,14 @@ pub struct DataSpec {
     pub fingerprint: String,
     /// What people call it.
     pub name: String,
-    /// Folder of the shards.
+    /// Folder of the shards when the run was queued. A worker looks into its own lab first, which may have been moved or
+    /// copied since; in letters, because a name may hold bytes that are no text.
+    #[serde(serialize_with = "in_letters")]
     pub directory: PathBuf,
+}
+
+fn in_letters<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// A stage that this run continues.

@@ -155,6 +155,18 @@ pub fn create_private_dir(path: &Path) -> Result<(), RunLogError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(RunLogError::io("create the folder", path))
 }
 
+/// Make a folder for the user alone in one that is there; one that exists is left as it is. What the lab writes while it runs
+/// goes through this: where the home was moved away, it fails, and does not begin another lab in the old place.
+///
+/// # Errors
+/// It cannot be made.
+pub fn create_private_dir_within(path: &Path) -> Result<(), RunLogError> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        other => other.map_err(RunLogError::io("create the folder", path)),
+    }
+}
+
 /// Open a file for appending, made for the user alone if it is not there: logs of servers and workers.
 ///
 /// # Errors
@@ -163,14 +175,14 @@ pub fn open_append(path: &Path) -> Result<File, RunLogError> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(RunLogError::io("open", path))
 }
 
-/// Replace a file so that a reader sees the old or the new content and never a part, also after a power cut. Missing
-/// folders are made. A file has one writer: two at once would share the sibling that is written first.
+/// Replace a file so that a reader sees the old or the new content and never a part, also after a power cut. Its folder is
+/// made if it is missing, and no other. A file has one writer: two at once would share the sibling that is written first.
 ///
 /// # Errors
 /// The file cannot be written, for instance because the disk is full; the old content is untouched then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunLogError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    create_private_dir(folder)?;
+    create_private_dir_within(folder)?;
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".new");
