@@ -43,8 +43,10 @@ pub(super) struct Lab {
 }
 
 impl Lab {
-    /// Reads the config and finds the home: `--home`, `TRILAB_HOME`, the config, the user's data directory.
+    /// Reads the config and finds the home: `--home`, `TRILAB_HOME` unless it is empty, the config, the user's data directory.
     pub(super) fn new(home: Option<PathBuf>, config_file: Option<PathBuf>, neighbour: Neighbour) -> Result<Self> {
+        let from_environment = || std::env::var_os("TRILAB_HOME").filter(|text| !text.is_empty()).map(PathBuf::from);
+        let home = home.or_else(from_environment);
         let (config, config_file) = match config_file {
             Some(file) => (load_config(Some(&file))?, Some(file)),
             None => beside(neighbour, home.is_some())?,
@@ -218,7 +220,16 @@ fn data_directory() -> Result<PathBuf> {
     Ok(given.map_or_else(|| user_directory().map(|home| home.join(".local/share")), Ok)?.join("trilab"))
 }
 
-/// The folder that relative paths of the command line start at.
+/// The folder that relative paths start at.
 pub(super) fn working_directory() -> Result<PathBuf> {
-    std::env::current_dir().context("could not find the working directory: it was removed; `cd` to another one")
+    std::env::current_dir().context("could not find the working directory: it is gone; `cd` to another one")
+}
+
+/// The folder that these texts start at, if they are relative paths. A working directory that is gone is missed only by them.
+pub(super) fn start_of_paths<'a>(written: impl IntoIterator<Item = &'a str>) -> Result<PathBuf> {
+    let needs_none = |text: &str| text.starts_with("shipped:") || paths::absolute(text.as_ref(), Path::new("")).is_absolute();
+    match working_directory() {
+        Err(_) if written.into_iter().all(needs_none) => Ok(PathBuf::from("/")),
+        other => other,
+    }
 }

@@ -1,6 +1,6 @@
 //! `trilab study`: from a file to a queue.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Interrupted;
 use super::arguments::{StudyArguments, StudyCommand};
-use super::lab::{Lab, ask, block_on, unexpected, working_directory};
+use super::lab::{Lab, ask, block_on, start_of_paths, unexpected};
 use super::output::{print, print_json};
 use crate::config::paths::absolute;
 use crate::config::{Override, load_study, parse_override, save_study, shipped_studies};
@@ -49,12 +49,15 @@ fn show_plan(plan: &PlanReport, json: bool) -> Result<()> {
 
 /// The study that an argument names: a file, a shipped study, or a submitted one; with `--set` on top.
 async fn load(lab: &Lab, arguments: &StudyArguments) -> Result<StudySpec> {
-    let here = start_of_paths(arguments)?;
+    let is_path = arguments.study.contains(['/', '\\']);
+    // A change may be the path of a text, too.
+    let changes = arguments.overrides.iter().map(String::as_str);
+    let here = start_of_paths(is_path.then_some(arguments.study.as_str()).into_iter().chain(changes))?;
     let overrides: Vec<Override> =
         arguments.overrides.iter().map(|text| parse_override(text, &here)).collect::<Result<_, _>>()?;
     let config = lab.config_file.as_deref();
     let path = absolute(Path::new(&arguments.study), &here);
-    if path.is_file() || arguments.study.contains(['/', '\\']) {
+    if path.is_file() || is_path {
         let bytes = std::fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
         let text = text_of(&bytes).with_context(|| format!("could not read {}", path.display()))?;
         let folder = path.parent().unwrap_or(&here);
@@ -65,16 +68,6 @@ async fn load(lab: &Lab, arguments: &StudyArguments) -> Result<StudySpec> {
     }
     let (_, spec) = submitted(&mut lab.look_aloud().await?, &arguments.study).await?;
     Ok(load_study(config, &arguments.study, &save_study(&spec)?, &here, &overrides)?)
-}
-
-/// Where relative paths start: the working directory. If that is gone, it is missed only by who gave such a path.
-fn start_of_paths(arguments: &StudyArguments) -> Result<PathBuf> {
-    let is_path = arguments.study.contains(['/', '\\']);
-    let is_whole = absolute(Path::new(&arguments.study), Path::new("")).is_absolute();
-    match working_directory() {
-        Err(_) if arguments.overrides.is_empty() && (is_whole || !is_path) => Ok(PathBuf::from("/")),
-        other => other,
-    }
 }
 
 async fn submitted(connection: &mut Connection, name: &str) -> Result<(StudySummary, StudySpec)> {

@@ -12,7 +12,7 @@ use crate::core::{Control, DataSpec, RunId, RunSpec};
 
 use super::control::{self, ControlFile};
 use super::error::RunLogError;
-use super::layout::{Home, create_private_dir_within, names_in, write_atomic};
+use super::layout::{Home, create_within, names_in, write_atomic};
 
 /// The directory of a run; a cheap value that touches nothing until it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,8 +108,16 @@ impl RunFolder {
         let mut bytes =
             serde_json::to_vec_pretty(spec).map_err(|source| RunLogError::Json { path: self.spec_path(), source })?;
         bytes.push(b'\n');
+        self.make(&self.path)?;
         write_atomic(&self.spec_path(), &bytes)?;
         Ok(true)
+    }
+
+    /// Make a folder of this run, in a lab that is there.
+    pub(super) fn make(&self, folder: &Path) -> Result<(), RunLogError> {
+        // From within, the run's own folder is what is there.
+        let home = self.path.parent().and_then(Path::parent).filter(|home| !home.as_os_str().is_empty());
+        create_within(home.unwrap_or(Path::new(".")), folder)
     }
 
     /// What the run was asked to be.
@@ -243,7 +251,7 @@ impl RunFolder {
     /// # Errors
     /// The folder cannot be made.
     pub fn reserve_attempt(&self) -> Result<Attempt, RunLogError> {
-        create_private_dir_within(&self.path)?;
+        self.make(&self.path)?;
         loop {
             let last = self.attempts()?.last().copied().unwrap_or(0);
             let attempt = self.attempt(last.saturating_add(1));

@@ -54,7 +54,7 @@ pub enum WireError {
         cure: String,
     },
     /// A process holds the lock of the server and does not listen, or does not leave.
-    #[error("{what}: after {seconds} s {cure}; its log is {}", log.display())]
+    #[error("{what} within {seconds} s: {cure}; its log is {}", log.display())]
     Stuck {
         /// What was tried.
         what: &'static str,

@@ -18,7 +18,7 @@ use super::error::WireError;
 use super::identity::LabIdentity;
 use super::message::ServerInfo;
 use super::socket::{ServerRecord, Surroundings, check_peer, choose};
-use super::stuck::{Pid, cure};
+use super::stuck::{Pid, cure, holder};
 use crate::runlog::Home;
 
 /// How long a server may take to greet.
@@ -89,7 +89,7 @@ fn silent(home: &Home, pid: Pid) -> WireError {
 }
 
 fn stuck(home: &Home, what: &'static str, pid: Pid) -> WireError {
-    let pid = pid.or_else(|| ServerRecord::read(home).map(|record| record.pid));
+    let pid = pid.or_else(|| holder(&home.server_lock()));
     WireError::Stuck { what, seconds: PATIENCE.as_secs(), log: home.server_log(), cure: cure(pid) }
 }
 
@@ -241,7 +241,7 @@ pub async fn stop_server(home: &Home) -> Result<bool, WireError> {
             Err(WireError::NoServer { .. }) if !server_is_alive(home)? => return Ok(false),
             // It is starting or leaving.
             Err(WireError::NoServer { .. }) if Instant::now() < deadline => sleep(PAUSE).await,
-            Err(WireError::NoServer { .. }) => return Err(stuck(home, "stop the server: it does not listen", None)),
+            Err(WireError::NoServer { .. }) => return Err(stuck(home, "stop the server, which does not listen,", None)),
             Err(error) => return Err(error),
         }
     };
@@ -256,7 +256,7 @@ pub async fn stop_server(home: &Home) -> Result<bool, WireError> {
     let is_another = || ServerRecord::read(home).is_some_and(|record| pid.is_some_and(|pid| pid != record.pid));
     while server_is_alive(home)? && !is_another() {
         if Instant::now() >= deadline {
-            return Err(stuck(home, "stop the server: it promised to leave and is still there", pid));
+            return Err(stuck(home, "stop the server, which promised to leave,", pid));
         }
         sleep(PAUSE).await;
     }

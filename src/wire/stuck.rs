@@ -2,6 +2,8 @@
 //! command that wakes or ends it. Asking it once more is never the advice: that is what it does not answer to.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// The process of a server, as far as it is known.
 pub(super) type Pid = Option<u32>;
@@ -21,6 +23,19 @@ pub(super) fn cure(pid: Pid) -> String {
     }
 }
 
+/// The process that holds `lock`, by the word of the system: what a server wrote there may be of one that is gone, whose
+/// number another process has by now.
+pub(super) fn holder(lock: &Path) -> Pid {
+    let inode = fs::metadata(lock).ok()?.ino().to_string();
+    let table = fs::read_to_string("/proc/locks").ok()?;
+    table.lines().find_map(|line| {
+        // `1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF`
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, "WRITE", pid, file, ..] = words.as_slice() else { return None };
+        (file.rsplit(':').next() == Some(inode.as_str())).then(|| pid.parse().ok().filter(|pid| *pid > 0)).flatten()
+    })
+}
+
 /// Whether a signal has stopped the process; unknown, and therefore no, where there is no /proc.
 fn is_stopped(pid: u32) -> bool {
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
@@ -31,6 +46,19 @@ fn is_stopped(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_holder_of_a_lock_is_known_whatever_the_file_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("server.lock");
+        let file = fs::File::create(&path).unwrap();
+        assert_eq!(holder(&path), None);
+        file.lock().unwrap();
+        assert_eq!(holder(&path), Some(std::process::id()));
+        file.unlock().unwrap();
+        assert_eq!(holder(&path), None);
+    }
 
     #[cfg(target_os = "linux")]
     #[test]
