@@ -184,6 +184,9 @@ pub struct DataSpec {
     /// copied since; in letters, because a name may hold bytes that are no text.
     #[serde(serialize_with = "in_letters")]
     pub directory: PathBuf,
+    /// What a person should know of the texts as the study names them, a sentence each. Recorded, not hashed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 fn in_letters<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
