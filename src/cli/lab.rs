@@ -207,7 +207,10 @@ pub(super) async fn resolve(connection: &mut Connection, texts: &[String]) -> Re
 fn whole(path: &Path) -> Result<PathBuf> {
     let path = paths::absolute(path, Path::new(""));
     std::path::absolute(&path).with_context(|| {
-        format!("could not find {}: the working directory is gone; `cd` to another one, or give a whole path", path.display())
+        format!(
+            "could not find {}: the working directory is gone; `cd` to another one, or give a whole path",
+            path.display()
+        )
     })
 }
 
@@ -227,7 +230,8 @@ pub(super) fn working_directory() -> Result<PathBuf> {
 
 /// The folder that these texts start at, if they are relative paths. A working directory that is gone is missed only by them.
 pub(super) fn start_of_paths<'a>(written: impl IntoIterator<Item = &'a str>) -> Result<PathBuf> {
-    let needs_none = |text: &str| text.starts_with("shipped:") || paths::absolute(text.as_ref(), Path::new("")).is_absolute();
+    let needs_none =
+        |text: &str| text.starts_with("shipped:") || paths::absolute(text.as_ref(), Path::new("")).is_absolute();
     match working_directory() {
         Err(_) if written.into_iter().all(needs_none) => Ok(PathBuf::from("/")),
         other => other,

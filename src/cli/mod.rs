@@ -75,7 +75,9 @@ const fn neighbour(command: &Command) -> Neighbour {
         // What is queued, started or trained depends on the settings.
         Command::Study(StudyCommand::Check(_) | StudyCommand::Submit { .. })
         | Command::Run(RunCommand::Resume(_) | RunCommand::Retry(_))
-        | Command::Server(ServerCommand::Start | ServerCommand::Serve { without_neighbour: false }) => Neighbour::Refused,
+        | Command::Server(ServerCommand::Start | ServerCommand::Serve { without_neighbour: false }) => {
+            Neighbour::Refused
+        }
         // A corpus depends on them too, but texts lie in anybody's folder.
         Command::Corpus(_) => Neighbour::ForeignIgnored,
         Command::Server(ServerCommand::Serve { without_neighbour: true }) => Neighbour::Unread,

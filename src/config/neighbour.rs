@@ -58,7 +58,8 @@ pub fn load_neighbour(path: &Path) -> Result<Config, UnusableNeighbour> {
             Err(_) => {
                 let heads = || text.lines().map(str::trim).filter_map(|line| line.strip_prefix('['));
                 let head = |line: &str| line.split([']', '.']).next().is_some_and(is_section);
-                let home = |line: &str| line.trim_start().starts_with("home") || line.trim_start().starts_with("lab.home");
+                let home =
+                    |line: &str| line.trim_start().starts_with("home") || line.trim_start().starts_with("lab.home");
                 (heads().any(head), heads().any(|line| line.starts_with("lab]")) && text.lines().any(home))
             }
         };
@@ -87,19 +88,23 @@ mod tests {
     #[test]
     fn a_strangers_file_is_told_from_ours_with_a_mistake() {
         let (ours, home, reason) = unusable(b"baseURL = 'https://example.org/'\n[params]\nauthor = 'x'\n");
-        assert!(!ours && !home && reason.starts_with("it is not trilab's (config.toml:1: unknown key `baseURL`"), "{reason}");
-        assert_eq!(unusable(b"not toml {{\n").0, false);
-        assert_eq!(unusable(b"\xff\xfe").0, false);
+        assert!(
+            !ours && !home && reason.starts_with("it is not trilab's (config.toml:1: unknown key `baseURL`"),
+            "{reason}"
+        );
+        assert!(!unusable(b"not toml {{\n").0);
+        assert!(!unusable(b"\xff\xfe").0);
         let (ours, home, reason) = unusable(b"[training]\nlearning_rat = 1\n");
         assert!(ours && !home && reason.starts_with("config.toml:2: unknown key `training.learning_rat`"), "{reason}");
-        assert_eq!(unusable(b"[training]\nsteps =\n").0, true);
+        assert!(unusable(b"[training]\nsteps =\n").0);
     }
 
     #[test]
     fn a_file_that_names_a_lab_is_told_even_where_it_cannot_be_read() {
-        let named = [&b"[lab]\nhome = '/lab'\nslot = 2\n"[..], b"[lab]\nhome = '/lab'\nslots = \n", b"lab.home = 7\n[lab]\nx"];
+        let named =
+            [&b"[lab]\nhome = '/lab'\nslot = 2\n"[..], b"[lab]\nhome = '/lab'\nslots = \n", b"lab.home = 7\n[lab]\nx"];
         assert_eq!(named.map(|text| unusable(text).1), [true, true, true]);
-        assert_eq!(unusable(b"home = '/site'\n").1, false, "another program's home");
+        assert!(!unusable(b"home = '/site'\n").1, "another program's home");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.toml");
         fs::write(&path, "[lab]\nslot = 2\n").unwrap();

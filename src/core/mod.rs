@@ -38,7 +38,7 @@ pub use model::{AttentionDirection, Mlp, ModelPreset, ModelSpec, NormKind, Posit
 pub use objective::{MixturePart, Mode, Objective, ObjectiveSpec, Task};
 pub use rank::{RankHistory, RankReport};
 pub use spec::{
-    Ancestor, DataSpec, Device, ExecutionSpec, LearningRateSchedule, OptimizerSpec, ParentSpec, Precision, ProbeSpec, PromptSpec,
-    RunSpec, TrainingSpec,
+    Ancestor, DataSpec, Device, ExecutionSpec, LearningRateSchedule, OptimizerSpec, ParentSpec, Precision, ProbeSpec,
+    PromptSpec, RunSpec, TrainingSpec,
 };
 pub use status::RunStatus;

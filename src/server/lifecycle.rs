@@ -253,8 +253,8 @@ pub fn start_in_background(home: &Path, program: &Path, arguments: &[std::ffi::O
             format!("{shown} does not start: {error}; check that it is whole and may be executed")
         })
     };
-    let log = open_append(&Home::new(home).server_log())
-        .map_err(|error| io::Error::other(format!("could not {error}")))?;
+    let log =
+        open_append(&Home::new(home).server_log()).map_err(|error| io::Error::other(format!("could not {error}")))?;
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

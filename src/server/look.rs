@@ -42,11 +42,11 @@ pub fn unwritable(home: &Home) -> Option<String> {
 pub async fn look_at(home: &Home, reason: &str, clock: Clock) -> anyhow::Result<DuplexStream> {
     let (home, reason) = (home.clone(), reason.to_owned());
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<(Engine, TemporaryIndex)> {
-        let (store, index) = TemporaryIndex::open().context("could not make a temporary index; set TMPDIR to another folder")?;
+        let (store, index) =
+            TemporaryIndex::open().context("could not make a temporary index; set TMPDIR to another folder")?;
         let log = Log::nowhere(std::sync::Arc::clone(&clock));
-        let notice = format!(
-            "{reason}; the runs are read from their folders, which takes longer, and nothing can be changed"
-        );
+        let notice =
+            format!("{reason}; the runs are read from their folders, which takes longer, and nothing can be changed");
         let engine = Engine::open_to_look(home, store, log, clock, Box::new(NoWorkers), notice);
         Ok((engine.map_err(|error| anyhow::anyhow!("could not {error:#}"))?, index))
     });

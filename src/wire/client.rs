@@ -196,7 +196,8 @@ mod tests {
     }
 
     fn greeting(protocol: u32) -> serde_json::Value {
-        let info = ServerInfo { version: "9.9.9".into(), protocol, pid: 7, home: "lab".into(), lab: None, started_ms: 1 };
+        let info =
+            ServerInfo { version: "9.9.9".into(), protocol, pid: 7, home: "lab".into(), lab: None, started_ms: 1 };
         serde_json::to_value(ServerFrame::Reply { id: 0, reply: Reply::Welcome(info) }).unwrap()
     }
 

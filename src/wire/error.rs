@@ -105,10 +105,7 @@ pub enum WireError {
         theirs: String,
     },
     /// The lab that a client has been talking to is not in its place any more.
-    #[error(
-        "find the lab again: it is no longer in {}, it was moved, deleted or replaced; leave, and start again with --home \
-         and its new place", home.display()
-    )]
+    #[error("find the lab in {}: it was moved, deleted or replaced; quit, and give its new place with --home", home.display())]
     Moved {
         /// Where it was.
         home: PathBuf,

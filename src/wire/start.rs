@@ -241,7 +241,9 @@ pub async fn stop_server(home: &Home) -> Result<bool, WireError> {
             Err(WireError::NoServer { .. }) if !server_is_alive(home)? => return Ok(false),
             // It is starting or leaving.
             Err(WireError::NoServer { .. }) if Instant::now() < deadline => sleep(PAUSE).await,
-            Err(WireError::NoServer { .. }) => return Err(stuck(home, "stop the server, which does not listen,", None)),
+            Err(WireError::NoServer { .. }) => {
+                return Err(stuck(home, "stop the server, which does not listen,", None));
+            }
             Err(error) => return Err(error),
         }
     };

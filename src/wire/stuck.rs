@@ -11,7 +11,8 @@ pub(super) type Pid = Option<u32>;
 /// What to do about the server `pid`, which does not answer.
 pub(super) fn cure(pid: Pid) -> String {
     let Some(pid) = pid else {
-        return "end it with `kill -KILL` and its number, which `pgrep -af 'trilab.* serve'` shows; runs go on".to_owned();
+        return "end it with `kill -KILL` and its number, which `pgrep -af 'trilab.* serve'` shows; runs go on"
+            .to_owned();
     };
     if is_stopped(pid) {
         format!(

@@ -69,7 +69,8 @@ fn run(spec: &RunSpec, folder: &RunFolder, mut wishes: Wishes, log: &mut EventLo
     let origin = Instant::now();
     let mut file: Option<EvalLog> = None;
     let mut answers = |step, report: &TaskReport, form| {
-        record_answers(spec, &within, &mut file, step, report, form).map_err(|error| SinkError(error.to_string()).into())
+        record_answers(spec, &within, &mut file, step, report, form)
+            .map_err(|error| SinkError(error.to_string()).into())
     };
     let parent = spec.parent.as_ref().map(|parent| folder.sibling(&parent.run).checkpoints_dir());
     let outside = Surroundings {

@@ -76,7 +76,9 @@ pub(crate) fn done(command: &mut Command) -> Done {
 
 impl Drop for Yard {
     fn drop(&mut self) {
-        for entry in fs::read_dir(self.folder.path()).unwrap().flatten().filter(|entry| entry.path().join("runs").is_dir()) {
+        for entry in
+            fs::read_dir(self.folder.path()).unwrap().flatten().filter(|entry| entry.path().join("runs").is_dir())
+        {
             drop(self.run(&entry.path(), &["server", "stop"]));
         }
         for process in Process::all_with(self.folder.path()) {
@@ -208,7 +210,8 @@ fn a_stopped_server_is_named_with_advice_that_helps() {
         assert!(told.stderr.contains(&advice), "{told:?}");
     }
     assert!(!told.stderr.contains("server stop"), "it does not send in a circle: {told:?}");
-    let kill = |signal: &str| assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+    let kill =
+        |signal: &str| assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
     kill("-CONT");
     yard.ok(&home, &["run", "list"]);
     assert!(!server.is_gone(), "it went on");
@@ -280,7 +283,9 @@ fn a_working_directory_that_is_gone_stops_only_what_needs_it() {
         let done = from_nowhere(command);
         assert_eq!(done.code, Some(0), "{command}: {done:?}");
     }
-    for command in ["study check ./mine.toml", "corpus prepare mine.txt", "study check first-steps --set budget.steps=2"] {
+    for command in
+        ["study check ./mine.toml", "corpus prepare mine.txt", "study check first-steps --set budget.steps=2"]
+    {
         let done = from_nowhere(command);
         assert_eq!(done.code, Some(1), "{command}: {done:?}");
         assert!(done.stderr.contains("working directory") && done.stderr.contains("`cd`"), "{command}: {done:?}");

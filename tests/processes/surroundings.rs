@@ -20,13 +20,18 @@ fn another_programs_config_is_passed_over_by_what_looks_and_refused_by_what_trai
     let yard = Yard::new();
     let home = yard.at("home");
     yard.ok(&home, &["server", "start"]);
-    for text in [SITE, "not toml at all {{\n", "[training]\nlearning_rat = 1\n", "[lab]\nhome = '/nowhere'\nslots = 'x'\n"] {
+    for text in
+        [SITE, "not toml at all {{\n", "[training]\nlearning_rat = 1\n", "[lab]\nhome = '/nowhere'\nslots = 'x'\n"]
+    {
         fs::write(yard.at("config.toml"), text).unwrap();
         for looks in ["run list", "study list", "leaderboard", "reindex", "server status"] {
             let done = yard.run(&home, &looks.split(' ').collect::<Vec<_>>());
             assert_eq!(done.code, Some(0), "{looks} beside {text}: {done:?}");
             let said = "trilab: ignored `config.toml` in the working directory: ";
-            assert!(done.stderr.starts_with(said) && done.stderr.lines().count() == 1, "{looks} beside {text}: {done:?}");
+            assert!(
+                done.stderr.starts_with(said) && done.stderr.lines().count() == 1,
+                "{looks} beside {text}: {done:?}"
+            );
         }
         for trains in ["study check first-steps", "study submit first-steps", "server start", "run retry --all"] {
             let done = yard.run(&home, &trains.split(' ').collect::<Vec<_>>());
