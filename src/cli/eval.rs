@@ -68,7 +68,7 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
     no_leak(lab, &spec, &sources)?;
     let Gathered { suite, notices } = gather(&sources).map_err(|error| anyhow::anyhow!("could not {error}"))?;
     notices.iter().for_each(|notice| eprintln!("trilab: {notice}"));
-    let corpus = Corpus::open(&spec.data.directory)?;
+    let corpus = Corpus::open(&folder.corpus_dir(&spec.data))?;
     let mut trainer = Trainer::new(&spec)?;
     let mut warn = |warning: String| eprintln!("trilab: {warning}");
     let state = checkpoint::load(&folder.checkpoints_dir(), command.checkpoint, &mut trainer, &mut warn)?;
@@ -103,7 +103,8 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
 /// Refuses tasks that ask what the run, or a stage before it, was trained on.
 fn no_leak(lab: &Lab, spec: &RunSpec, sources: &[String]) -> Result<()> {
     let before = spec.ancestors.iter().map(|stage| lab.home.run(&stage.run).spec());
-    let before: Vec<RunSpec> = before.collect::<Result<_, _>>().context("see what earlier stages were trained on")?;
+    let before: Vec<RunSpec> =
+        before.collect::<Result<_, _>>().context("could not see what earlier stages were trained on")?;
     for prompts in before.into_iter().chain([spec.clone()]).filter_map(|stage| stage.prompts) {
         let leak = templates(&prompts).and_then(|trained| leak(&trained, sources));
         if let Some(leak) = leak.map_err(|error| anyhow::anyhow!("could not {error}"))? {

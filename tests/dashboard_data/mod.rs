@@ -684,7 +684,14 @@ pub(crate) fn defaults() -> ComposerDefaults {
 }
 
 pub(crate) fn info() -> ServerInfo {
-    ServerInfo { version: "0.1.0".to_owned(), protocol: 1, pid: 1, home: "~/lab".to_owned(), started_ms: NOW }
+    ServerInfo {
+        version: "0.1.0".to_owned(),
+        protocol: 1,
+        pid: 1,
+        home: "~/lab".to_owned(),
+        lab: None,
+        started_ms: NOW,
+    }
 }
 
 /// A dashboard that has heard nothing yet.

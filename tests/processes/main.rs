@@ -6,10 +6,12 @@
 mod cells;
 mod cli;
 mod hangup;
+mod homes;
 mod kills;
 mod lab;
 mod process;
 mod records;
+mod surroundings;
 mod terminal;
 mod watcher;
 mod worker;
