@@ -672,8 +672,9 @@ mod models {
                 .map(|(prefix, continuation)| -expected(&trainer, (architecture, asking), &v, (prefix, continuation)).0)
                 .sum();
             assert!((metrics[&loss] - expected / 512.0).abs() < 1e-5, "{architecture}:{objective} {form}");
-            // A byte for each token that is text.
-            let bytes = pairs.iter().flat_map(|(_, c)| c).filter(|id| v.is_text(**id)).count() as f64;
+            let text = |c: &Vec<u32>| c.iter().copied().filter(|id| v.is_text(*id)).collect::<Vec<_>>();
+            let bytes: usize = pairs.iter().map(|(_, c)| corpus.tokenizer().decode(&text(c)).len()).sum();
+            let bytes = f64::from(u32::try_from(bytes).unwrap());
             assert!((metrics[&bits] - expected / bytes / std::f64::consts::LN_2).abs() < 1e-5);
             let asked = Asking::all(&trainer.spec().objective).len();
             assert_eq!(metrics.contains_key(&Metric::ContinuationLossSentinel), asked == 2);
