@@ -128,6 +128,24 @@ fn a_document_is_never_its_own_example() {
     assert_eq!(asked(&scorer), [("Q7 A7\n\nQ1 A1\n\nQ0", "A0"), ("Q0 A0\n\nQ9 A9\n\nQ1", "A1")]);
 }
 
+/// The letters are what `ContextSampler` and `FirstNSampler` of lm_eval 0.4.13 give with the seed 1234.
+#[test]
+fn copies_of_a_document_are_no_examples_of_it() {
+    let rows: String = "AAABC".chars().map(|c| format!("{{\"q\": \"{c}\", \"a\": \"!\"}}\n")).collect();
+    let shown = |more: &str| {
+        let task = format!(
+            "{HEAD}task: t\nnum_fewshot: 2\noutput_type: loglikelihood\ndoc_to_text: q\ndoc_to_target: a\n\
+             target_delimiter: ''\nfewshot_delimiter: ''\n{more}"
+        );
+        let files = Files::new(&[("t.yaml", &task), ("d.jsonl", &rows)]);
+        let mut scorer = Known::new(|_, _| -1.0);
+        files.evaluate("t", &mut scorer, None).unwrap();
+        asked(&scorer).into_iter().map(|(context, _)| context.replace('!', "")).collect::<Vec<_>>()
+    };
+    assert_eq!(shown("fewshot_split: test\n"), ["BCA", "BCA", "BCA", "ACB", "BAC"]);
+    assert_eq!(shown("fewshot_config: {sampler: first_n, split: test}\n"), ["BCA", "BCA", "BCA", "AAB", "AAC"]);
+}
+
 #[test]
 fn several_contexts_share_a_continuation() {
     let task = format!(

@@ -171,7 +171,7 @@ impl<'t> Reader<'t> {
     }
 
     fn map(&mut self, depth: usize) -> Result<Yaml, YamlError> {
-        let (mut pairs, mut beneath): (Vec<(String, Node)>, Vec<(String, Node)>) = (Vec::new(), Vec::new());
+        let (mut pairs, mut beneath) = (Vec::<(String, Node)>::new(), Vec::new());
         loop {
             let (key, span, is_merge) = match self.next()? {
                 (Event::MappingEnd, _) => {
