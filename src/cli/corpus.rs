@@ -1,13 +1,13 @@
 //! `trilab corpus`: texts into shards, ahead of the first study that needs them.
 
 use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::arguments::CorpusCommand;
 use super::lab::Lab;
-use super::output::{print, print_json};
+use super::output::{Bar, print, print_json};
 use crate::config::{ConfigError, paths};
 use crate::core::texts::{CorpusSettings, TokenizerSpec};
+use crate::core::visible::visible;
 use crate::corpus::{Manifest, Progress, prepare};
 
 pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
@@ -26,17 +26,16 @@ pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
             other @ (TokenizerSpec::Bytes | TokenizerSpec::Chars | TokenizerSpec::Bpe(_)) => other,
         },
     };
-    let bar = ProgressBar::new(0).with_style(style()?);
+    let bar = Bar::new("{msg:>10} {wide_bar} {bytes}/{total_bytes} {eta}")?;
     let mut phase = "";
     let manifest = prepare(&settings, &lab.home.corpora_dir(), &mut |progress: Progress| {
         if phase != progress.phase {
             phase = progress.phase;
-            bar.set_message(phase);
+            bar.name(phase);
         }
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+        bar.set(progress.done, progress.total);
     });
-    bar.finish_and_clear();
+    bar.clear();
     let manifest = manifest?;
     if json { print_json(&manifest) } else { print(&text(lab, &manifest)) }
 }
@@ -48,11 +47,6 @@ fn text(lab: &Lab, manifest: &Manifest) -> String {
     };
     let train = part("train", &manifest.train, manifest.train_tokens);
     let validation = part("validation", &manifest.validation, manifest.validation_tokens);
-    let (name, vocabulary) = (&manifest.name, manifest.vocab_size);
+    let (name, vocabulary) = (visible(&manifest.name), manifest.vocab_size);
     format!("corpus       {name}\nvocabulary   {vocabulary}\n{train}{validation}folder       {}\n", folder.display())
-}
-
-fn style() -> Result<ProgressStyle> {
-    let template = "{msg:>10} {wide_bar} {bytes}/{total_bytes} {eta}";
-    ProgressStyle::with_template(template).context("could not draw a progress bar")
 }

@@ -1,14 +1,13 @@
 //! `trilab` without a command: the dashboard on a terminal, a plain snapshot elsewhere. The dashboard is shown at once;
 //! the server is found, started and found again beside it.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio::sync::mpsc;
 
 use super::lab::{Lab, block_on, unexpected};
-use super::output::print;
+use super::output::{is_terminal, print, tell};
 use crate::config::{load_study, shipped_studies};
 use crate::corpus::shipped_names;
 use crate::report::runs::{studies, table};
@@ -22,7 +21,7 @@ const WAITING_FRAMES: usize = 256;
 const RETRY: Duration = Duration::from_millis(500);
 
 pub(super) fn run(lab: &Lab) -> Result<()> {
-    if !std::io::stdout().is_terminal() {
+    if !is_terminal() {
         return snapshot(lab);
     }
     let remembered: Remembered = std::fs::read(lab.home.dashboard_file())
@@ -30,7 +29,7 @@ pub(super) fn run(lab: &Lab) -> Result<()> {
         .and_then(|text| serde_json::from_slice(&text).ok())
         .unwrap_or_default();
     let defaults = composer_defaults(lab)?;
-    let left = block_on(async {
+    let (left, parting) = block_on(async {
         let (requests, asked) = mpsc::channel(WAITING_FRAMES);
         let (tell, frames) = mpsc::channel(WAITING_FRAMES);
         let screen = show(lab.config.screen.clone(), remembered, Connection { requests, frames }, defaults);
@@ -39,6 +38,7 @@ pub(super) fn run(lab: &Lab) -> Result<()> {
             () = keep_connected(lab, asked, tell) => std::future::pending().await,
         }
     })?;
+    tell(&parting);
     lab.home.create()?;
     Ok(write_atomic(&lab.home.dashboard_file(), &serde_json::to_vec_pretty(&left)?)?)
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::arguments::EvalCommand;
 use super::lab::{Lab, ask, block_on};
-use super::output::{print, print_json};
+use super::output::{print, print_json, say};
 use crate::core::task::{FamilyScore, ScoringForm, TaskRecord, TaskScores};
 use crate::core::{RunEvent, RunId, RunSpec, StampedEvent};
 use crate::corpus::Corpus;
@@ -64,10 +64,10 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
     let sources = sources(&spec, &command.tasks)?;
     no_leak(lab, &spec, &sources)?;
     let Gathered { suite, notices } = gather(&sources).map_err(|error| anyhow::anyhow!("could not {error}"))?;
-    notices.iter().for_each(|notice| eprintln!("trilab: {notice}"));
+    notices.iter().for_each(|notice| say(notice));
     let corpus = Corpus::open(&spec.data.directory)?;
     let mut trainer = Trainer::new(&spec)?;
-    let mut warn = |warning: String| eprintln!("trilab: {warning}");
+    let mut warn = |warning: String| say(&warning);
     let state = checkpoint::load(&folder.checkpoints_dir(), command.checkpoint, &mut trainer, &mut warn)?;
     let header = EvalHeader::new(spec.id.clone(), state.step, command.limit, sources);
     let mut log = EvalLog::create(&folder, &header)?;
@@ -123,13 +123,13 @@ fn score(
         let report = match evaluate(task, &read, scorer, limit) {
             Ok(report) => report,
             Err(error) => {
-                eprintln!("trilab: could not {error}");
+                say(&format!("could not {error}"));
                 output.failed.push(error.to_string());
                 continue;
             }
         };
         for notice in &report.notices {
-            eprintln!("trilab: {}: {notice}", report.task);
+            say(&format!("{}: {notice}", report.task));
         }
         let seconds = began.elapsed().as_secs_f64();
         let record = report.record(output.step, form, seconds);
