@@ -1,14 +1,23 @@
 //! `trilab corpus`: texts into shards, ahead of the first study that needs them.
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 
 use super::arguments::CorpusCommand;
 use super::lab::Lab;
-use super::output::{Bar, print, print_json};
+use super::output::{Bar, print, print_json, say};
 use crate::config::{ConfigError, paths};
 use crate::core::texts::{CorpusSettings, TokenizerSpec};
 use crate::core::visible::visible;
-use crate::corpus::{Manifest, Progress, prepare};
+use crate::corpus::{Manifest, Prepared, Progress, prepare};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Output<'a> {
+    #[serde(flatten)]
+    manifest: &'a Manifest,
+    notices: &'a [String],
+}
 
 pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
     let CorpusCommand::Prepare { paths: texts, tokenizer, field, validation, validation_fraction, json } = command;
@@ -28,7 +37,7 @@ pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
     };
     let bar = Bar::new("{msg:>10} {wide_bar} {bytes}/{total_bytes} {eta}")?;
     let mut phase = "";
-    let manifest = prepare(&settings, &lab.home.corpora_dir(), &mut |progress: Progress| {
+    let prepared = prepare(&settings, &lab.home.corpora_dir(), &mut |progress: Progress| {
         if phase != progress.phase {
             phase = progress.phase;
             bar.name(phase);
@@ -36,8 +45,12 @@ pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
         bar.set(progress.done, progress.total);
     });
     bar.clear();
-    let manifest = manifest?;
-    if json { print_json(&manifest) } else { print(&text(lab, &manifest)) }
+    let Prepared { manifest, notices } = prepared?;
+    if json {
+        return print_json(&Output { manifest: &manifest, notices: &notices });
+    }
+    notices.iter().for_each(|notice| say(&format!("note: {notice}")));
+    print(&text(lab, &manifest))
 }
 
 fn text(lab: &Lab, manifest: &Manifest) -> String {
@@ -48,5 +61,9 @@ fn text(lab: &Lab, manifest: &Manifest) -> String {
     let train = part("train", &manifest.train, manifest.train_tokens);
     let validation = part("validation", &manifest.validation, manifest.validation_tokens);
     let (name, vocabulary) = (visible(&manifest.name), manifest.vocab_size);
-    format!("corpus       {name}\nvocabulary   {vocabulary}\n{train}{validation}folder       {}\n", folder.display())
+    let covered = format!("covered      {} of the text by tokens that tell it\n", manifest.coverage.told());
+    format!(
+        "corpus       {name}\nvocabulary   {vocabulary}\n{train}{validation}{covered}folder       {}\n",
+        folder.display()
+    )
 }

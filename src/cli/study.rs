@@ -109,6 +109,7 @@ async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool) -> Result<Exi
     for refusal in &plan.refusals {
         say(&format!("{}: {}", refusal.cell, refusal.reason));
     }
+    plan.notices.iter().for_each(|notice| say(&format!("note: {notice}")));
     let last = tokio::select! {
         last = watch(connection, &runs) => last?,
         signal = tokio::signal::ctrl_c() => {

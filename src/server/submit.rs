@@ -13,9 +13,9 @@ use crate::core::study::StudySpec;
 use crate::core::summary::{PlanReport, Refusal};
 use crate::core::texts::CorpusSettings;
 use crate::core::{Control, Objective, ParentSpec, PromptSpec, RunId, RunSpec, RunStatus, StudyId};
-use crate::corpus::{Corpus, CorpusError, survey};
+use crate::corpus::{Corpus, CorpusError, PartTokens, TextSize, survey};
 use crate::eval::{EvalError, Template, can_be_asked, fingerprint, leak, templates};
-use crate::schedule::{CorpusFacts, Plan, StageFacts, StudyFacts, check, plan, report};
+use crate::schedule::{CorpusFacts, PartFacts, Plan, StageFacts, StudyFacts, check, plan, report};
 use crate::wire::Reply;
 
 /// Whom to answer.
@@ -48,7 +48,8 @@ fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
     let asked = |error: EvalError| format!("use the tasks of probes.zero_shot: could not {error}");
     let zero_shot = fingerprint(&study.probes.zero_shot).map_err(asked)?;
     can_be_asked(&study.probes.zero_shot).map_err(asked)?;
-    let mut known = StudyFacts { corpus: texts(&study.corpus)?, zero_shot, stages: BTreeMap::new() };
+    let mut known =
+        StudyFacts { corpus: texts(&study.corpus)?, zero_shot, stages: BTreeMap::new(), notices: Vec::new() };
     for (name, stage) in &study.stages {
         let trained = |error: EvalError| format!("use stages.{name}.tasks: could not {error}");
         let corpus = stage.corpus.as_ref().map(|own| texts(&own.over(&study.corpus))).transpose()?;
@@ -101,17 +102,28 @@ fn facts(settings: &CorpusSettings, corpora: &Path) -> Result<CorpusFacts, Corpu
     let survey = survey(settings)?;
     let directory = corpora.join(&survey.fingerprint);
     // Once it is prepared, a tokenizer that was trained on the texts is known.
-    let prepared = Corpus::open(&directory).ok();
+    let prepared = Corpus::open(&directory).ok().filter(|corpus| corpus.byte_counts().is_some());
     let trained = prepared.as_ref().map(|corpus| corpus.tokenizer().identity()).transpose()?;
+    let tokens = match &prepared {
+        Some(corpus) => {
+            let manifest = corpus.manifest();
+            Some(PartTokens { train: manifest.train_tokens, validation: manifest.validation_tokens })
+        }
+        None => survey.tokens,
+    };
+    let part = |size: TextSize, tokens| PartFacts { bytes: size.bytes, documents: size.documents, tokens };
+    let train = part(survey.train, tokens.map(|tokens| tokens.train));
+    let validation = part(survey.validation, tokens.map(|tokens| tokens.validation));
     Ok(CorpusFacts {
         name: survey.name,
         fingerprint: survey.fingerprint,
         vocab_size: survey.vocab_size,
         vocabulary: trained.unwrap_or(survey.vocabulary),
         directory,
-        train_tokens: None,
-        train_bytes: survey.train.bytes,
+        train,
+        validation,
         ready: prepared.is_some(),
+        notices: survey.notices,
     })
 }
 
