@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules in layer order, each with the outside crates it may use besides those everyone may.
 const HOUSE: &[(&str, &[&str])] = &[
-    ("core", &["blake3", "rand_chacha", "rand"]),
+    ("core", &["blake3", "rand_chacha", "rand", "unicode_width", "unicode_segmentation"]),
     ("config", &["include_dir", "toml", "serde_path_to_error", "strsim", "glob"]),
     ("corpus", &["tokenizers", "memmap2", "blake3", "rand", "toml"]),
     ("objective", &["rand", "rand_chacha"]),

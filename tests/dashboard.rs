@@ -30,6 +30,7 @@ fn requests(effects: &[Effect]) -> Vec<Request> {
         | Effect::SetMouse(_)
         | Effect::Suspend
         | Effect::Redraw
+        | Effect::List(_)
         | Effect::Export { .. } => None,
     };
     effects.iter().filter_map(request).collect()

@@ -13,8 +13,10 @@ use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
 use trilab::core::study::Axis;
 use trilab::core::summary::Point;
+use trilab::core::texts::TokenizerSpec;
 use trilab::core::{Architecture, AttentionDirection, Metric, Mlp, ModelPreset, Objective, Position, RunId};
 use trilab::tui::app::{Overlay, Page, Section};
+use trilab::tui::complete_path::Entry;
 use trilab::tui::form::{Field, Form};
 use trilab::tui::{App, Effect, Msg, Tab, act, board_acts, screen, update};
 use trilab::wire::{Reply, Request, ServerFrame, Update};
@@ -561,6 +563,91 @@ fn the_form_shows_its_focus_and_its_error_at_the_smallest_size() {
     focus(&mut app, Field::Tokenizer);
     press(&mut app, "x\n");
     find(&app, "as in `bpe:1024`");
+}
+
+/// Presses Tab and answers the listing that it asks for.
+fn tab(app: &mut App, names: &[&str]) -> Option<String> {
+    let effects = press(app, "\t");
+    let folder =
+        effects.iter().find_map(|effect| if let Effect::List(folder) = effect { Some(folder) } else { None })?;
+    let entry = |name: &&str| Entry { name: name.trim_end_matches('/').to_owned(), folder: name.ends_with('/') };
+    update(app, Msg::Listed { folder: folder.clone(), told: Ok(names.iter().map(entry).collect()) });
+    Some(folder.display().to_string())
+}
+
+#[test]
+fn a_text_of_ones_own_is_found_where_the_dashboard_was_started() {
+    let mut app = data::app(80, 24);
+    app.folder = "/work/texts".into();
+    press(&mut app, "aG\n");
+    let own = "path          for a text of your own";
+    find(&app, own);
+    focus(&mut app, Field::Corpus);
+    press(&mut app, "\t");
+    assert_eq!(form(&app).focus, Field::CorpusPath, "the row of the path is always there");
+    find(&app, "paths start at /work/texts");
+    press(&mut app, "da");
+    assert_eq!(tab(&mut app, &["data/", "notes.txt"]).as_deref(), Some("/work/texts"));
+    assert_eq!(tab(&mut app, &["harbour.txt", "harbour-2.txt"]).as_deref(), Some("/work/texts/data"));
+    find(&app, "▸path          data/harbour▏");
+    find(&app, "◂ a path ▸");
+    // Where nothing more agrees the choices are shown, and the next Tab goes on.
+    assert!(tab(&mut app, &["harbour.txt", "harbour-2.txt"]).is_some());
+    find(&app, "harbour-2.txt  harbour.txt");
+    press(&mut app, ".");
+    assert!(tab(&mut app, &["harbour.txt", "harbour-2.txt"]).is_some());
+    press(&mut app, ", ~/more, /abs/*.jsonl");
+    let home = std::env::home_dir().unwrap().join("more").display().to_string();
+    assert_eq!(tab(&mut app, &[]), None, "a pattern is no name to complete");
+    assert_eq!(form(&app).focus, Field::Tokenizer);
+    assert_eq!(tab(&mut app, &[]), None, "`bytes` is no path");
+    focus(&mut app, Field::Tokenizer);
+    key(&mut app, KeyCode::Home);
+    (0..30).for_each(|_| drop(key(&mut app, KeyCode::Delete)));
+    press(&mut app, "tok");
+    assert!(tab(&mut app, &["tok.json"]).is_some());
+    let effects = press(&mut app, "\n");
+    let Some(Effect::Send(frame)) = effects.first() else { panic!("{effects:?}") };
+    let Request::CheckStudy { study } = &frame.request else { panic!("{frame:?}") };
+    assert_eq!(study.corpus.paths, ["/work/texts/data/harbour.txt", &home, "/abs/*.jsonl"]);
+    assert_eq!(study.corpus.tokenizer, TokenizerSpec::File("/work/texts/tok.json".into()));
+}
+
+#[test]
+fn what_cannot_be_completed_is_said_and_never_holds_the_focus() {
+    let mut app = data::app(120, 40);
+    app.folder = "/here".into();
+    press(&mut app, "aG\n");
+    focus(&mut app, Field::CorpusPath);
+    press(&mut app, "non");
+    assert!(tab(&mut app, &["a.txt"]).is_some());
+    find(&app, "nothing in /here begins with `non`");
+    assert_eq!(tab(&mut app, &["a.txt"]), None);
+    assert_eq!(form(&app).focus, Field::Tokenizer);
+    focus(&mut app, Field::CorpusPath);
+    press(&mut app, "/x/");
+    press(&mut app, "\t");
+    update(&mut app, Msg::Listed { folder: "/elsewhere".into(), told: Ok(Vec::new()) });
+    assert_eq!(form(&app).focus, Field::CorpusPath, "the answer to another question changes nothing");
+    update(&mut app, Msg::Listed { folder: "/here/non/x".into(), told: Err("Permission denied".to_owned()) });
+    find(&app, "could not look into /here/non/x: Permission denied");
+    // A folder that is gone is no place to start from.
+    app.folder = std::path::PathBuf::new();
+    press(&mut app, "\n");
+    find(&app, "type the path from `/` or `~`");
+}
+
+#[test]
+fn wide_and_commanding_characters_of_samples_are_whole_and_harmless() {
+    let mut app = data::app(80, 24);
+    press(&mut app, "\n");
+    let mut detail = data::detail(7);
+    let wide = "夜の港に船が静かに入ってきた、潮とともに。".repeat(8);
+    detail.samples[0].prompt = format!("\x1b[2J\u{202e}{wide}");
+    data::tell(&mut app, Update::Run(Box::new(detail)));
+    press(&mut app, "\t\tz");
+    let screen: String = rows(&app).concat().chars().filter(|c| !c.is_whitespace() && !"┃│".contains(*c)).collect();
+    assert!(screen.contains(&format!("\\x1b[2J\\u{{202e}}{wide}")), "{}", rows(&app).join("\n"));
 }
 
 #[test]

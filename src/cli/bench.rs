@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::arguments::{BenchCommand, Layout, PrecisionName, PresetName, SizeOptions};
-use super::output::{print, print_json};
+use super::output::{print_json, print_json_lines};
 use crate::core::{Architecture, Precision};
 use crate::kernel::memory::keep_large_blocks;
 use crate::train::bench::{Meter, Preset, Settings, Sizes, bench};
@@ -42,7 +42,7 @@ pub(super) fn run(command: &BenchCommand) -> Result<()> {
         peak_memory: &peak_megabytes,
     };
     let report = bench(&settings, &meter)?;
-    if json { print(&(serde_json::to_string(&report)? + "\n")) } else { print_json(&report) }
+    if json { print_json_lines(&(serde_json::to_string(&report)? + "\n")) } else { print_json(&report) }
 }
 
 /// The sizes of a preset with those that were asked for instead.

@@ -1,14 +1,14 @@
 //! `trilab corpus`: texts into shards, ahead of the first study that needs them.
 
-use anyhow::{Context, Result};
-use indicatif::{ProgressBar, ProgressStyle};
+use anyhow::Result;
 use serde::Serialize;
 
 use super::arguments::CorpusCommand;
 use super::lab::{Lab, start_of_paths};
-use super::output::{print, print_json};
+use super::output::{Bar, print, print_json, say};
 use crate::config::{ConfigError, paths};
 use crate::core::texts::{CorpusSettings, TokenizerSpec};
+use crate::core::visible::visible;
 use crate::corpus::{Manifest, Prepared, Progress, prepare};
 
 /// What `--json` prints.
@@ -36,22 +36,21 @@ pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
             other @ (TokenizerSpec::Bytes | TokenizerSpec::Chars | TokenizerSpec::Bpe(_)) => other,
         },
     };
-    let bar = ProgressBar::new(0).with_style(style()?);
+    let bar = Bar::new("{msg:>10} {wide_bar} {bytes}/{total_bytes} {eta}")?;
     let mut phase = "";
     let prepared = prepare(&settings, &lab.home.corpora_dir(), &mut |progress: Progress| {
         if phase != progress.phase {
             phase = progress.phase;
-            bar.set_message(phase);
+            bar.name(phase);
         }
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
+        bar.set(progress.done, progress.total);
     });
-    bar.finish_and_clear();
+    bar.clear();
     let Prepared { manifest, notices } = prepared?;
     if json {
         return print_json(&Output { manifest: &manifest, notices: &notices });
     }
-    notices.iter().for_each(|notice| eprintln!("trilab: note: {notice}"));
+    notices.iter().for_each(|notice| say(&format!("note: {notice}")));
     print(&text(lab, &manifest))
 }
 
@@ -62,15 +61,10 @@ fn text(lab: &Lab, manifest: &Manifest) -> String {
     };
     let train = part("train", &manifest.train, manifest.train_tokens);
     let validation = part("validation", &manifest.validation, manifest.validation_tokens);
-    let (name, vocabulary) = (&manifest.name, manifest.vocab_size);
+    let (name, vocabulary) = (visible(&manifest.name), manifest.vocab_size);
     let covered = format!("covered      {} of the text by tokens that tell it\n", manifest.coverage.told());
     format!(
         "corpus       {name}\nvocabulary   {vocabulary}\n{train}{validation}{covered}folder       {}\n",
         folder.display()
     )
-}
-
-fn style() -> Result<ProgressStyle> {
-    let template = "{msg:>10} {wide_bar} {bytes}/{total_bytes} {eta}";
-    ProgressStyle::with_template(template).context("could not draw a progress bar")
 }

@@ -1,14 +1,13 @@
 //! `trilab` without a command: the dashboard on a terminal, a plain snapshot elsewhere. The dashboard is shown at once;
 //! the server is found, started and found again beside it.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio::sync::mpsc;
 
 use super::lab::{Lab, Neighbour, block_on, unexpected, working_directory};
-use super::output::print;
+use super::output::{is_terminal, print, tell};
 use crate::config::{load_study, shipped_studies};
 use crate::corpus::shipped_names;
 use crate::report::runs::{studies, table};
@@ -24,11 +23,11 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// A dashboard submits studies and starts servers, a snapshot only looks.
 pub(super) fn neighbour() -> Neighbour {
-    if std::io::stdout().is_terminal() { Neighbour::Refused } else { Neighbour::Ignored }
+    if is_terminal() { Neighbour::Refused } else { Neighbour::Ignored }
 }
 
 pub(super) fn run(lab: &Lab) -> Result<()> {
-    if !std::io::stdout().is_terminal() {
+    if !is_terminal() {
         return snapshot(lab);
     }
     let remembered: Remembered = std::fs::read(lab.home.dashboard_file())
@@ -36,7 +35,7 @@ pub(super) fn run(lab: &Lab) -> Result<()> {
         .and_then(|text| serde_json::from_slice(&text).ok())
         .unwrap_or_default();
     let defaults = composer_defaults(lab)?;
-    let left = block_on(async {
+    let (left, parting) = block_on(async {
         let (requests, asked) = mpsc::channel(WAITING_FRAMES);
         let (tell, frames) = mpsc::channel(WAITING_FRAMES);
         let screen = show(lab.config.screen.clone(), remembered, Connection { requests, frames }, defaults);
@@ -45,6 +44,7 @@ pub(super) fn run(lab: &Lab) -> Result<()> {
             () = keep_connected(lab, asked, tell) => std::future::pending().await,
         }
     })?;
+    tell(&parting);
     // Nothing is left behind where the lab no longer is, or may not be changed.
     if !lab.is_in_place() || unwritable(&lab.home).is_some() {
         return Ok(());

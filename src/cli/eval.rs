@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::arguments::EvalCommand;
-use super::lab::{Lab, ask, block_on};
-use super::output::{print, print_json};
+use super::lab::{Lab, ask, block_on, start_of_paths};
+use super::output::{print, print_json, say};
+use crate::config::paths::absolute_text;
 use crate::core::task::{FamilyScore, ScoringForm, TaskRecord, TaskScores};
 use crate::core::{RunEvent, RunId, RunSpec, StampedEvent};
 use crate::corpus::Corpus;
@@ -67,10 +68,10 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
     let sources = sources(&spec, &command.tasks)?;
     no_leak(lab, &spec, &sources)?;
     let Gathered { suite, notices } = gather(&sources).map_err(|error| anyhow::anyhow!("could not {error}"))?;
-    notices.iter().for_each(|notice| eprintln!("trilab: {notice}"));
+    notices.iter().for_each(|notice| say(notice));
     let corpus = Corpus::open(&folder.corpus_dir(&spec.data))?;
     let mut trainer = Trainer::new(&spec)?;
-    let mut warn = |warning: String| eprintln!("trilab: {warning}");
+    let mut warn = |warning: String| say(&warning);
     let state = checkpoint::load(&folder.checkpoints_dir(), command.checkpoint, &mut trainer, &mut warn)?;
     let header = EvalHeader::new(spec.id.clone(), state.step, command.limit, sources);
     let mut log = EvalLog::create(&folder, &header)?;
@@ -133,7 +134,7 @@ fn prepared(suite: &Suite, limit: Option<usize>, output: &mut Output) -> Vec<Pre
 fn tell(output: &mut Output, task: &str, notice: &str) {
     let notice = format!("{task}: {notice}");
     if !output.notices.contains(&notice) {
-        eprintln!("trilab: {notice}");
+        say(&notice);
         output.notices.push(notice);
     }
 }
@@ -142,7 +143,7 @@ fn tell(output: &mut Output, task: &str, notice: &str) {
 fn fail(output: &mut Output, error: &EvalError) {
     let error = error.to_string();
     if !output.failed.contains(&error) {
-        eprintln!("trilab: could not {error}");
+        say(&format!("could not {error}"));
         output.failed.push(error);
     }
 }
@@ -217,14 +218,8 @@ fn sources(spec: &RunSpec, named: &[String]) -> Result<Vec<String>> {
         let own = spec.probes.zero_shot.clone();
         return Ok(if own.is_empty() { vec!["shipped:world".to_owned()] } else { own });
     }
-    let absolute = |source: &String| {
-        if source.starts_with("shipped:") {
-            return Ok(source.clone());
-        }
-        let path = std::path::absolute(source).with_context(|| format!("could not find {source}"))?;
-        Ok(path.to_string_lossy().into_owned())
-    };
-    named.iter().map(absolute).collect()
+    let here = start_of_paths(named.iter().map(String::as_str))?;
+    Ok(named.iter().map(|source| absolute_text(source, &here)).collect())
 }
 
 fn text(output: &Output) -> String {

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::arguments::{ExportCommand, MetricsFormat};
 use super::lab::{Lab, ask, block_on, resolve, unexpected};
-use super::output::print;
+use super::output::{print_data, print_json_lines};
 use crate::core::{Metric, Metrics, RunEvent, RunId};
 use crate::report::Table;
 use crate::report::table::Align;
@@ -43,8 +43,8 @@ pub(super) fn run(lab: &Lab, command: &ExportCommand) -> Result<()> {
             }
         }
         match format {
-            MetricsFormat::Jsonl => print(&lines),
-            MetricsFormat::Csv => print(&table.csv()),
+            MetricsFormat::Jsonl => print_json_lines(&lines),
+            MetricsFormat::Csv => print_data(&table.csv()),
         }
     })
 }

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
-use super::output::tell;
+use super::output::say;
 use crate::config::{Config, load_config, load_neighbour, paths};
 use crate::core::RunId;
 use crate::core::summary::RunSummary;
@@ -92,7 +92,7 @@ impl Lab {
         if self.known.get().is_none()
             && let Reply::Lab(lab) = ask(&mut connection, Request::GetLab).await?
         {
-            lab.notices.iter().for_each(|notice| tell(notice));
+            lab.notices.iter().for_each(|notice| say(notice));
         }
         Ok(connection)
     }
@@ -149,7 +149,7 @@ fn beside(neighbour: Neighbour, home_is_named: bool) -> Result<(Config, Option<P
     if !ignored || (unusable.names_home && !home_is_named) {
         return Err(unusable.refusal().into());
     }
-    tell(&format!("ignored `config.toml` in the working directory: {}", unusable.reason()));
+    say(&format!("ignored `config.toml` in the working directory: {}", unusable.reason()));
     Ok((load_config(None)?, None))
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Result, anyhow};
 
 use super::arguments::TableFormat;
 use super::lab::{Lab, unexpected};
-use super::output::{print, print_json};
+use super::output::{print, print_data, print_json};
 use crate::core::StudyId;
 use crate::core::board::EqualBudget;
 use crate::report::leaderboard::{csv, markdown, text};
@@ -28,9 +28,9 @@ pub(super) fn run(
     if format.json {
         print_json(&board)
     } else if format.csv {
-        print(&csv(&board))
+        print_data(&csv(&board))
     } else if format.markdown {
-        print(&markdown(&board, sort))
+        print_data(&markdown(&board, sort))
     } else {
         print(&text(&board, sort))
     }

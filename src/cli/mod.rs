@@ -1,5 +1,5 @@
 //! The command line: one file per noun, each thin over the modules that do the work.
-//! Promises: data to stdout, messages to stderr; exit code 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+//! Promises: data to stdout, messages to stderr, all of it through `output`; exit code 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
 mod arguments;
 mod bench;
@@ -43,7 +43,10 @@ pub struct Interrupted;
 /// Reads the arguments, runs the command, and says how it went.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return output::answer(&error),
+    };
     // What is written in a lab is its user's alone, whatever the shell allows. A dashboard gives the lab's files their modes
     // by itself, and what it exports goes into people's own folders, by their own rules.
     if cli.command.is_some() {
@@ -52,9 +55,9 @@ pub fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) if error.is::<Interrupted>() => ExitCode::from(INTERRUPTED),
-        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::tell(&sentence(&error));
+            output::say(&sentence(&error));
             if error.is::<ConfigError>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
@@ -126,7 +129,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
             // Into memory first: the generator panics when the reader of a pipe has gone.
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "trilab", &mut script);
-            output::print(&String::from_utf8_lossy(&script)).map(done)
+            output::print_data(&String::from_utf8_lossy(&script)).map(done)
         }
     }
 }

@@ -6,10 +6,12 @@ use anyhow::{Result, bail};
 
 use super::arguments::{RunArguments, RunCommand};
 use super::lab::{Lab, ask, block_on, resolve, runs, unexpected};
-use super::output::{print, print_json};
+use super::output::{print, print_json, print_json_lines, say};
+use crate::core::columns::left;
 use crate::core::shell::quoted;
 use crate::core::summary::RunDetail;
 use crate::core::task::ScoringForm;
+use crate::core::visible::visible;
 use crate::core::{Metric, RunId};
 use crate::report::figures::{count, duration};
 use crate::report::runs::table;
@@ -70,7 +72,7 @@ fn report(reply: Reply, json: bool, named: bool) -> Result<()> {
                 print(&runs.iter().map(|run| format!("{run}\n")).collect::<String>())?;
             }
             for (run, reason) in refused {
-                eprintln!("trilab: {run}: {reason}");
+                say(&format!("{run}: {reason}"));
             }
             if named && !refused.is_empty() {
                 bail!("{} of {} runs did not change", refused.len(), refused.len() + runs.len());
@@ -97,8 +99,8 @@ fn text(detail: &RunDetail, folder: &Path) -> Result<String> {
     let mut lines = vec![
         format!("run        {}  {}  seed {}", run.id, run.cell(), run.seed),
         format!("size       {}  {} parameters", run.size, count(run.parameters as f64)),
-        format!("corpus     {}", run.corpus),
-        format!("status     {}  {}", run.status.word(), run.status.reason()).trim_end().to_owned(),
+        format!("corpus     {}", visible(&run.corpus)),
+        format!("status     {}  {}", run.status.word(), visible(&run.status.reason())).trim_end().to_owned(),
         format!(
             "steps      {}/{}  {} tokens  {}",
             run.step,
@@ -111,8 +113,8 @@ fn text(detail: &RunDetail, folder: &Path) -> Result<String> {
     ];
     lines.extend(detail.spec.stage.iter().map(|stage| format!("stage      {stage}")));
     if let Some(prompts) = &detail.spec.prompts {
-        lines.push(format!("trained on {}", prompts.sources.join(" ")));
-        lines.push(format!("held out   {}", prompts.held_out.join(" ")));
+        lines.push(format!("trained on {}", visible(&prompts.sources.join(" "))));
+        lines.push(format!("held out   {}", visible(&prompts.held_out.join(" "))));
     }
     for metric in Metric::ALL {
         if let Some(value) = run.latest.get(&metric) {
@@ -124,7 +126,8 @@ fn text(detail: &RunDetail, folder: &Path) -> Result<String> {
         let scores = task.scores.iter().map(|(metric, score)| format!("{metric} {:.4}", score.value));
         let form = if task.form == ScoringForm::Sentinel { " <X0>" } else { "" };
         let name = format!("{}{form}", task.task);
-        lines.push(format!("{name:<18} {}  ({} items)", scores.collect::<Vec<_>>().join("  "), task.items));
+        let name = left(&visible(&name), 18);
+        lines.push(format!("{name} {}  ({} items)", scores.collect::<Vec<_>>().join("  "), task.items));
     }
     if let Some(sample) = detail.samples.first() {
         lines.push(format!("sample at step {}:\n  {} | {}", sample.step, sample.prompt.trim_end(), sample.text));
@@ -147,5 +150,5 @@ async fn log(to: &mut Connection, run: String, json: bool) -> Result<()> {
         let event = if json { serde_json::to_string(stamped)? } else { serde_json::to_string(&stamped.event)? };
         text += &(event + "\n");
     }
-    print(&text)
+    print_json_lines(&text)
 }

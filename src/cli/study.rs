@@ -5,12 +5,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Interrupted;
 use super::arguments::{StudyArguments, StudyCommand};
 use super::lab::{Lab, ask, block_on, start_of_paths, unexpected};
-use super::output::{print, print_json};
+use super::output::{Bar, print, print_json, say};
 use crate::config::paths::absolute;
 use crate::config::{Override, load_study, parse_override, save_study, shipped_studies};
 use crate::core::encoding::text_of;
@@ -115,14 +114,14 @@ async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool) -> Result<Exi
         return Ok(ExitCode::SUCCESS);
     }
     for refusal in &plan.refusals {
-        eprintln!("trilab: {}: {}", refusal.cell, refusal.reason);
+        say(&format!("{}: {}", refusal.cell, refusal.reason));
     }
-    plan.notices.iter().for_each(|notice| eprintln!("trilab: note: {notice}"));
+    plan.notices.iter().for_each(|notice| say(&format!("note: {notice}")));
     let last = tokio::select! {
         last = watch(lab, connection, &runs) => last?,
         signal = tokio::signal::ctrl_c() => {
             signal.context("could not listen to Ctrl-C")?;
-            eprintln!("trilab: no longer waiting; the runs go on (`trilab run list --study {}`)", plan.study);
+            say(&format!("no longer waiting; the runs go on (`trilab run list --study {}`)", plan.study));
             return Err(Interrupted.into());
         }
     };
@@ -133,7 +132,7 @@ async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool) -> Result<Exi
         print(&run_table(&ours).text())?
     }
     for run in ours.iter().filter(|run| !run.status.reason().is_empty()) {
-        eprintln!("trilab: {} {}: {}", run.id, run.cell(), run.status.reason());
+        say(&format!("{} {}: {}", run.id, run.cell(), run.status.reason()));
     }
     let finished = ours.iter().filter(|run| run.status == RunStatus::Finished).count();
     Ok(if finished == runs.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -142,12 +141,11 @@ async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool) -> Result<Exi
 /// Shows the progress of `runs` on stderr until each is over, and gives the lab as it then is. Runs need a server to follow one
 /// another: if it goes, because it was stopped or its program was replaced, another is found or started.
 async fn watch(lab: &Lab, mut connection: Connection, runs: &[RunId]) -> Result<LabSummary> {
-    let template = "{wide_bar} {pos}/{len} steps  {msg}";
-    let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template(template)?);
+    let bar = Bar::new("{wide_bar} {pos}/{len} steps  {msg}")?;
     loop {
         match follow(connection, runs, &bar).await {
             Ok(last) => {
-                bar.finish_and_clear();
+                bar.clear();
                 return Ok(last);
             }
             Err(error) if is_gone(&error) => {}
@@ -165,7 +163,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 }
 
 /// Watches through one connection.
-async fn follow(connection: Connection, runs: &[RunId], bar: &ProgressBar) -> Result<LabSummary> {
+async fn follow(connection: Connection, runs: &[RunId], bar: &Bar) -> Result<LabSummary> {
     let (requests, mut frames) = connection.split();
     let subscription = ClientFrame { id: 1, request: Request::Subscribe { topics: vec![Topic::Lab] } };
     requests.send(subscription).await.map_err(|_| WireError::Closed)?;
@@ -176,12 +174,11 @@ async fn follow(connection: Connection, runs: &[RunId], bar: &ProgressBar) -> Re
             ServerFrame::Update(_) | ServerFrame::Reply { .. } => continue,
         };
         let ours: Vec<_> = lab.runs.iter().filter(|run| runs.contains(&run.id)).collect();
-        bar.set_length(ours.iter().map(|run| run.steps).sum());
-        bar.set_position(ours.iter().map(|run| run.step).sum());
+        bar.set(ours.iter().map(|run| run.step).sum(), ours.iter().map(|run| run.steps).sum());
         // What is blocked begins only if somebody retries what it goes on from.
         let over = |run: &&&RunSummary| run.status.is_over() || matches!(run.status, RunStatus::Blocked { .. });
         let over = ours.iter().filter(over).count();
-        bar.set_message(format!("{over}/{} runs over", runs.len()));
+        bar.name(&format!("{over}/{} runs over", runs.len()));
         if over == runs.len() {
             return Ok(lab);
         }

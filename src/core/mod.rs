@@ -5,6 +5,7 @@
 pub mod architecture;
 pub mod board;
 pub mod cell;
+pub mod columns;
 pub mod control;
 pub mod cost;
 pub mod encoding;
@@ -27,6 +28,7 @@ pub mod study;
 pub mod summary;
 pub mod task;
 pub mod texts;
+pub mod visible;
 
 pub use architecture::{Architecture, Layout};
 pub use board::Estimate;

@@ -13,6 +13,7 @@ use super::EvalError;
 use super::document::ReadText;
 use super::prompted::is_prompted;
 use super::suite::Suite;
+use crate::config::paths::matching;
 use crate::core::encoding::text_of;
 
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/data/tasks");
@@ -66,18 +67,18 @@ fn gather_by(sources: &[String], read: ReadText<'_>) -> Result<Gathered, EvalErr
     let mut gathered = Gathered::default();
     let mut found = false;
     for source in sources {
-        let path = Path::new(source);
         if let Some(name) = source.strip_prefix(SHIPPED_PREFIX) {
             add_shipped(name, &mut gathered.suite, read)?;
-        } else if path.is_dir() {
-            found = true;
-            for file in task_files(path)? {
-                if let Err(error) = gathered.suite.add(&file, read) {
-                    gathered.notices.push(format!("could not {error}; it is left out"));
-                }
-            }
-        } else {
-            gathered.suite.add(path, read)?;
+            continue;
+        }
+        let named = matching(source).map_err(|error| EvalError::Io { path: source.into(), source: error })?;
+        if named.is_empty() {
+            let reason = "no file fits the pattern".to_owned();
+            return Err(EvalError::Source { source_name: source.clone(), reason });
+        }
+        for path in named {
+            found |= path.is_dir();
+            add_named(&path, &mut gathered, read)?;
         }
     }
     gathered.suite.tag_prompted();
@@ -92,6 +93,19 @@ fn gather_by(sources: &[String], read: ReadText<'_>) -> Result<Gathered, EvalErr
         return Err(EvalError::Source { source_name: sources.join(", "), reason });
     }
     Ok(gathered)
+}
+
+/// Adds the file at `path`, or the files of the folder there; of a folder, what cannot be used is left out with a word.
+fn add_named(path: &Path, gathered: &mut Gathered, read: ReadText<'_>) -> Result<(), EvalError> {
+    if !path.is_dir() {
+        return gathered.suite.add(path, read);
+    }
+    for file in task_files(path)? {
+        if let Err(error) = gathered.suite.add(&file, read) {
+            gathered.notices.push(format!("could not {error}; it is left out"));
+        }
+    }
+    Ok(())
 }
 
 /// A fingerprint of everything that `sources` and the data of their tasks say; `None` without sources.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use super::figures::{bytes, count, duration};
 use super::table::{Align, Table};
 use crate::core::summary::PlanReport;
+use crate::core::visible::visible;
 
 /// The plan as text: runs, refusals, cost.
 #[must_use]
@@ -41,7 +42,7 @@ pub fn text(plan: &PlanReport) -> String {
         let _ = writeln!(text, "{}", plan.description.trim());
     }
     let ready = if plan.corpus_ready { "prepared" } else { "to be prepared" };
-    let _ = writeln!(text, "corpus {} ({}, {} of text)\n", plan.corpus, ready, bytes(plan.corpus_bytes));
+    let _ = writeln!(text, "corpus {} ({}, {} of text)\n", visible(&plan.corpus), ready, bytes(plan.corpus_bytes));
     text.push_str(&table.text());
     for refusal in &plan.refusals {
         let _ = writeln!(text, "refused {}: {}", refusal.cell, refusal.reason);

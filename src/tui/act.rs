@@ -13,7 +13,7 @@ use super::series::SMOOTHING;
 use super::text_field::TextField;
 use super::theme::Palette;
 use super::update::{say, send};
-use super::{answers, board_acts, columns, complete, export, navigate, rank_view, verbs};
+use super::{answers, board_acts, columns, complete, complete_path, export, navigate, rank_view, verbs};
 
 /// The metrics that Curves can show: those that a run has a newest value of. What is the same at every step is no curve.
 #[must_use]
@@ -58,6 +58,10 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
             let state = if app.mouse { "captured; m lets it go for copying" } else { "left to the terminal" };
             say(app, format!("mouse {state}"), false);
         }
+        Action::Move(Move::NextPane) => match complete_path::begin(app) {
+            Some(effect) => effects.push(effect),
+            None => navigate::perform(app, Move::NextPane),
+        },
         Action::Move(to) => navigate::perform(app, to),
         Action::Open => open(app, effects),
         Action::Mark => mark(app),
@@ -440,7 +444,7 @@ fn proceed(app: &mut App, effects: &mut Vec<Effect>) {
             }
             None => composer.stage = Stage::Form,
         },
-        Stage::Form => match composer.form.study() {
+        Stage::Form => match composer.form.study_from(&app.folder) {
             Ok(study) => {
                 let request = composer.review(study);
                 send(app, request, Some(Pending::Plan), effects);

@@ -3,6 +3,7 @@
 //! Must not know: how it is drawn, how frames travel.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use crate::config::{ScreenConfig, Theme};
 use crate::core::board::{EqualBudget, Leaderboard};
@@ -205,6 +206,8 @@ pub struct App {
     pub mouse: bool,
     /// What the next start should begin with.
     pub remembered: Remembered,
+    /// Where the dashboard was started: paths that are typed start here. Empty if that folder is gone.
+    pub folder: PathBuf,
     /// What the composer starts from.
     pub defaults: ComposerDefaults,
     /// Requests on their way.
@@ -290,6 +293,7 @@ impl App {
             curves_view,
             rank_view: RankView::new(remembered.rank_measure),
             board: BoardView::default(),
+            folder: PathBuf::new(),
             filter_text: TextField::default(),
             filter: Filter::default(),
             filter_error: None,

@@ -8,6 +8,7 @@ use ratatui::style::Style;
 
 use super::axis::Axis;
 use super::theme::Palette;
+use crate::core::columns::columns_of;
 
 /// A curve to draw.
 #[derive(Clone, Debug)]
@@ -129,7 +130,7 @@ fn y_ticks(chart: &Chart, area: Rect) -> Vec<(f64, String)> {
 /// Where the curves are if the chart is drawn in `area`; `None` if there is no room for them.
 #[must_use]
 pub fn plot(chart: &Chart, area: Rect) -> Option<Rect> {
-    let widest = y_ticks(chart, area).iter().map(|(_, text)| text.chars().count()).max().unwrap_or(1);
+    let widest = y_ticks(chart, area).iter().map(|(_, text)| columns_of(text)).max().unwrap_or(1);
     plot_area(area, widest as u16 + 1)
 }
 
@@ -169,18 +170,18 @@ fn draw_axes(chart: &Chart, ticks: &[(f64, String)], plot: Rect, area: Rect, buf
     for (value, text) in ticks {
         let Some(share) = chart.y.place(*value) else { continue };
         let row = ((1.0 - share) * f64::from(plot.height - 1)).round() as u16;
-        let width = text.chars().count() as u16;
+        let width = columns_of(text) as u16;
         buf.set_string((plot.x - 1).saturating_sub(width), plot.y + row, text, palette.dim);
         buf.set_string(plot.x - 1, plot.y + row, "┤", palette.border);
     }
-    let title_width = chart.x_title.chars().count() as u16;
+    let title_width = columns_of(&chart.x_title) as u16;
     let title_at = area.right().saturating_sub(title_width);
     let mut free_from = area.x;
     for (value, text) in chart.x.ticks(usize::from(plot.width / 12).clamp(2, 10)) {
         let Some(share) = chart.x.place(value) else { continue };
         let column = plot.x + (share * f64::from(plot.width - 1)).round() as u16;
         buf.set_string(column, bottom, "┴", palette.border);
-        let width = text.chars().count() as u16;
+        let width = columns_of(&text) as u16;
         let start = column.saturating_sub(width / 2).max(area.x);
         if start >= free_from && start + width < title_at {
             buf.set_string(start, bottom + 1, &text, palette.dim);

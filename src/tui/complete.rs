@@ -79,14 +79,14 @@ fn values(key: &str, runs: &[RunSummary]) -> Vec<String> {
 /// What the filter line can become where its cursor is.
 #[must_use]
 pub fn of_line(app: &App) -> Completion {
-    of(&app.filter_text.halves().0, app.runs())
+    of(app.filter_text.halves().0, app.runs())
 }
 
 /// Complete the filter line as far as all choices agree.
 pub(super) fn perform(app: &mut App) {
     let completion = of_line(app);
     if let Some(text) = completion.agreed() {
-        app.filter_text.replace_before(completion.typed.chars().count(), &text);
+        app.filter_text.replace_before(&completion.typed, &text);
         super::act::read_filter(app);
     }
 }

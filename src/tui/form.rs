@@ -10,6 +10,7 @@ use crate::core::stage::Budget;
 use crate::core::study::{Axis, StudySpec};
 use crate::core::{Architecture, AttentionDirection, ModelPreset, Objective, Position};
 
+use super::complete_path::written;
 use super::form_field::{about_direction, about_family, about_position};
 use super::form_text::list;
 use super::format;
@@ -77,6 +78,8 @@ pub struct Form {
     /// The chosen one; one past the end means the path.
     pub corpus: usize,
     texts: BTreeMap<Field, TextField>,
+    /// What the path under the cursor can become, once Tab has asked.
+    pub offered: Vec<String>,
     /// What is wrong, and where.
     pub error: Option<(Field, String)>,
 }
@@ -122,7 +125,11 @@ impl Form {
             Budget::Flops(flops) => (BudgetKind::Flops, format!("{flops:e}")),
         };
         let chosen = corpora.iter().position(|name| base.corpus.paths.as_slice() == std::slice::from_ref(name));
-        let path = if chosen.is_some() { String::new() } else { base.corpus.paths.join(",") };
+        let path = if chosen.is_some() {
+            String::new()
+        } else {
+            base.corpus.paths.iter().map(|path| written(path)).collect::<Vec<_>>().join(",")
+        };
         let texts = [
             (Field::Name, base.name.to_string()),
             (Field::Lineages, base.grid.lineages.iter().cloned().map(String::from).collect::<Vec<_>>().join(", ")),
@@ -152,6 +159,7 @@ impl Form {
             corpora: corpora.to_vec(),
             corpus: chosen.unwrap_or(corpora.len()),
             texts: texts.into_iter().map(|(field, text)| (field, TextField::new(&text))).collect(),
+            offered: Vec::new(),
             error: None,
         }
     }
@@ -181,7 +189,6 @@ impl Form {
     #[must_use]
     pub fn is_live(&self, field: Field) -> bool {
         match field {
-            Field::CorpusPath => self.corpus_name().is_none(),
             Field::Architecture(_) | Field::Objective(_) => self.lineages().is_empty(),
             _ => true,
         }
@@ -200,31 +207,37 @@ impl Form {
         let at = live.iter().position(|field| *field == self.focus).unwrap_or(0);
         let to = if forward { at + 1 } else { at + live.len() - 1 } % live.len().max(1);
         self.focus = live.get(to).copied().unwrap_or(Field::Name);
+        self.offered.clear();
     }
 
     /// Let the focused text have `key`; false if no text has the focus or it has no use for the key.
     pub fn key(&mut self, key: KeyEvent) -> bool {
-        let before = self.text(self.focus).cloned();
-        let used = self.texts.get_mut(&self.focus).is_some_and(|field| field.key(key));
-        self.after_edit(before);
+        let mut used = false;
+        self.edit(|field| used = field.key(key));
         used
     }
 
     /// Paste into the focused text.
     pub fn paste(&mut self, text: &str) {
-        let before = self.text(self.focus).cloned();
-        if let Some(field) = self.texts.get_mut(&self.focus) {
-            field.insert(text.trim());
-        }
-        self.after_edit(before);
+        self.edit(|field| field.insert(text.trim()));
     }
 
-    fn after_edit(&mut self, before: Option<TextField>) {
-        if before.map(|field| field.text()) != self.text(self.focus).map(TextField::text) {
-            self.error = None;
-            if self.focus == Field::Name {
-                self.name_typed = true;
-            }
+    /// Change the text with the focus, if there is one. Who types a path wants its texts.
+    pub(super) fn edit(&mut self, change: impl FnOnce(&mut TextField)) {
+        let Some(field) = self.texts.get_mut(&self.focus) else { return };
+        let before = field.text();
+        change(field);
+        if field.text() == before {
+            return;
+        }
+        let is_typed = !field.is_empty();
+        self.error = None;
+        self.offered.clear();
+        if self.focus == Field::Name {
+            self.name_typed = true;
+        }
+        if self.focus == Field::CorpusPath && is_typed {
+            self.corpus = self.corpora.len();
         }
     }
 

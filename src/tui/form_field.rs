@@ -146,8 +146,10 @@ impl Field {
             Self::BudgetKind => "how long a run is: optimizer steps, training positions or FLOPs; ← → to change",
             Self::BudgetAmount => "how many, as in 2000, 1e6 or 2.5e12",
             Self::Corpus => "texts to learn from; ← → or Space to change",
-            Self::CorpusPath => "a .txt or .jsonl file or a folder of them; several with commas",
-            Self::Tokenizer => "bytes, chars, bpe:SIZE or the path of a tokenizer.json",
+            Self::CorpusPath => {
+                "a .txt or .jsonl file, a folder of them or a pattern like data/*.txt; several with commas; Tab completes"
+            }
+            Self::Tokenizer => "bytes, chars, bpe:SIZE or the path of a tokenizer.json, which Tab completes",
         }
     }
 

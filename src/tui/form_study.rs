@@ -54,7 +54,7 @@ impl Form {
         }
         study.training.learning_rate = Axis(rates);
         study.budget = self.budget_of(&text(Field::BudgetAmount)).map_err(at(Field::BudgetAmount))?;
-        study.corpus.paths = self.corpus_paths(&text(Field::CorpusPath)).map_err(at(Field::CorpusPath))?;
+        study.corpus.paths = self.corpus_paths().map_err(at(Field::CorpusPath))?;
         study.corpus.tokenizer = text(Field::Tokenizer).parse().map_err(at(Field::Tokenizer))?;
         Ok(study)
     }
@@ -79,14 +79,6 @@ impl Form {
         study.grid.architecture = Axis(self.architectures.iter().copied().collect());
         study.grid.objective = Axis(self.objectives.iter().copied().collect());
         Ok(())
-    }
-
-    fn corpus_paths(&self, path: &str) -> Result<Vec<String>, String> {
-        if let Some(name) = self.corpus_name() {
-            return Ok(vec![name.to_owned()]);
-        }
-        let paths: Vec<String> = path.split(',').map(|part| part.trim().to_owned()).filter(|p| !p.is_empty()).collect();
-        if paths.is_empty() { Err("type the path of a text, or choose a corpus".to_owned()) } else { Ok(paths) }
     }
 
     fn budget_of(&self, text: &str) -> Result<Budget, String> {

@@ -6,6 +6,8 @@ use crate::core::Metric;
 use crate::core::board::{BoardCell, BoardColumn, EqualBudget, Leaderboard};
 use crate::core::metric::Notation;
 
+pub use crate::core::columns::wrap;
+
 /// `45s`, `3m12s`, `2h05m`, `3d04h`.
 #[must_use]
 pub fn duration(seconds: f64) -> String {
@@ -163,34 +165,6 @@ pub fn runs(count: usize) -> String {
     if count == 1 { "1 run".to_owned() } else { format!("{count} runs") }
 }
 
-/// `text` in lines of at most `width` characters, broken at spaces where there are some.
-#[must_use]
-pub fn wrap(text: &str, width: usize) -> Vec<String> {
-    let width = width.max(1);
-    let mut lines = Vec::new();
-    for paragraph in text.lines() {
-        let mut line = String::new();
-        let mut length = 0;
-        for word in paragraph.split(' ') {
-            let mut rest: Vec<char> = word.chars().collect();
-            if length > 0 && length + 1 + rest.len() <= width {
-                line.push(' ');
-                length += 1;
-            } else if length > 0 {
-                lines.push(std::mem::take(&mut line));
-                length = 0;
-            }
-            while rest.len() > width {
-                lines.push(rest.drain(..width).collect());
-            }
-            length += rest.len();
-            line.extend(rest);
-        }
-        lines.push(line);
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,13 +201,5 @@ mod tests {
     fn sparklines_keep_the_newest() {
         assert_eq!(sparkline(&[9.0, 3.0, 2.0, 1.0], 3), "█▅▁");
         assert_eq!(sparkline(&[1.0, 1.0], 5), "▁▁");
-    }
-
-    #[test]
-    fn wrapping_never_exceeds_the_width_and_loses_nothing() {
-        let lines = wrap("a study needs a corpus, and averyveryverylongpath breaks", 12);
-        assert!(lines.iter().all(|line| line.chars().count() <= 12), "{lines:?}");
-        assert_eq!(lines.concat().replace(' ', ""), "astudyneedsacorpus,andaveryveryverylongpathbreaks");
-        assert_eq!(wrap("one\n\ntwo", 10), ["one", "", "two"]);
     }
 }

@@ -2,6 +2,7 @@
 //! Promises: an update replaces a value whole; a cursor stays on its run. Must not know: keys.
 
 use crate::core::board::Leaderboard;
+use crate::core::columns::columns_of;
 use crate::core::summary::PlanReport;
 use crate::core::{Metric, RunId};
 use crate::wire::{Reply, ServerFrame, Topic, Update};
@@ -149,7 +150,7 @@ fn changed(app: &mut App, verb: &str, count: usize, refused: &[(RunId, String)])
     let done = format!("{verb} {}", format::runs(count));
     match refused {
         [] => say(app, done, false),
-        [(run, reason)] if reason.chars().count() < ONE_LINE => {
+        [(run, reason)] if columns_of(reason) < ONE_LINE => {
             let done = if count == 0 { format!("not {verb}") } else { format!("{done}, not") };
             say(app, format!("{done} {run}: {reason}"), true);
         }
@@ -161,7 +162,7 @@ fn changed(app: &mut App, verb: &str, count: usize, refused: &[(RunId, String)])
 }
 
 fn report(app: &mut App, title: &str, text: String) {
-    if text.chars().count() <= ONE_LINE && !text.contains('\n') {
+    if columns_of(&text) <= ONE_LINE && !text.contains('\n') {
         say(app, text, true);
     } else {
         app.overlay = Some(Overlay::Report { title: title.to_owned(), text, scroll: 0 });

@@ -85,7 +85,7 @@ pub const BINDINGS: &[Binding] = &[
         "list or item",
         "scroll the item, or go on in the list",
     ),
-    bind(&[Form], &[TAB], Action::Move(Move::NextPane), "next field", "go to the next field"),
+    bind(&[Form], &[TAB], Action::Move(Move::NextPane), "next field", "complete a path, or go to the next field"),
     bind(
         &[Lab, Detail, Rank, Form],
         &[BACK_TAB],

@@ -14,12 +14,14 @@ pub mod cells;
 pub mod chart;
 pub mod columns;
 pub mod complete;
+pub mod complete_path;
 pub mod composer;
 pub mod export;
 pub mod filter;
 pub mod form;
 pub mod form_check;
 pub mod form_field;
+mod form_path;
 mod form_study;
 mod form_text;
 pub mod format;
@@ -62,6 +64,7 @@ pub use app::App;
 pub use msg::{ComposerDefaults, Effect, FromServer, Msg, Remembered, StudyChoice, Tab};
 pub use update::update;
 
+use complete_path::Entry;
 use terminal::Screen;
 
 /// The two ends of a connection that its owner keeps alive.
@@ -100,7 +103,7 @@ fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-/// Shows the dashboard until the person leaves, and gives back what the next start should begin with.
+/// Shows the dashboard until the person leaves, and gives back what the next start should begin with and what is said on leaving.
 ///
 /// # Errors
 /// The terminal cannot be taken, read or written.
@@ -109,19 +112,20 @@ pub async fn run(
     remembered: Remembered,
     connection: Connection,
     defaults: ComposerDefaults,
-) -> anyhow::Result<Remembered> {
+) -> anyhow::Result<(Remembered, String)> {
     let surroundings = Surroundings::from_environment();
     let mut app = App::new(&config, remembered, defaults, surroundings.depth);
     app.host = surroundings.host;
+    // Without one only whole paths can be typed, and the form says so.
+    app.folder = env::current_dir().unwrap_or_default();
     let mut screen = Screen::new(app.mouse).context("could not take the terminal")?;
     app.size = screen.size().context("could not read the terminal's size")?;
     app.now_ms = now_ms();
     let outcome = event_loop(&mut app, &mut screen, connection, config.frames_per_second).await;
     drop(screen);
     outcome?;
-    // After a hang-up there is nobody to tell, and that is no error.
-    let _ = writeln!(std::io::stderr(), "{}", parting(&app));
-    Ok(app.remembered)
+    let parting = parting(&app);
+    Ok((app.remembered, parting))
 }
 
 /// What is said on leaving.
@@ -223,6 +227,10 @@ fn perform(
                 let told = save(Path::new("."), screen, &text).map_err(|error| error.to_string());
                 update(app, Msg::Exported { told, note });
             }
+            Effect::List(folder) => {
+                let told = list(&folder).map_err(|error| error.to_string());
+                update(app, Msg::Listed { folder, told });
+            }
             Effect::Redraw => screen.forget().context("could not clear the terminal")?,
             Effect::Suspend => {
                 screen.suspend(app.mouse).context("could not go to the shell and back")?;
@@ -232,6 +240,18 @@ fn perform(
         }
     }
     Ok(false)
+}
+
+/// What is in a folder, as far as it has names that can be typed.
+fn list(folder: &Path) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().into_string() {
+            entries.push(Entry { name, folder: entry.path().is_dir() });
+        }
+    }
+    Ok(entries)
 }
 
 /// Writes `text` beside what was exported before, and gives back the name of the new file: none is ever overwritten.

@@ -1,6 +1,7 @@
 //! What the screen reacts to and what it wants done. Values only, so that tests can make and compare them.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use crossterm::event::{KeyEvent, MouseEvent};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use crate::config::Theme;
 use crate::core::study::StudySpec;
 use crate::wire::{ClientFrame, ServerFrame, ServerInfo};
 
+use super::complete_path::Entry;
 use super::rank_measure::Measure;
 
 /// Something happened.
@@ -40,6 +42,13 @@ pub enum Msg {
         /// What is in it.
         note: String,
     },
+    /// A folder was listed, or could not be.
+    Listed {
+        /// Which.
+        folder: PathBuf,
+        /// What is in it, or why nobody knows.
+        told: Result<Vec<Entry>, String>,
+    },
     /// Time passed.
     Tick {
         /// Unix milliseconds.
@@ -65,6 +74,8 @@ pub enum Effect {
         /// What is in it, for the message.
         note: String,
     },
+    /// Say what is in this folder.
+    List(PathBuf),
     /// Capture the mouse or let it go.
     SetMouse(bool),
     /// Give the terminal back and stop until the shell says `fg`.

@@ -8,7 +8,9 @@ use std::ops::Range;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::text::Span;
+
+use crate::core::columns::{self, columns_of};
+use crate::core::visible::visible as written_out;
 
 use super::theme::Palette;
 
@@ -78,11 +80,11 @@ impl Cell {
     /// A text in a style.
     #[must_use]
     pub fn new(text: impl Into<String>, style: Style) -> Self {
-        Self { text: text.into(), style }
+        Self { text: written_out(&text.into()).into_owned(), style }
     }
 
     fn width(&self) -> usize {
-        Span::raw(self.text.as_str()).width()
+        columns_of(&self.text)
     }
 }
 
@@ -116,7 +118,7 @@ fn fit(columns: &[Column], rows: &[Row], room: usize) -> Vec<(usize, usize)> {
         .filter_map(|(at, column)| {
             let widest = rows.iter().filter_map(|row| row.cells.get(at)).map(Cell::width).max().unwrap_or(0);
             let silent = column.free_text && widest == 0 && !rows.is_empty();
-            (!silent).then(|| (at, widest.max(Span::raw(column.heading).width()), *column))
+            (!silent).then(|| (at, widest.max(columns_of(column.heading)), *column))
         })
         .collect();
     loop {
@@ -147,23 +149,10 @@ fn fit(columns: &[Column], rows: &[Row], room: usize) -> Vec<(usize, usize)> {
     kept.into_iter().map(|(at, width, _)| (at, width_of(at, width))).collect()
 }
 
-/// `text` in at most `width` columns, ending in `…` if something is left out.
+/// `text` in at most `width` columns, ending in `…` if something is left out. What commands a terminal is written out.
 #[must_use]
 pub fn shorten(text: &str, width: usize) -> String {
-    if Span::raw(text).width() <= width {
-        return text.to_owned();
-    }
-    let mut kept = String::new();
-    for c in text.chars() {
-        if Span::raw(kept.as_str()).width() + Span::raw(c.to_string()).width() + 1 > width {
-            break;
-        }
-        kept.push(c);
-    }
-    if width > 0 {
-        kept.push('…');
-    }
-    kept
+    columns::shorten(&written_out(text), width)
 }
 
 /// Headings in the first line of `area`, rows below; `area` must have a line for each.
@@ -180,7 +169,7 @@ pub fn draw(columns: &[Column], rows: &[Row], area: Rect, buf: &mut Buffer, pale
         let mut x = area.x;
         for ((at, width), (text, style)) in fitted.iter().zip(cells) {
             let text = shorten(text, *width);
-            let pad = width.saturating_sub(Span::raw(text.as_str()).width());
+            let pad = width.saturating_sub(columns_of(&text));
             let right = columns.get(*at).is_some_and(|column| column.right);
             let shift = if right { pad as u16 } else { 0 };
             let room = usize::from(area.right().saturating_sub(x + shift));
@@ -248,6 +237,24 @@ mod tests {
             let first = buf[(0, 1)].style();
             assert!((0..30).all(|x| buf[(x, 1)].style() == first), "{theme:?}");
             assert_ne!(first, buf[(0, 0)].style(), "{theme:?}: the bar differs from the heading");
+        }
+    }
+
+    #[test]
+    fn wide_characters_shift_no_column_and_are_not_cut_in_half() {
+        let palette = Palette::new(Theme::Mono, Depth::Mono);
+        let cell = |text: &str| Cell::new(text, Style::new());
+        let row = |why: &str| Row { cells: vec![cell("夜ｶ\u{ff9e}"), cell("3.1234"), cell(why)], selected: false };
+        let rows = [row("夜の港に船が静かに入ってきた"), row("tab\tand\nmore"), row("👩\u{200d}🚀 flies")];
+        let area = Rect::new(0, 0, 32, 4);
+        let mut buf = Buffer::empty(area);
+        draw(&COLUMNS, &rows, area, &mut buf, &palette);
+        let symbols = |y: u16, from: u16| (from..32).map(|x| buf[(x, y)].symbol().to_owned()).collect::<String>();
+        assert_eq!(symbols(1, 12).trim_end(), "夜 の 港 に 船 が 静 か に …", "two cells each");
+        assert_eq!(symbols(2, 12).trim_end(), "tab\\tand\\nmore");
+        assert_eq!(symbols(3, 12).trim_end(), "👩\u{200d}🚀  flies");
+        for y in 1..4 {
+            assert_eq!(symbols(y, 5).get(..6), Some("3.1234"), "line {y}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The terminal: taken at the start, given back as it was on every way out: return, error, panic, signal, Ctrl-Z.
 //! Promises: frames are drawn inside synchronised updates and without full clears. Must not know: what is drawn.
 
-use std::io::{self, Stdout, Write, stdout};
+use std::io::{self, Stdout, Write};
 
 use crossterm::cursor::Show;
 use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
@@ -19,6 +19,11 @@ use super::screen;
 /// The terminal while the dashboard has it; dropping it gives it back.
 pub(super) struct Screen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+#[expect(clippy::disallowed_methods, reason = "the dashboard draws here, and nowhere else")]
+fn stdout() -> Stdout {
+    io::stdout()
 }
 
 /// Everything that was switched on, off. Safe to call twice.

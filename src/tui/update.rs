@@ -11,7 +11,7 @@ use super::composer::Stage;
 use super::keymap::{Action, Key, Move, Place, lookup};
 use super::msg::{Effect, Msg, Tab};
 use super::text_field::TextField;
-use super::{act, frames, rank_view, screen};
+use super::{act, complete_path, frames, rank_view, screen};
 
 /// How long a line for the person stays, milliseconds.
 const NOTICE_MS: u64 = 8_000;
@@ -64,6 +64,10 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
                 Ok(name) => say(app, format!("saved {name}: {note}"), false),
                 Err(reason) => say(app, format!("could not write the export: {reason}"), true),
             }
+        }
+        Msg::Listed { folder, told } => {
+            app.dirty = true;
+            complete_path::perform(app, &folder, told);
         }
         Msg::Tick { now_ms } => tick(app, now_ms),
     }

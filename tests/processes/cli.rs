@@ -7,7 +7,6 @@ use serde_json::Value;
 use trilab::core::Metric;
 
 use super::lab::Lab;
-use super::process::{wait_for, wait_until};
 use super::records::{checkpoints, steps_logged, values};
 
 const PAIR: &str = "[grid]\nseed = [1, 2]\n[budget]\nsteps = 40";
@@ -31,7 +30,7 @@ fn a_submitted_study_trains_and_its_numbers_come_out() {
     let before = lab.json(&["leaderboard", "--json"]);
     assert_eq!(before["rows"][0]["metrics"]["validation_loss"]["n"], 2);
     lab.ok(&["reindex"]);
-    wait_until("the same leaderboard", || lab.json(&["leaderboard", "--json"]) == before);
+    lab.wait_until("the same leaderboard", || lab.json(&["leaderboard", "--json"]) == before);
     exports_agree(&lab);
     let snapshot = lab.ok(&[]);
     assert!(snapshot.contains("finished") && snapshot.contains("pair") && !snapshot.contains('\x1b'), "{snapshot}");
@@ -109,11 +108,11 @@ fn runs_are_paused_resumed_stopped_and_retried_by_the_beginning_of_an_id() {
     let lab = Lab::new();
     let study = lab.study("endless", ENDLESS);
     let mut waiting = lab.spawn(&["study", "submit", &study, "--wait"]);
-    let id = wait_for("the run", || Some(lab.runs().first()?.id().clone()));
+    let id = lab.wait_for("the run", || Some(lab.runs().first()?.id().clone()));
     let run = lab.home().run(&id);
     let short = &id.as_str()[..5];
-    wait_until("steps", || steps_logged(&run, 1) > 3);
-    let state = |word: &str| wait_until(word, || lab.status(&id) == word);
+    lab.wait_until("steps", || steps_logged(&run, 1) > 3);
+    let state = |word: &str| lab.wait_until(word, || lab.status(&id) == word);
     state("running");
     assert_eq!(lab.ok(&["run", "pause", short]), format!("{id}\n"));
     state("paused");
@@ -124,13 +123,13 @@ fn runs_are_paused_resumed_stopped_and_retried_by_the_beginning_of_an_id() {
     assert!(waiting.try_wait().unwrap().is_none(), "a paused study is not over");
     let changed = lab.json(&["run", "resume", short, "--json"]);
     assert_eq!(changed["value"]["runs"][0], id.as_str());
-    wait_until("steps after the pause", || steps_logged(&run, 2) > paused_at);
+    lab.wait_until("steps after the pause", || steps_logged(&run, 2) > paused_at);
     lab.ok(&["run", "stop", "--study", "endless"]);
     state("stopped");
     assert_eq!(waiting.wait().unwrap().code(), Some(1), "a stopped run has not finished");
     let stopped_at = *checkpoints(&run).last().unwrap();
     lab.ok(&["run", "retry", short]);
-    wait_until("steps after the retry", || steps_logged(&run, 3) > stopped_at);
+    lab.wait_until("steps after the retry", || steps_logged(&run, 3) > stopped_at);
     let detail = lab.json(&["run", "show", short, "--json"]);
     assert_eq!((detail["summary"]["id"].as_str(), detail["summary"]["attempt"].as_u64()), (Some(id.as_str()), Some(3)));
     lab.ok(&["run", "stop", "--all"]);

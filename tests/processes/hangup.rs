@@ -3,7 +3,6 @@
 use rustix::process::Signal;
 
 use super::lab::Lab;
-use super::process::wait_until;
 use super::records::{checkpoints, steps_logged};
 use super::terminal::Terminal;
 
@@ -19,11 +18,11 @@ fn a_hangup_ends_the_dashboard_and_neither_server_nor_runs() {
     let lab = Lab::new();
     let terminal = Terminal::open(&lab);
     // The dashboard itself has started the server.
-    wait_until("a server", || lab.server().is_some());
+    lab.wait_until("a server", || lab.server().is_some());
     let study = lab.study("walk", "[grid]\nseed = [1, 2]\n[budget]\nsteps = 800");
     lab.ok(&["study", "submit", &study]);
     terminal.wait_for("CD:FLM");
-    wait_until("steps", || lab.runs().iter().any(|run| steps_logged(run, 1) > 5));
+    lab.wait_until("steps", || lab.runs().iter().any(|run| steps_logged(run, 1) > 5));
     let server = lab.server().unwrap();
     let dashboard = terminal.process().unwrap();
     terminal.hang_up();
@@ -42,12 +41,12 @@ fn a_terminated_dashboard_gives_the_terminal_back() {
     let lab = Lab::new();
     lab.ok(&["server", "start"]);
     let mut terminal = Terminal::open(&lab);
-    wait_until("the alternate screen", || position(&terminal.bytes(), b"\x1b[?1049h").is_some());
-    wait_until("a screen", || !terminal.screen().trim().is_empty());
+    terminal.wait_until("the alternate screen", || position(&terminal.bytes(), b"\x1b[?1049h").is_some());
+    terminal.wait_until("a screen", || !terminal.screen().trim().is_empty());
     assert!(!terminal.is_as_before(), "a dashboard takes keys as they come");
     assert!(terminal.process().unwrap().signal(Signal::TERM));
     assert!(terminal.ended().success());
-    wait_until("the last bytes", || {
+    terminal.wait_until("the last bytes", || {
         let bytes = terminal.bytes();
         let left = position(&bytes, LEAVE_ALTERNATE_SCREEN);
         left.is_some() && position(&bytes, SHOW_CURSOR) > position(&bytes, b"\x1b[?25l") && {

@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use trilab::runlog::Home;
 
 use super::lab::{Done, FOREIGN, TINY, TRILAB};
-use super::process::{Process, wait_until};
+use super::patience::wait_for;
+use super::process::Process;
 use super::records::{checkpoints, steps_logged};
 
 /// A folder in which labs are copied and moved. When the test ends, the servers of all of them are stopped, and what is left
@@ -144,7 +145,7 @@ fn a_lab_that_is_moved_while_it_works_takes_its_worker_along() {
     fs::write(yard.at("long.toml"), format!("name = \"long\"\n[budget]\nsteps = 1000000\n{TINY}")).unwrap();
     yard.ok(&old, &["study", "submit", "./long.toml"]);
     let id = Home::new(&old).list_runs().unwrap().remove(0);
-    wait_until("steps", || steps_logged(&Home::new(&old).run(&id), 1) > 3);
+    wait_for(&Home::new(&old), "steps", || (steps_logged(&Home::new(&old).run(&id), 1) > 3).then_some(()));
     fs::rename(&old, &new).unwrap();
     // At once, while the server of the old place may not have noticed; and a new lab begins in the old place.
     let listed: Value = serde_json::from_str(&yard.ok(&new, &["run", "list", "--json"])).unwrap();
@@ -152,13 +153,13 @@ fn a_lab_that_is_moved_while_it_works_takes_its_worker_along() {
     yard.ok(&old, &["server", "start"]);
     let run = Home::new(&new).run(&id);
     let before = steps_logged(&run, 1);
-    wait_until("steps in the new place", || steps_logged(&run, 1) > before + 10);
+    wait_for(&Home::new(&new), "steps in the new place", || (steps_logged(&run, 1) > before + 10).then_some(()));
     yard.ok(&new, &["run", "pause", id.as_str()]);
-    wait_until("the pause", || !run.is_locked().unwrap());
+    wait_for(&Home::new(&new), "the pause", || (!run.is_locked().unwrap()).then_some(()));
     assert_eq!(checkpoints(&run).last(), Some(&steps_logged(&run, 1)), "it saved where the lab is now");
     assert_eq!((run.attempts().unwrap(), runs(&old)), (vec![1], 0), "never interrupted, nothing left in the old place");
     yard.ok(&new, &["run", "resume", id.as_str()]);
-    wait_until("another attempt", || steps_logged(&run, 2) > 0);
+    wait_for(&Home::new(&new), "another attempt", || (steps_logged(&run, 2) > 0).then_some(()));
     yard.ok(&new, &["run", "stop", "--all"]);
     assert_eq!((yard.served(&new), yard.served(&old)), (Some(new.clone()), Some(old)));
 }

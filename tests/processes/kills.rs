@@ -13,7 +13,7 @@ use trilab::core::seed::{Stream, generator};
 use trilab::runlog::RunFolder;
 
 use super::lab::Lab;
-use super::process::{Process, wait_for, wait_until};
+use super::process::Process;
 use super::records::{assert_same, checkpoints, steps_logged, unfinished, values};
 use super::terminal::Terminal;
 use super::watcher::Watcher;
@@ -166,7 +166,7 @@ impl Storm<'_> {
     /// Until the client was told a random number of new points: a random moment, in the time of the lab.
     fn wait_a_while(&mut self) {
         let until = self.watcher.told().points.len() + self.chance.random_range(0..25);
-        wait_until("new points", || {
+        self.lab.wait_until("new points", || {
             self.keep_busy();
             self.watcher.told().points.len() >= until
         });
@@ -176,7 +176,7 @@ impl Storm<'_> {
     fn kill_while_writing(&mut self) {
         let pass = self.chance.random_range(0..4);
         let mut seen = BTreeSet::new();
-        let (run, name, worker) = wait_for("a checkpoint being written", || {
+        let (run, name, worker) = self.lab.wait_for("a checkpoint being written", || {
             self.keep_busy();
             let workers = self.lab.workers();
             for (run, worker) in workers {
@@ -200,7 +200,7 @@ impl Storm<'_> {
 
     fn kill_worker(&mut self) {
         let victim = self.chance.random_range(0..2);
-        let (run, worker) = wait_for("a worker", || {
+        let (run, worker) = self.lab.wait_for("a worker", || {
             self.keep_busy();
             let mut workers = self.lab.workers();
             workers.sort_by(|a, b| a.0.cmp(&b.0));
@@ -226,7 +226,7 @@ impl Storm<'_> {
 
     /// Kills the server; an open dashboard or a command brings it back.
     fn kill_server(&mut self) {
-        let server = wait_for("a server", || self.lab.server());
+        let server = self.lab.wait_for("a server", || self.lab.server());
         if !server.kill() {
             return;
         }
@@ -237,8 +237,8 @@ impl Storm<'_> {
         } else {
             self.lab.ok(&["run", "list"]);
         }
-        wait_until("a new server", || self.lab.server().is_some_and(|new| new.pid != server.pid));
-        wait_until("an answer of the new server", || self.watcher.told().answers > answers);
+        self.lab.wait_until("a new server", || self.lab.server().is_some_and(|new| new.pid != server.pid));
+        self.lab.wait_until("an answer of the new server", || self.watcher.told().answers > answers);
     }
 
     /// Kills the dashboard, or the terminal with it, and opens another.

@@ -11,6 +11,7 @@ use trilab::core::RunId;
 use trilab::runlog::{Home, RunFolder};
 use trilab::wire::ServerRecord;
 
+use super::patience;
 use super::process::Process;
 
 /// The program under test.
@@ -71,13 +72,23 @@ impl Lab {
         command
     }
 
+    /// Looks until there is something to see.
+    pub(crate) fn wait_for<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
+        patience::wait_for(&self.home(), what, look)
+    }
+
+    /// Looks until it is so.
+    pub(crate) fn wait_until(&self, what: &str, mut so: impl FnMut() -> bool) {
+        self.wait_for(what, || so().then_some(()));
+    }
+
     /// Starts a command and leaves it alone.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
         self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Done {
-        let output = self.command(arguments).output().unwrap();
+        let output = patience::output(&self.home(), &mut self.command(arguments));
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         Done { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
     }
@@ -133,6 +144,7 @@ impl Lab {
 }
 
 impl Drop for Lab {
+    #[expect(clippy::print_stderr, reason = "a broken test tells why")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("server log:\n{}", fs::read_to_string(self.home().server_log()).unwrap_or_default());

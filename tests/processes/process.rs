@@ -3,30 +3,8 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-
-/// How long a state may take to come on a busy machine before the test is broken.
-const PATIENCE: Duration = Duration::from_secs(90);
-const PAUSE: Duration = Duration::from_millis(2);
-
-/// Looks until there is something to see.
-pub(crate) fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(seen) = look() {
-            return seen;
-        }
-        assert!(Instant::now() < deadline, "waited in vain for {what}");
-        std::thread::sleep(PAUSE);
-    }
-}
-
-/// Looks until it is so.
-pub(crate) fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
-    wait_for(what, || so().then_some(()));
-}
 
 /// A process that is held by a descriptor, so that a signal can never reach another one with its number.
 #[derive(Debug)]
@@ -74,10 +52,9 @@ impl Process {
     /// Ends it at once. False if it was gone already.
     pub(crate) fn kill(&self) -> bool {
         let hit = self.signal(Signal::KILL);
-        let deadline = Instant::now() + PATIENCE;
+        // No process survives a KILL; how soon it is gone is up to the machine.
         while !self.is_gone() {
-            assert!(Instant::now() < deadline, "process {} survives a KILL", self.pid);
-            std::hint::spin_loop();
+            std::thread::yield_now();
         }
         hit
     }

@@ -10,7 +10,8 @@ use trilab::runlog::Home;
 
 use super::homes::{Yard, done};
 use super::lab::{FOREIGN, TINY, TRILAB};
-use super::process::{Process, wait_until};
+use super::patience::wait_for;
+use super::process::Process;
 use super::records::steps_logged;
 
 const SITE: &str = "baseURL = \"https://example.org/\"\ntitle = \"My site\"\n[params]\n  author = \"x\"\n";
@@ -131,9 +132,10 @@ fn waiter(yard: &Yard, program: &Path, home: &Path) -> std::process::Child {
 }
 
 fn first_steps(home: &Path) {
-    wait_until("steps", || {
-        let home = Home::new(home);
-        home.list_runs().unwrap().first().is_some_and(|run| steps_logged(&home.run(run), 1) > 3)
+    let home = Home::new(home);
+    wait_for(&home, "steps", || {
+        let run = home.list_runs().unwrap().into_iter().next()?;
+        (steps_logged(&home.run(&run), 1) > 3).then_some(())
     });
 }
 

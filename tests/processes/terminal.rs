@@ -9,13 +9,19 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, SlavePty, native_pty_system};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use trilab::runlog::Home;
 
 use super::lab::{FOREIGN, Lab, TRILAB};
-use super::process::{Process, wait_for, wait_until};
+use super::patience::{Patience, wait_for};
+use super::process::Process;
 
 const SIZE: PtySize = PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 };
 
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(2);
+
 pub(crate) struct Terminal {
+    home: Home,
     child: Box<dyn Child + Send + Sync>,
     /// Both sides, until the terminal is closed; the far one shows how the dashboard left it.
     sides: Option<(Box<dyn MasterPty + Send>, Box<dyn SlavePty + Send>)>,
@@ -39,7 +45,15 @@ impl Terminal {
         let child = pair.slave.spawn_command(command).unwrap();
         let (written, closing) = (Arc::default(), Arc::default());
         let reader = read(&*pair.master, Arc::clone(&written), Arc::clone(&closing));
-        Self { child, sides: Some((pair.master, pair.slave)), settings, written, closing, reader: Some(reader) }
+        Self {
+            home: lab.home(),
+            child,
+            sides: Some((pair.master, pair.slave)),
+            settings,
+            written,
+            closing,
+            reader: Some(reader),
+        }
     }
 
     pub(crate) fn process(&self) -> Option<Process> {
@@ -58,8 +72,17 @@ impl Terminal {
         parser.screen().contents()
     }
 
+    /// Looks until it is so.
+    pub(crate) fn wait_until(&self, what: &str, mut so: impl FnMut() -> bool) {
+        let mut patience = Patience::new(&self.home);
+        while !so() {
+            patience.keep(what, || self.screen());
+            std::thread::sleep(PAUSE);
+        }
+    }
+
     pub(crate) fn wait_for(&self, text: &str) {
-        wait_until(&format!("`{text}` on the screen"), || self.screen().contains(text));
+        self.wait_until(&format!("`{text}` on the screen"), || self.screen().contains(text));
     }
 
     /// Whether the terminal is set as it was before the dashboard.
@@ -70,7 +93,7 @@ impl Terminal {
 
     /// Waits for the end of the dashboard.
     pub(crate) fn ended(&mut self) -> ExitStatus {
-        wait_for("the end of the dashboard", || self.child.try_wait().unwrap())
+        wait_for(&self.home, "the end of the dashboard", || self.child.try_wait().unwrap())
     }
 
     /// Closes the terminal, as when a window or a connection is closed, and waits for the end of the dashboard.
@@ -116,7 +139,7 @@ fn read(master: &dyn MasterPty, written: Arc<Mutex<Vec<u8>>>, closing: Arc<Atomi
                 Ok(0) => return,
                 Ok(count) => written.lock().unwrap().extend_from_slice(&buffer[..count]),
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    std::thread::sleep(Duration::from_millis(2));
+                    std::thread::sleep(PAUSE);
                 }
                 // Nobody has the other side open any more.
                 Err(_) => return,

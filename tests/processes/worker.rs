@@ -13,7 +13,7 @@ use trilab::runlog::RunFolder;
 use trilab::schedule::{CorpusFacts, PartFacts, StudyFacts, plan};
 
 use super::lab::{Lab, TINY, TRILAB};
-use super::process::{Process, wait_until};
+use super::process::Process;
 use super::records::{all_events, assert_same, checkpoints, events, steps_logged, unfinished};
 
 /// A run that waits for a worker, with settings over the tiny ones.
@@ -82,7 +82,7 @@ fn a_worker_that_is_asked_to_leave_saves_and_the_next_goes_on_from_there() {
     let lab = Lab::new();
     let run = new_run(&lab, &["budget.steps=300"]);
     let mut worker = start(&run);
-    wait_until("the twelfth step", || steps_logged(&run, 1) >= 12);
+    lab.wait_until("the twelfth step", || steps_logged(&run, 1) >= 12);
     assert!(Process::of(worker.id().cast_signed()).unwrap().signal(Signal::TERM));
     assert!(worker.wait().unwrap().success());
     let told = events(&run, 1);
@@ -101,7 +101,7 @@ fn a_run_has_one_worker_at_a_time() {
     let lab = Lab::new();
     let run = new_run(&lab, &["budget.steps=1000000"]);
     let mut first = start(&run);
-    wait_until("the first step", || steps_logged(&run, 1) > 0);
+    lab.wait_until("the first step", || steps_logged(&run, 1) > 0);
     let second = work(&run);
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8(second.stderr).unwrap();
@@ -124,7 +124,7 @@ fn killed_at_random_steps_a_run_equals_one_that_never_was() {
     for attempt in 1..=5 {
         let at = (furthest + chance.random_range(1..30)).min(150);
         let mut worker = start(&run);
-        wait_until("a step", || steps_logged(&run, attempt) >= at);
+        lab.wait_until("a step", || steps_logged(&run, attempt) >= at);
         worker.kill().unwrap();
         assert!(!worker.wait().unwrap().success(), "it must not have finished before attempt {attempt} was killed");
         furthest = steps_logged(&run, attempt);

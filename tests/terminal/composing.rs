@@ -14,6 +14,27 @@ fn field(screen: &str, label: &str) -> String {
         .unwrap_or_default()
 }
 
+/// Sizes, batch and length of a tiny run, from the field of the seeds to the last one.
+fn sizes(terminal: &mut Terminal, steps: u64) {
+    // Over the preset to the sizes; over heads, family, positions and looks; over rate and unit to the budget.
+    terminal.keys(&format!("\t\t{CLEAR}16\t{CLEAR}1\t\t\t\t\t\t{CLEAR}32\t{CLEAR}2\t\t\t{CLEAR}{steps}"));
+    terminal.until("the sizes", |screen| {
+        let labels = ["d_model", "num_layers", "seq_len", "batch_size", "budget in     ◂ steps ▸"];
+        labels.map(|label| field(screen, label)) == ["16", "1", "32", "2", &steps.to_string()]
+    });
+}
+
+/// One tiny run of the form's first choices, `steps` long, from the Lab to the queue.
+pub(crate) fn one(terminal: &mut Terminal, steps: u64) {
+    terminal.keys("a").shows("Add a study");
+    terminal.keys("G\r").shows("What to compare");
+    // From the name over all architectures and objectives and the lineages.
+    terminal.keys(&"\t".repeat(19)).shows("▸seeds");
+    sizes(terminal, steps);
+    terminal.keys("\r").shows("1 to train");
+    terminal.keys("\r").shows("1 run queued");
+}
+
 /// A grid of CD and ND with PLM and MLM and seeds 1 and 2, tiny, `steps` long, from the Lab to the queue.
 pub(crate) fn grid(terminal: &mut Terminal, steps: u64) {
     terminal.keys("a").shows("Add a study");
@@ -23,12 +44,7 @@ pub(crate) fn grid(terminal: &mut Terminal, steps: u64) {
     terminal
         .keys(&format!("\t\t {architectures} \t \t {objectives},2"))
         .until("two seeds", |screen| field(screen, "seeds") == "1,2");
-    // Over the preset to the sizes; over heads, family, positions and looks; over batch, rate and unit to the budget.
-    terminal.keys(&format!("\t\t{CLEAR}16\t{CLEAR}1\t\t\t\t\t\t{CLEAR}32\t\t\t\t{CLEAR}{steps}"));
-    terminal.until("the sizes", |screen| {
-        let sizes = ["d_model", "num_layers", "seq_len", "budget in     ◂ steps ▸"].map(|label| field(screen, label));
-        sizes == ["16", "1", "32", &steps.to_string()]
-    });
+    sizes(terminal, steps);
     terminal.keys("\r").shows("Runs 8");
     let review = terminal.shows("8 to train");
     for cell in ["CD:PLM", "CD:MLM", "ND:PLM", "ND:MLM"] {

@@ -7,15 +7,18 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use serde_json::Value;
 use tempfile::TempDir;
+use trilab::runlog;
+
+use super::patience::{self, Patience};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_trilab");
-/// How long anything may take before a test gives up: far more than it ever does.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long the terminal may be silent before the wait looks whether anything advances.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A home with a config that makes runs short and quick to start.
 pub(crate) struct Home {
@@ -43,14 +46,14 @@ impl Home {
         let mut command = Command::new(PROGRAM);
         command.arg("--home").arg(self.lab()).args(arguments).current_dir(self.path());
         command.env("XDG_RUNTIME_DIR", self.path()).env_remove("TRILAB_HOME");
-        command.stdin(Stdio::null()).stderr(Stdio::null());
+        command.stdin(Stdio::null());
         command
     }
 
     /// What a command prints with `--json`.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
-        let output = self.command(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?} failed");
+        let output = patience::output(&runlog::Home::new(self.lab()), &mut self.command(arguments));
+        assert!(output.status.success(), "{arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
@@ -89,7 +92,8 @@ impl Home {
         });
         let writer = pair.master.take_writer().unwrap();
         let parser = vt100::Parser::new(NonZeroU16::new(rows).unwrap(), NonZeroU16::new(columns).unwrap(), 0);
-        Terminal { master: pair.master, child, writer, told, parser, recent: Vec::new() }
+        let home = runlog::Home::new(self.lab());
+        Terminal { home, master: pair.master, child, writer, told, parser, recent: Vec::new() }
     }
 }
 
@@ -97,7 +101,7 @@ impl Drop for Home {
     fn drop(&mut self) {
         // Workers first: a stopped server would leave them to go on.
         for arguments in [["run", "stop", "--all"].as_slice(), &["server", "stop"]] {
-            let _ = self.command(arguments).stdout(Stdio::null()).status();
+            let _ = self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
         end_workers(&self.lab());
     }
@@ -118,6 +122,7 @@ fn end_workers(lab: &Path) {
 
 /// A terminal.
 pub(crate) struct Terminal {
+    home: runlog::Home,
     master: Box<dyn MasterPty + Send>,
     child: Box<dyn Child + Send + Sync>,
     writer: Box<dyn Write + Send>,
@@ -157,18 +162,19 @@ impl Terminal {
         last(b"\x1b[?2026l") >= last(b"\x1b[?2026h")
     }
 
-    /// Waits until the screen fulfils `wanted`; fails with the screen after the deadline.
+    /// Waits until the screen fulfils `wanted`; fails with the screen when nothing advances.
     pub(crate) fn until(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let home = self.home.clone();
+        let mut patience = Patience::new(&home);
         loop {
             let text = self.text();
             if self.frame_is_whole() && wanted(&text) {
                 return text;
             }
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.told.recv_timeout(left) {
+            patience.keep(what, || text.clone());
+            match self.told.recv_timeout(PAUSE) {
                 Ok(bytes) => self.take(&bytes),
-                Err(RecvTimeoutError::Timeout) => panic!("waited in vain for {what}:\n{text}"),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => panic!("the program ended before {what}:\n{text}"),
             }
         }
@@ -196,13 +202,14 @@ impl Terminal {
 
     /// Waits until the program has ended; gives its exit code and what it left on the terminal.
     pub(crate) fn ended(&mut self) -> (u32, String) {
-        let deadline = Instant::now() + PATIENCE;
+        let home = self.home.clone();
+        let mut patience = Patience::new(&home);
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.told.recv_timeout(left) {
+            patience.keep("the end of the program", || self.text());
+            match self.told.recv_timeout(PAUSE) {
                 Ok(bytes) => self.take(&bytes),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("the program does not end:\n{}", self.text()),
             }
         }
         assert!(!self.parser.screen().alternate_screen(), "the terminal is given back");

@@ -6,8 +6,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use crate::core::columns::columns_of;
 use crate::core::summary::Answer;
-use crate::tui::answers::{self, AnswersView, choice, margin, marks, printable};
+use crate::tui::answers::{self, AnswersView, choice, margin, marks};
 use crate::tui::app::{App, DetailPane, DetailView, Page};
 use crate::tui::format;
 use crate::tui::table::{self, Cell, Column, Row};
@@ -141,7 +142,7 @@ fn draw_item(app: &App, shown: &AnswersView, answer: Option<&Answer>, area: Rect
 fn item_lines(app: &App, shown: &AnswersView, answer: &Answer, width: usize) -> Vec<Line<'static>> {
     let palette = &app.palette;
     let mut all = Vec::new();
-    let wrapped = |text: &str, width: usize| format::wrap(&printable(text), width);
+    let wrapped = |text: &str, width: usize| format::wrap(text, width);
     match &answer.context {
         Some(context) if context.trim().is_empty() => all.push(Line::styled("(no context)", palette.dim)),
         Some(context) => all.extend(wrapped(context, width).into_iter().map(Line::raw)),
@@ -179,7 +180,7 @@ fn item_lines(app: &App, shown: &AnswersView, answer: &Answer, width: usize) -> 
             (false, false) => palette.text,
         };
         let lead = format!("{predicted}{right} {score:>widest$}  ");
-        let indent = lead.chars().count();
+        let indent = columns_of(&lead);
         let text = answer.choices.get(at).cloned().unwrap_or_else(|| choice(answer, at));
         for (line, text) in wrapped(text.trim_end(), width.saturating_sub(indent).max(8)).into_iter().enumerate() {
             let lead = if line == 0 { lead.clone() } else { " ".repeat(indent) };

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use super::board_words::{WIDE, seeds};
 use super::sizes::{own_words, shared_words};
 use crate::core::board::{BoardColumn, ColumnKind, Leaderboard, LeaderboardRow};
+use crate::core::columns::columns_of;
 use crate::core::summary::RunSummary;
 use crate::core::{Metric, RunId};
 use crate::tui::app::App;
@@ -60,10 +61,6 @@ const SHORTEST_SIZE: usize = 6;
 /// Longest corpus name that is shown whole.
 const LONGEST_CORPUS: usize = 24;
 
-pub(super) fn chars(text: &str) -> usize {
-    text.chars().count()
-}
-
 pub(super) fn layout<'a>(app: &'a App, table: &'a Leaderboard, rows: &[&'a LeaderboardRow]) -> Layout<'a> {
     let hidden = &app.remembered.hidden_leaderboard;
     let prefix = board::family_prefix(&table.columns);
@@ -83,19 +80,19 @@ pub(super) fn layout<'a>(app: &'a App, table: &'a Leaderboard, rows: &[&'a Leade
     let parts: Vec<[usize; 3]> = columns.iter().map(|column| parts(app, column, rows)).collect();
     // A place for the mark, so that looking at a column does not widen it.
     let width = |(heading, parts): (&String, &[usize; 3])| {
-        let heading = chars(heading.trim_start_matches(['▾', '▴', '#'])) + 1;
+        let heading = columns_of(heading.trim_start_matches(['▾', '▴', '#'])) + 1;
         heading.max(parts.iter().sum())
     };
     let widths: Vec<usize> = headings.iter().zip(&parts).map(width).collect();
     let widest = |texts: &mut dyn Iterator<Item = usize>, least: usize| texts.max().unwrap_or(0).max(least);
     let sizes: BTreeSet<&str> = rows.iter().map(|row| row.size.as_str()).collect();
-    let longest = sizes.iter().map(|size| chars(size)).max().unwrap_or(0);
+    let longest = sizes.iter().map(|size| columns_of(size)).max().unwrap_or(0);
     let spare = app.size.0 < WIDE || longest > LONGEST_SIZE;
     let shared = if spare && !hidden.contains(SIZE) { shared_words(&sizes) } else { Vec::new() };
-    let own = widest(&mut sizes.iter().map(|size| chars(&own_words(size, &shared))), 0);
-    let place = widest(&mut rows.iter().map(|row| chars(&place(app, row))), 1);
-    let cell = widest(&mut rows.iter().map(|row| chars(&row.cell())), CHANCE.len());
-    let seeds = widest(&mut rows.iter().map(|row| chars(&seeds(row))), "finished".len());
+    let own = widest(&mut sizes.iter().map(|size| columns_of(&own_words(size, &shared))), 0);
+    let place = widest(&mut rows.iter().map(|row| columns_of(&place(app, row))), 1);
+    let cell = widest(&mut rows.iter().map(|row| columns_of(&row.cell())), CHANCE.len());
+    let seeds = widest(&mut rows.iter().map(|row| columns_of(&seeds(row))), "finished".len());
     // The column that is looked at is there in any case.
     let all = usize::from(app.size.0.saturating_sub(2));
     let least = widths.get(pinned.unwrap_or(0)).map_or(0, |width| width + GAP);
@@ -131,7 +128,7 @@ fn parts(app: &App, column: &Scrolled, rows: &[&LeaderboardRow]) -> [usize; 3] {
     let mut widest = [1, 0, 0];
     let mut take = |texts: [String; 3]| {
         for (width, text) in widest.iter_mut().zip(texts) {
-            *width = (*width).max(chars(&text));
+            *width = (*width).max(columns_of(&text));
         }
     };
     for row in rows {

@@ -11,6 +11,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::core::board::{BoardCell, BoardColumn, LeaderboardRow};
+use crate::core::columns::columns_of;
 use crate::core::{Architecture, Objective, legal};
 use crate::tui::app::App;
 use crate::tui::board::{self, Spot};
@@ -69,7 +70,7 @@ fn layout(app: &App, (rows, spot): (&[&LeaderboardRow], Option<&Spot>), inside: 
     let at = spot.and_then(|spot| cells.column(spot.objective));
     let objectives = table::visible(cells.objectives.len(), at, shown);
     let text = usize::from(width.saturating_sub(BESIDE));
-    let intervals = rows.iter().all(|row| value_of(row, column, true).is_none_or(|value| chars(&value) <= text));
+    let intervals = rows.iter().all(|row| value_of(row, column, true).is_none_or(|value| columns_of(&value) <= text));
     let around = AROUND + u16::from(column.is_some_and(|column| column.chance.is_some()));
     // The empty line after the last block is not needed.
     let room = inside.height.saturating_sub(FOOT) + 1;
@@ -80,10 +81,6 @@ fn layout(app: &App, (rows, spot): (&[&LeaderboardRow], Option<&Spot>), inside: 
     let at = spot.and_then(|spot| contests.iter().position(|(name, _)| *name == spot.contest));
     let first = table::visible(contests.len(), at, usize::from((room / height).max(1))).start;
     Layout { cells, architectures, objectives, width, intervals, height, first, foot: FOOT }
-}
-
-fn chars(text: &str) -> usize {
-    text.chars().count()
 }
 
 /// The number of a row in a column, with or without its interval.
@@ -101,9 +98,9 @@ fn cell_of<'a>(row: &'a LeaderboardRow, column: Option<&'a BoardColumn>) -> Opti
 
 /// The least that a cell says of a row: its number, its place and how many seeds are done.
 fn least_width(row: &LeaderboardRow, column: Option<&BoardColumn>) -> usize {
-    let place = cell_of(row, column).map_or(0, |(_, cell)| chars(&cell.place_text()) + 2);
-    let value = value_of(row, column, false).map_or(0, |value| chars(&value));
-    value.max(place + chars(&seeds(row)))
+    let place = cell_of(row, column).map_or(0, |(_, cell)| columns_of(&cell.place_text()) + 2);
+    let value = value_of(row, column, false).map_or(0, |value| columns_of(&value));
+    value.max(place + columns_of(&seeds(row)))
 }
 
 /// Draws the blocks that fit, the one with the cursor among them.
@@ -212,7 +209,7 @@ fn mark_ends(app: &App, layout: &Layout, area: Rect, buf: &mut Buffer) {
 
 /// The first of `forms` that is at most `width` wide.
 fn longest(forms: Vec<String>, width: usize) -> String {
-    forms.into_iter().find(|form| chars(form) <= width).unwrap_or_else(|| "…".to_owned())
+    forms.into_iter().find(|form| columns_of(form) <= width).unwrap_or_else(|| "…".to_owned())
 }
 
 /// A cell: its number, then place, seeds and how many lineages it is the best of.
@@ -263,7 +260,7 @@ fn said(app: &App, spot: &Spot, column: Option<&BoardColumn>, (width, intervals)
     // A part stays whole.
     let mut text = String::new();
     for part in parts {
-        if chars(&text) + chars(&part) > width {
+        if columns_of(&text) + columns_of(&part) > width {
             break;
         }
         text.push_str(&part);

@@ -4,6 +4,7 @@
 use ratatui::style::{Modifier, Style};
 
 use crate::core::board::{BoardCell, BoardColumn, ColumnKind, Footing, LeaderboardRow};
+use crate::core::columns::columns_of;
 use crate::core::metric::Direction;
 use crate::tui::app::App;
 use crate::tui::board::{self, Order, Scrolled};
@@ -79,7 +80,7 @@ pub fn note(app: &App, width: u16) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for (_, part) in parts.into_iter().chain(told).filter(|(said, _)| *said) {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + part.chars().count() + 3 <= usize::from(width.saturating_sub(2)) => {
+            Some(line) if columns_of(line) + columns_of(part) + 3 <= usize::from(width.saturating_sub(2)) => {
                 line.push_str(" · ");
                 line.push_str(part);
             }

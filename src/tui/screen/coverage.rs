@@ -8,6 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::core::columns::columns_of;
 use crate::core::summary::LabSummary;
 use crate::core::{Architecture, Objective, RunStatus, legal};
 use crate::tui::app::App;
@@ -114,7 +115,7 @@ fn said(
     let share = format!("{done}/{total}");
     let percent = format!("{}%", done * 100 / total.max(1));
     let with_failed = format!("{share}✗{failed}");
-    let fits = |text: &String| text.chars().count() <= width;
+    let fits = |text: &String| columns_of(text) <= width;
     let forms = [with_failed, share, percent];
     let text = forms.into_iter().skip(usize::from(failed == 0)).find(fits);
     Line::styled(text.unwrap_or_else(|| "…".to_owned()), style)

@@ -333,8 +333,7 @@ fn output_lines(app: &App, detail: &RunDetail, width: usize) -> Vec<Line<'static
     if detail.output_tail.trim().is_empty() {
         return vec![Line::styled("the worker has printed nothing", app.palette.dim)];
     }
-    let clean: String = detail.output_tail.chars().filter(|c| *c == '\n' || !c.is_control()).collect();
-    format::wrap(&clean, width).into_iter().map(Line::raw).collect()
+    format::wrap(&detail.output_tail, width).into_iter().map(Line::raw).collect()
 }
 
 /// Steps that the training loss of the small chart is averaged over.

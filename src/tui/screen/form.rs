@@ -6,6 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::core::columns::columns_of;
 use crate::tui::app::App;
 use crate::tui::form::{Field, Form};
 use crate::tui::form_check::Refused;
@@ -43,6 +44,9 @@ const LABEL: usize = 14;
 const UNIT: u16 = 11;
 /// Width from which on the amount of a budget stands beside its unit.
 const AMOUNT_BESIDE: u16 = 38;
+
+/// What stands in the row of the path until something is typed.
+const OWN_TEXT: &str = "for a text of your own";
 
 fn compared(form: &Form) -> Vec<Entry> {
     let choices = |fields: &[Field]| grid(fields).into_iter().map(Entry::Fields).collect::<Vec<_>>();
@@ -138,8 +142,8 @@ fn boxed(form: &Form, field: Field, width: usize) -> Option<String> {
     let label = grid.iter().map(|field| field.label().len()).max().unwrap_or(0);
     let on = on && form.is_live(field);
     let start = format!("[{}] {:label$}", if on { "x" } else { " " }, field.label());
-    let room = width.saturating_sub(start.chars().count() + 1);
-    let fits = |title: &str| title.chars().count() <= room;
+    let room = width.saturating_sub(columns_of(&start) + 1);
+    let fits = |title: &str| columns_of(title) <= room;
     let all_short = grid.iter().filter_map(|field| field.titles()).all(|[_, short]| fits(short));
     let [long, short] = titles;
     let title = if fits(long) { Some(long) } else { all_short.then_some(short) };
@@ -151,7 +155,8 @@ fn draw_field(app: &App, form: &Form, (field, labelled): (Field, bool), area: Re
     let focused = field == form.focus;
     let label_style = if focused { palette.title } else { palette.dim };
     let bad = form.error.as_ref().is_some_and(|(other, _)| *other == field);
-    let style = match (bad, form.is_live(field)) {
+    let unused = field == Field::CorpusPath && form.corpus_name().is_some();
+    let style = match (bad, form.is_live(field) && !unused) {
         (true, _) => palette.bad,
         (false, true) => palette.text,
         (false, false) => palette.dim,
@@ -166,12 +171,13 @@ fn draw_field(app: &App, form: &Form, (field, labelled): (Field, bool), area: Re
     match (choice, form.text(field)) {
         (Some(text), _) => spans.push(Span::styled(text, if focused { palette.selected } else { style })),
         (None, Some(text)) if focused => {
-            let (before, after) = text.halves();
-            // The end of what is before the cursor is where the eyes are.
-            let skip = before.chars().count().saturating_sub(room.saturating_sub(2));
-            spans.push(Span::styled(before.chars().skip(skip).collect::<String>(), style));
+            let (before, after) = text.window(room);
+            spans.push(Span::styled(before, style));
             spans.push(Span::styled("▏", palette.key));
             spans.push(Span::styled(after, style));
+        }
+        (None, Some(text)) if text.is_empty() && field == Field::CorpusPath => {
+            spans.push(Span::styled(shorten(OWN_TEXT, room), palette.dim));
         }
         (None, Some(text)) => spans.push(Span::styled(shorten(&text.text(), room), style)),
         (None, None) => {}
@@ -190,7 +196,7 @@ fn explain(app: &App, form: &Form, area: Rect, buf: &mut Buffer) {
     } else {
         Vec::new()
     };
-    let picture_width = picture.iter().map(|row| row.chars().count()).max().unwrap_or(0) as u16;
+    let picture_width = picture.iter().map(|row| columns_of(row)).max().unwrap_or(0) as u16;
     for (y, row) in (inside.y..inside.bottom()).zip(&picture) {
         buf.set_string(inside.x, y, row, palette.live);
     }
@@ -202,7 +208,15 @@ fn explain(app: &App, form: &Form, area: Rect, buf: &mut Buffer) {
         let wrapped = format::wrap(&format!("{}: {reason}", field.label()), width);
         text.extend(wrapped.into_iter().map(|line| Line::styled(line, palette.bad)));
     }
+    if !form.offered.is_empty() {
+        let offer = format::wrap(&form.offered.join("  "), width);
+        text.extend(offer.into_iter().map(|line| Line::styled(line, palette.key)));
+    }
     text.extend(format::wrap(form.focus.hint(), width).into_iter().map(Line::raw));
+    if matches!(form.focus, Field::CorpusPath | Field::Tokenizer) && !app.folder.as_os_str().is_empty() {
+        let from = format!("paths start at {}", app.folder.display());
+        text.extend(format::wrap(&from, width).into_iter().map(|line| Line::styled(line, palette.dim)));
+    }
     let about: Vec<Line> =
         form.about().into_iter().flat_map(|about| format::wrap(about, width)).map(Line::raw).collect();
     // Of an architecture what is refused is said first: the picture says the rest too.

@@ -7,6 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Widget};
 
+use crate::core::columns::columns_of;
 use crate::tui::act::available;
 use crate::tui::app::{App, Link, Overlay, Page};
 use crate::tui::complete;
@@ -137,7 +138,7 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
     let palette = &app.palette;
     let width = usize::from(area.width);
     if matches!(app.overlay, Some(Overlay::Filter)) {
-        let (before, after) = app.filter_text.halves();
+        let (before, after) = app.filter_text.window(width.saturating_sub(3));
         let mut spans = vec![Span::styled(" / ", palette.key), Span::raw(before), Span::styled("▏", palette.key)];
         spans.push(Span::raw(after));
         let line = Line::from(spans);
@@ -150,7 +151,7 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
         let style = if app.filter_error.is_some() { palette.bad } else { palette.dim };
         let room = width.saturating_sub(used + 2);
         let hint = shorten(&hint, room);
-        let start = area.right().saturating_sub(hint.chars().count() as u16 + 1);
+        let start = area.right().saturating_sub(columns_of(&hint) as u16 + 1);
         buf.set_stringn(start, area.y, hint, room, style);
         return;
     }
@@ -198,7 +199,7 @@ fn keys(app: &App, area: Rect, buf: &mut Buffer) {
     let (last, first): (Vec<&'static keymap::Binding>, Vec<&'static keymap::Binding>) =
         shown.partition(|row| matches!(row.action, Action::Help | Action::Detach | Action::Back));
     let text = |row: &'static keymap::Binding| (row.keys.first().map(|key| key.name()).unwrap_or_default(), row.label);
-    let width = |(key, label): &(String, &str)| key.chars().count() + label.chars().count() + 3;
+    let width = |(key, label): &(String, &str)| columns_of(key) + columns_of(label) + 3;
     let reserved: usize = last.iter().map(|row| width(&text(row))).sum();
     let mut room = usize::from(area.width).saturating_sub(reserved);
     let mut line = Line::default();
@@ -265,7 +266,7 @@ fn overlay(app: &App, area: Rect, buf: &mut Buffer) {
             help::draw_palette(app, *place, query, *cursor, area, buf);
         }
         Some(Overlay::Confirm { question, lines: about, yes, request: _ }) => {
-            let width = about.iter().map(|line| line.chars().count()).max().unwrap_or(0).max(30) as u16;
+            let width = about.iter().map(|line| columns_of(line)).max().unwrap_or(0).max(30) as u16;
             let inside = centered(app, question, width, about.len() as u16 + 2, area, buf);
             let about: Vec<Line> = about.iter().map(|text| Line::raw(text.as_str())).collect();
             lines(&about, 0, inside, buf);
@@ -280,7 +281,7 @@ fn overlay(app: &App, area: Rect, buf: &mut Buffer) {
         Some(Overlay::Columns { tab, cursor }) => help::draw_columns(app, *tab, *cursor, area, buf),
         Some(Overlay::Report { title, text, scroll }) => {
             let wrapped = format::wrap(text, usize::from(area.width.saturating_sub(12)).min(100));
-            let width = wrapped.iter().map(|line| line.chars().count()).max().unwrap_or(0) as u16;
+            let width = wrapped.iter().map(|line| columns_of(line)).max().unwrap_or(0) as u16;
             let inside = centered(app, title, width.max(30), wrapped.len() as u16, area, buf);
             let text: Vec<Line> = wrapped.iter().map(|line| Line::raw(line.as_str())).collect();
             lines(&text, *scroll, inside, buf);

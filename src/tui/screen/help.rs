@@ -5,6 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::core::columns::columns_of;
 use crate::tui::act::available_on_page;
 use crate::tui::app::App;
 use crate::tui::columns;
@@ -36,7 +37,7 @@ pub fn palette_rows(app: &App, place: Place, query: &str) -> Vec<&'static Bindin
     help_rows(app, place, query).into_iter().filter(|row| row.action != Action::Palette).collect()
 }
 
-fn query_line<'a>(app: &App, query: &TextField, hint: &'a str) -> Line<'a> {
+fn query_line<'a>(app: &App, query: &'a TextField, hint: &'a str) -> Line<'a> {
     let (before, after) = query.halves();
     let mut line = Line::from(vec![
         Span::styled("> ", app.palette.key),
@@ -55,8 +56,8 @@ fn row_line(app: &App, row: &Binding, width: usize) -> Line<'static> {
 }
 
 fn frame(app: &App, title: &str, rows: &[&Binding], area: Rect, buf: &mut Buffer) -> (Rect, usize) {
-    let keys_width = rows.iter().map(|row| keys(row).chars().count()).max().unwrap_or(4);
-    let text = rows.iter().map(|row| row.help.chars().count()).max().unwrap_or(30);
+    let keys_width = rows.iter().map(|row| columns_of(&keys(row))).max().unwrap_or(4);
+    let text = rows.iter().map(|row| columns_of(row.help)).max().unwrap_or(30);
     let inside = centered(app, title, (keys_width + 2 + text).max(50) as u16, rows.len() as u16 + 1, area, buf);
     (inside, keys_width)
 }
@@ -72,7 +73,7 @@ pub fn draw_help(app: &App, place: Place, query: &TextField, scroll: usize, area
     lines(&text, scroll, below, buf);
     if text.len() > usize::from(below.height) && scroll + usize::from(below.height) < text.len() {
         let more = format!(" {} more ↓ ", text.len() - scroll - usize::from(below.height));
-        let x = below.right().saturating_sub(more.chars().count() as u16);
+        let x = below.right().saturating_sub(columns_of(&more) as u16);
         buf.set_string(x, below.bottom(), more, app.palette.key);
     }
 }

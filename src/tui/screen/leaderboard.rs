@@ -10,6 +10,7 @@ use ratatui::style::Style;
 
 use crate::core::RunId;
 use crate::core::board::{BoardColumn, Leaderboard, LeaderboardRow};
+use crate::core::columns::{self, columns_of};
 use crate::tui::app::App;
 use crate::tui::board::{self, Entry, SIZE, Scrolled};
 use crate::tui::board_acts;
@@ -17,7 +18,7 @@ use crate::tui::format;
 use crate::tui::table::{self, Cell, Column, Row, shorten};
 use crate::tui::theme::status_mark;
 
-use super::board_layout::{CHANCE, Layout, MARKS, chars, layout, place, plain_text, run_value};
+use super::board_layout::{CHANCE, Layout, MARKS, layout, place, plain_text, run_value};
 use super::board_matrix;
 use super::board_words::{note, seeds, standing, title};
 use super::frame::{body, pane};
@@ -148,7 +149,7 @@ pub fn rule(app: &App, contest: &str, y: u16, inside: Rect, buf: &mut Buffer) {
     let name = contest.split_whitespace().collect::<Vec<_>>().join(" ");
     let width = usize::from(inside.width);
     let text = shorten(&format!("── {name} "), width);
-    let rest = "─".repeat(width.saturating_sub(chars(&text)));
+    let rest = "─".repeat(width.saturating_sub(columns_of(&text)));
     buf.set_stringn(inside.x, y, format!("{text}{rest}"), width, app.palette.dim);
 }
 
@@ -162,7 +163,7 @@ fn border(app: &App, layout: &Layout, inside: Rect, buf: &mut Buffer) {
     if layout.scroll.shown.len() < layout.columns.len() {
         let ranges = board::ranges(&layout.scroll.shown);
         let text = format!(" columns {ranges} of {} ← → ", layout.columns.len());
-        let width = chars(&text);
+        let width = columns_of(&text);
         if width <= room {
             room -= width;
             let x = inside.right().saturating_sub(width as u16);
@@ -172,7 +173,7 @@ fn border(app: &App, layout: &Layout, inside: Rect, buf: &mut Buffer) {
     if !layout.shared.is_empty() {
         let whole = format!(" all {} ", layout.shared.join(" "));
         let text = shorten(&whole, room);
-        if text == whole || chars(&text) >= SHORTEST_BORDER {
+        if text == whole || columns_of(&text) >= SHORTEST_BORDER {
             buf.set_string(inside.x, y, text, app.palette.dim);
         }
     }
@@ -186,7 +187,7 @@ fn leading(layout: &Layout, texts: [(String, Style); 5]) -> Vec<Cell> {
     let cell = |(((text, style), width), right): (((String, Style), Option<usize>), bool)| {
         let width = width?;
         let text = shorten(&text, width);
-        Some(Cell::new(if right { format!("{text:>width$}") } else { format!("{text:width$}") }, style))
+        Some(Cell::new(if right { columns::right(&text, width) } else { columns::left(&text, width) }, style))
     };
     texts.into_iter().zip(widths).zip(right).filter_map(cell).collect()
 }

@@ -84,6 +84,7 @@ fn halves(rows: usize, columns: usize, sees: impl Fn(usize, usize) -> bool) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::columns::columns_of;
     use std::collections::BTreeSet;
 
     fn usual(architecture: Architecture) -> Vec<String> {
@@ -108,7 +109,7 @@ mod tests {
         for architecture in Architecture::ALL {
             for looks in AttentionDirection::ALL {
                 let picture = lines(architecture, &(*looks).into());
-                assert!(picture.len() <= 4 && picture.iter().all(|line| line.chars().count() <= 23));
+                assert!(picture.len() <= 4 && picture.iter().all(|line| columns_of(line) <= 23));
                 let told = architecture.has_bidirectional_stack() && !looks.is_usual();
                 assert_eq!(picture != usual(architecture), told, "{architecture}");
             }

@@ -6,6 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line as Text, Span};
 
+use crate::core::columns::columns_of;
 use crate::core::rank::RankReport;
 use crate::tui::app::App;
 use crate::tui::axis::{Axis, Writing};
@@ -91,7 +92,7 @@ fn label(app: &App, chart: &Chart, lines: &[(f64, String)], plot: Rect, buf: &mu
         let dots = if chart.braille { 4 } else { 1 };
         let dot = ((1.0 - share) * f64::from((plot.height * dots).saturating_sub(1))).round() as u16;
         let row = plot.y + dot / dots;
-        if taken.contains(&row) || text.chars().count() + 2 > usize::from(plot.width) {
+        if taken.contains(&row) || columns_of(text) + 2 > usize::from(plot.width) {
             continue;
         }
         taken.push(row);
@@ -104,7 +105,7 @@ fn legend(app: &App, named: &[Named], area: Rect, buf: &mut Buffer) {
     for one in named {
         let last = one.points.last().map(|(_, y)| app.rank_view.measure.figure(*y)).unwrap_or_default();
         let text = format!(" {} {last}  ", one.name);
-        if line.width() + 1 + text.chars().count() <= usize::from(area.width) + 2 {
+        if line.width() + 1 + columns_of(&text) <= usize::from(area.width) + 2 {
             line.push_span(Span::styled(one.mark.to_string(), one.style));
             line.push_span(Span::raw(text));
         }
@@ -153,7 +154,7 @@ pub(super) fn draw_spectrum(app: &App, area: Rect, buf: &mut Buffer) {
     }
     let mut text = Text::default();
     let mut push = |part: String, style: Style| {
-        if text.width() + part.chars().count() <= usize::from(area.width) {
+        if text.width() + columns_of(&part) <= usize::from(area.width) {
             text.push_span(Span::styled(part, style));
         }
     };

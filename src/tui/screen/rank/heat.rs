@@ -8,6 +8,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::core::columns::columns_of;
 use crate::core::rank::{AttentionKind, HeadRank, RankAtStep, RankMeasures, RankReport};
 use crate::tui::app::App;
 use crate::tui::format;
@@ -60,7 +61,7 @@ impl Block {
 
 /// Columns of a number: the widest that is shown.
 fn digits(report: &RankReport, measure: Measure) -> u16 {
-    let widest = report.heads.iter().map(|head| measure.figure(measure.of(head)).chars().count()).max().unwrap_or(0);
+    let widest = report.heads.iter().map(|head| columns_of(&measure.figure(measure.of(head)))).max().unwrap_or(0);
     widest.max(4) as u16
 }
 
@@ -240,7 +241,7 @@ fn draw_block(app: &App, report: &RankReport, block: &Block, buf: &mut Buffer) {
         let style = if here { palette.title } else { palette.dim };
         let room = usize::from(block.area.width);
         let title = report.title(block.kind);
-        let name = if title.chars().count() <= room { title } else { block.kind.label() };
+        let name = if columns_of(title) <= room { title } else { block.kind.label() };
         buf.set_stringn(block.area.x, y, name, room, style);
         y += 1;
     }
@@ -284,7 +285,7 @@ fn draw_cell(figure: &str, share: f64, chosen: bool, number: usize, place: Rect,
     let shade = if ramp.coloured() { String::new() } else { ramp.shade(share).to_string() };
     let (open, close) = if chosen { ('[', ']') } else { (' ', ' ') };
     let text = format!("{open}{shade}{figure:>number$}{close}");
-    let spare = usize::from(place.width).saturating_sub(text.chars().count());
+    let spare = usize::from(place.width).saturating_sub(columns_of(&text));
     let x = place.x + (spare / 2) as u16;
     buf.set_string(x, place.y + (place.height - 1) / 2, text, style);
 }
@@ -303,7 +304,7 @@ fn numbers(app: &App, head: &HeadRank, width: usize) -> Line<'static> {
     let mut line = Line::from(Span::styled(name, app.palette.key));
     let parts = of("P", &head.of_probabilities).into_iter().chain(of("· logits", &head.of_logits));
     for part in parts {
-        if line.width() + 1 + part.chars().count() > width {
+        if line.width() + 1 + columns_of(&part) > width {
             break;
         }
         line.push_span(Span::raw(format!(" {part}")));

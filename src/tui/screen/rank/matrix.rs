@@ -5,6 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::core::columns::columns_of;
 use crate::core::picture::cells;
 use crate::core::rank::{HeadRank, RankAtStep};
 use crate::tui::app::App;
@@ -145,7 +146,7 @@ fn explain(
         if y >= room.bottom() {
             break;
         }
-        if text.chars().count() <= usize::from(room.width) {
+        if columns_of(&text) <= usize::from(room.width) {
             buf.set_string(room.x, y, text, app.palette.dim);
             y += 1;
         }

@@ -11,6 +11,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Margin, Rect};
 
 use crate::core::RunStatus;
+use crate::core::columns::columns_of;
 use crate::core::picture::cells;
 use crate::core::rank::RankAtStep;
 use crate::core::summary::RunSummary;
@@ -74,7 +75,7 @@ fn title(app: &App, first: &str, width: u16) -> String {
     // The frame's corners and the spaces around a title.
     let room = usize::from(width.saturating_sub(4));
     for part in [run.to_string(), step, state] {
-        if text.chars().count() + 3 + part.chars().count() > room {
+        if columns_of(&text) + 3 + columns_of(&part) > room {
             break;
         }
         text = format!("{text} · {part}");
