@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn every_target_of_every_cell_comes_from_its_place() {
         let vocabulary = Vocabulary::new(50);
-        let ends_sentence = |id: u32| id % 7 == 0;
+        let ends_sentence = |id: u32| id.is_multiple_of(7);
         let words = Words { vocabulary: &vocabulary, ends_sentence: &ends_sentence };
         let mixed = [Task::PrefixLm, Task::SpanCorruption].map(|task| MixturePart {
             task,
