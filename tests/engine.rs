@@ -25,7 +25,7 @@ use trilab::core::{
 use trilab::corpus::Corpus;
 use trilab::runlog::{EventLog, Home, RunFolder, RunLock};
 use trilab::schedule::{LaunchError, Launched, Launcher};
-use trilab::server::{Clock, Ended, Engine, Incoming, LabOptions, ServerOptions, serve};
+use trilab::server::{Clock, Ended, Engine, Incoming, LabOptions, ServerOptions, look_at, serve, unwritable};
 use trilab::wire::{
     ClientFrame, Connection, FrameReader, FrameWriter, Frames, Reply, Request, RunSelection, ServerFrame, ServerRecord,
     Topic, Update, WireError, attach, connect, stop_server,
@@ -903,6 +903,66 @@ async fn unknown_names_are_refused_with_the_cure() {
         }
     }
     lab.close().await;
+}
+
+/// Every file below a folder, with its bytes.
+fn files(folder: &Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let (mut folders, mut found) = (vec![folder.to_owned()], BTreeMap::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { _ = found.insert(path.clone(), fs::read(&path).unwrap()) }
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_lab_that_cannot_be_written_answers_the_same_without_a_server_and_is_not_touched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lab");
+    let lab = Lab::open(&path, 2, Stage::default()).await;
+    let (mut watch, mut client) = (lab.watch(vec![Topic::Lab]).await, lab.client().await);
+    let runs = ids(&submit(&mut client, &study(folder.path(), "pair", 2)).await);
+    for run in &runs {
+        watch.status(run, "running").await;
+        lab.stage.step(run, 3);
+    }
+    lab.stage.take(&runs[0]).finish();
+    watch.status(&runs[0], "finished").await;
+    lab.stage.take(&runs[1]).say(RunEvent::Stopped { step: 3 });
+    watch.status(&runs[1], "stopped").await;
+    let questions = [
+        Request::ListRuns { study: None },
+        Request::ListStudies,
+        Request::ShowRun { run: runs[0].clone() },
+        Request::GetCurve { run: runs[1].clone(), metric: Metric::Loss, width: None },
+        Request::GetEvents { run: runs[0].clone() },
+        Request::GetRank { run: runs[0].clone() },
+        Request::GetLeaderboard { study: None, budget: EqualBudget::Tokens },
+    ];
+    let mut told = Vec::new();
+    for question in &questions {
+        told.push(client.request(question.clone()).await.unwrap());
+    }
+    lab.close().await;
+    let before = files(&path);
+    let home = Home::new(&path);
+    assert_eq!(unwritable(&home), None, "it can be written, and is looked at all the same");
+    let stream = look_at(&home, "the disk is read-only", Arc::new(|| 1_700_000_000_000)).await.unwrap();
+    let mut looking = Connection::connect(stream).await.unwrap();
+    for (question, told) in questions.iter().zip(&told) {
+        assert_eq!(&looking.request(question.clone()).await.unwrap(), told, "{question:?}");
+    }
+    let Reply::Lab(seen) = looking.request(Request::GetLab).await.unwrap() else { panic!() };
+    assert!(seen.notices[0].starts_with("the disk is read-only; the runs are read from their folders"), "{seen:?}");
+    for change in [Request::RetryRuns { runs: RunSelection::All }, Request::PauseQueue, Request::Reindex] {
+        match looking.request(change).await {
+            Err(WireError::Refused(message)) => assert!(message.contains("cannot be written"), "{message}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(files(&path), before, "not a byte is written");
 }
 
 #[tokio::test]

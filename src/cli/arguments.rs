@@ -11,8 +11,8 @@ use crate::core::board::EqualBudget;
 #[derive(Debug, Parser)]
 #[command(name = "trilab", version, about, propagate_version = true)]
 pub(super) struct Cli {
-    /// Folder of all runs
-    #[arg(long, global = true, env = "TRILAB_HOME", value_name = "DIR")]
+    /// Folder of all runs (default: TRILAB_HOME, then lab.home of the settings, then the user's data directory)
+    #[arg(long, global = true, value_name = "DIR")]
     pub(super) home: Option<PathBuf>,
     /// Settings that lie over the shipped ones (default: config.toml in the working directory, if there is one)
     #[arg(long, global = true, value_name = "FILE")]
@@ -383,5 +383,9 @@ pub(super) enum ServerCommand {
     },
     /// Be the server, in the foreground
     #[command(hide = true)]
-    Serve,
+    Serve {
+        /// Read no config.toml that happens to lie in the working directory: the client that starts it has decided
+        #[arg(long)]
+        without_neighbour: bool,
+    },
 }

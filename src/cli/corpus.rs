@@ -1,10 +1,10 @@
 //! `trilab corpus`: texts into shards, ahead of the first study that needs them.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
 use super::arguments::CorpusCommand;
-use super::lab::Lab;
+use super::lab::{Lab, start_of_paths};
 use super::output::{Bar, print, print_json, say};
 use crate::config::{ConfigError, paths};
 use crate::core::texts::{CorpusSettings, TokenizerSpec};
@@ -22,7 +22,8 @@ struct Output<'a> {
 pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
     let CorpusCommand::Prepare { paths: texts, tokenizer, field, validation, validation_fraction, json } = command;
     let defaults = lab.config.corpus.clone();
-    let here = std::env::current_dir().context("could not find the working directory")?;
+    let tokenizer_file = tokenizer.iter().filter(|text| text.ends_with(".json"));
+    let here = start_of_paths(texts.iter().chain(&validation).chain(tokenizer_file).map(String::as_str))?;
     let absolute = |written: Vec<String>| written.iter().map(|path| paths::absolute_text(path, &here)).collect();
     let usage = |message: String| ConfigError { place: "--tokenizer".to_owned(), message };
     let settings = CorpusSettings {

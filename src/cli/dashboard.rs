@@ -6,12 +6,13 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::sync::mpsc;
 
-use super::lab::{Lab, block_on, unexpected};
+use super::lab::{Lab, Neighbour, block_on, unexpected, working_directory};
 use super::output::{is_terminal, print, tell};
 use crate::config::{load_study, shipped_studies};
 use crate::corpus::shipped_names;
 use crate::report::runs::{studies, table};
 use crate::runlog::write_atomic;
+use crate::server::unwritable;
 use crate::tui::{ComposerDefaults, Connection, FromServer, Remembered, StudyChoice, run as show};
 use crate::wire::{ClientFrame, Reply, Request};
 
@@ -19,6 +20,11 @@ use crate::wire::{ClientFrame, Reply, Request};
 const WAITING_FRAMES: usize = 256;
 /// Between two attempts to reach a server that went away.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// A dashboard submits studies and starts servers, a snapshot only looks.
+pub(super) fn neighbour() -> Neighbour {
+    if is_terminal() { Neighbour::Refused } else { Neighbour::Ignored }
+}
 
 pub(super) fn run(lab: &Lab) -> Result<()> {
     if !is_terminal() {
@@ -39,6 +45,10 @@ pub(super) fn run(lab: &Lab) -> Result<()> {
         }
     })?;
     tell(&parting);
+    // Nothing is left behind where the lab no longer is, or may not be changed.
+    if !lab.is_in_place() || unwritable(&lab.home).is_some() {
+        return Ok(());
+    }
     lab.home.create()?;
     Ok(write_atomic(&lab.home.dashboard_file(), &serde_json::to_vec_pretty(&left)?)?)
 }
@@ -46,7 +56,7 @@ pub(super) fn run(lab: &Lab) -> Result<()> {
 /// Carries frames both ways until the screen is gone, through any number of servers.
 async fn keep_connected(lab: &Lab, mut asked: mpsc::Receiver<ClientFrame>, tell: mpsc::Sender<FromServer>) {
     loop {
-        let reason = match lab.connect().await {
+        let reason = match lab.look().await {
             Ok(connection) => {
                 let info = connection.server().clone();
                 // What was asked of the server before this one is not for this one.
@@ -91,7 +101,7 @@ async fn carry(
 }
 
 fn composer_defaults(lab: &Lab) -> Result<ComposerDefaults> {
-    let here = std::env::current_dir()?;
+    let here = working_directory()?;
     let study = |name: &str, text: &str| load_study(lab.config_file.as_deref(), name, text, &here, &[]);
     let choice = |shipped: crate::config::ShippedStudy| {
         let spec = study(shipped.name, shipped.text)?;
@@ -106,7 +116,7 @@ fn composer_defaults(lab: &Lab) -> Result<ComposerDefaults> {
 
 /// The Lab as text, for pipes.
 fn snapshot(lab: &Lab) -> Result<()> {
-    match lab.ask(Request::GetLab)? {
+    match lab.ask_to_look(Request::GetLab)? {
         Reply::Lab(summary) => print(&format!("{}\n{}", table(&summary.runs).text(), studies(&summary.studies).text())),
         other => unexpected(&other),
     }

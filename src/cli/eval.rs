@@ -9,13 +9,15 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
 use super::arguments::EvalCommand;
-use super::lab::{Lab, ask, block_on};
+use super::lab::{Lab, ask, block_on, start_of_paths};
 use super::output::{print, print_json, say};
+use crate::config::paths::absolute_text;
 use crate::core::task::{FamilyScore, ScoringForm, TaskRecord, TaskScores};
 use crate::core::{RunEvent, RunId, RunSpec, StampedEvent};
 use crate::corpus::Corpus;
 use crate::eval::{
-    Gathered, GroupReport, Suite, TaskReport, evaluate, families, gather, group_reports, leak, read, templates,
+    EvalError, Gathered, GroupReport, PreparedTask, Suite, TaskReport, families, gather, group_reports, leak, read,
+    templates,
 };
 use crate::kernel::memory::keep_large_blocks;
 use crate::report::eval::{Row, table};
@@ -36,6 +38,8 @@ struct Output {
     families: Vec<FamilyScore>,
     /// Tasks that could not be scored, with the reason.
     failed: Vec<String>,
+    /// What of the tasks is left out or cannot be right.
+    notices: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -65,7 +69,7 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
     no_leak(lab, &spec, &sources)?;
     let Gathered { suite, notices } = gather(&sources).map_err(|error| anyhow::anyhow!("could not {error}"))?;
     notices.iter().for_each(|notice| say(notice));
-    let corpus = Corpus::open(&spec.data.directory)?;
+    let corpus = Corpus::open(&folder.corpus_dir(&spec.data))?;
     let mut trainer = Trainer::new(&spec)?;
     let mut warn = |warning: String| say(&warning);
     let state = checkpoint::load(&folder.checkpoints_dir(), command.checkpoint, &mut trainer, &mut warn)?;
@@ -80,10 +84,13 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
         groups: Vec::new(),
         families: Vec::new(),
         failed: Vec::new(),
+        notices: Vec::new(),
     };
+    let limit = command.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let prepared = prepared(&suite, limit, &mut output);
     for form in &forms(&spec.objective) {
         let mut scorer = ModelScorer::new(&trainer, corpus.tokenizer(), *form)?;
-        score(&suite, &mut scorer, *form, command.limit, &mut log, &mut output)?;
+        score(&suite, &prepared, &mut scorer, *form, &mut log, &mut output)?;
     }
     tell_server(lab, &spec.id);
     if command.json {
@@ -97,7 +104,8 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
 /// Refuses tasks that ask what the run, or a stage before it, was trained on.
 fn no_leak(lab: &Lab, spec: &RunSpec, sources: &[String]) -> Result<()> {
     let before = spec.ancestors.iter().map(|stage| lab.home.run(&stage.run).spec());
-    let before: Vec<RunSpec> = before.collect::<Result<_, _>>().context("see what earlier stages were trained on")?;
+    let before: Vec<RunSpec> =
+        before.collect::<Result<_, _>>().context("could not see what earlier stages were trained on")?;
     for prompts in before.into_iter().chain([spec.clone()]).filter_map(|stage| stage.prompts) {
         let leak = templates(&prompts).and_then(|trained| leak(&trained, sources));
         if let Some(leak) = leak.map_err(|error| anyhow::anyhow!("could not {error}"))? {
@@ -107,29 +115,60 @@ fn no_leak(lab: &Lab, spec: &RunSpec, sources: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The prompts of all tasks, made once for all forms. A task that cannot be asked is told and left out; the others go on.
+fn prepared(suite: &Suite, limit: Option<usize>, output: &mut Output) -> Vec<PreparedTask> {
+    let mut prepared = Vec::new();
+    for task in suite.tasks() {
+        match PreparedTask::new(task, &read, limit) {
+            Ok(task) => {
+                task.notices().iter().for_each(|notice| tell(output, task.name(), notice));
+                prepared.push(task);
+            }
+            Err(error) => fail(output, &error),
+        }
+    }
+    prepared
+}
+
+/// A word on a task, once.
+fn tell(output: &mut Output, task: &str, notice: &str) {
+    let notice = format!("{task}: {notice}");
+    if !output.notices.contains(&notice) {
+        say(&notice);
+        output.notices.push(notice);
+    }
+}
+
+/// A task has no scores.
+fn fail(output: &mut Output, error: &EvalError) {
+    let error = error.to_string();
+    if !output.failed.contains(&error) {
+        say(&format!("could not {error}"));
+        output.failed.push(error);
+    }
+}
+
 /// Scores every task in one form. A task that fails is told and left out; the others go on.
 fn score(
     suite: &Suite,
+    prepared: &[PreparedTask],
     scorer: &mut ModelScorer<'_>,
     form: ScoringForm,
-    limit: Option<u64>,
     log: &mut EvalLog,
     output: &mut Output,
 ) -> Result<()> {
-    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (mut reports, mut records) = (Vec::new(), Vec::new());
-    for task in suite.tasks() {
+    for task in prepared {
         let began = Instant::now();
-        let report = match evaluate(task, &read, scorer, limit) {
+        let report = match task.ask(scorer, None) {
             Ok(report) => report,
             Err(error) => {
-                say(&format!("could not {error}"));
-                output.failed.push(error.to_string());
+                fail(output, &error);
                 continue;
             }
         };
         for notice in &report.notices {
-            say(&format!("{}: {notice}", report.task));
+            tell(output, &report.task, notice);
         }
         let seconds = began.elapsed().as_secs_f64();
         let record = report.record(output.step, form, seconds);
@@ -179,14 +218,8 @@ fn sources(spec: &RunSpec, named: &[String]) -> Result<Vec<String>> {
         let own = spec.probes.zero_shot.clone();
         return Ok(if own.is_empty() { vec!["shipped:world".to_owned()] } else { own });
     }
-    let absolute = |source: &String| {
-        if source.starts_with("shipped:") {
-            return Ok(source.clone());
-        }
-        let path = std::path::absolute(source).with_context(|| format!("could not find {source}"))?;
-        Ok(path.to_string_lossy().into_owned())
-    };
-    named.iter().map(absolute).collect()
+    let here = start_of_paths(named.iter().map(String::as_str))?;
+    Ok(named.iter().map(|source| absolute_text(source, &here)).collect())
 }
 
 fn text(output: &Output) -> String {

@@ -26,7 +26,7 @@ struct Record<'a> {
 pub(super) fn run(lab: &Lab, command: &ExportCommand) -> Result<()> {
     let ExportCommand::Metrics { runs, format } = command;
     block_on(async {
-        let mut connection = lab.connect().await?;
+        let mut connection = lab.look_aloud().await?;
         let mut table = Table::new(&["run", "step", "metric", "value"].map(|name| (name, Align::Left)));
         let mut lines = String::new();
         for run in resolve(&mut connection, runs).await? {

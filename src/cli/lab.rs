@@ -1,15 +1,32 @@
 //! What every command stands on: the config, the home, and a connection to the home's server.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 
-use crate::config::{Config, load_config};
+use super::output::say;
+use crate::config::{Config, load_config, load_neighbour, paths};
 use crate::core::RunId;
 use crate::core::summary::RunSummary;
 use crate::runlog::Home;
-use crate::server::start_in_background;
-use crate::wire::{Connection, Reply, Request, attach};
+use crate::server::{Clock, look_at, start_in_background, unwritable};
+use crate::wire::{Connection, LabIdentity, Reply, Request, attach, attach_again, connect};
+use crate::worker::program;
+
+/// What a command does with a `config.toml` in the working directory that it cannot use: nobody named it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Neighbour {
+    /// Says so and goes on with the shipped settings, because it only looks or stops.
+    Ignored,
+    /// As above for another program's file; one that is probably ours is refused, because its settings would have mattered.
+    ForeignIgnored,
+    /// Refuses, because the settings matter.
+    Refused,
+    /// Does not look at it, usable or not.
+    Unread,
+}
 
 /// The lab of this invocation.
 pub(super) struct Lab {
@@ -19,24 +36,77 @@ pub(super) struct Lab {
     pub(super) config: Config,
     /// The file they came from, besides the shipped ones.
     pub(super) config_file: Option<PathBuf>,
+    /// Where this program lay when it started.
+    pub(super) program: PathBuf,
+    /// The lab that was talked to first; no later server may be that of another.
+    known: OnceLock<LabIdentity>,
 }
 
 impl Lab {
-    /// Reads the config and finds the home: `--home`, `TRILAB_HOME`, the config, the user's data directory.
-    pub(super) fn new(home: Option<PathBuf>, config_file: Option<PathBuf>) -> Result<Self> {
-        let neighbour = Path::new("config.toml");
-        let config_file = config_file.or_else(|| neighbour.is_file().then(|| neighbour.to_owned()));
-        let config = load_config(config_file.as_deref())?;
+    /// Reads the config and finds the home: `--home`, `TRILAB_HOME` unless it is empty, the config, the user's data directory.
+    pub(super) fn new(home: Option<PathBuf>, config_file: Option<PathBuf>, neighbour: Neighbour) -> Result<Self> {
+        let from_environment = || std::env::var_os("TRILAB_HOME").filter(|text| !text.is_empty()).map(PathBuf::from);
+        let home = home.or_else(from_environment);
+        let (config, config_file) = match config_file {
+            Some(file) => (load_config(Some(&file))?, Some(file)),
+            None => beside(neighbour, home.is_some())?,
+        };
         let home = match home.or_else(|| config.lab.home.clone()) {
-            Some(home) => expand(&home)?,
+            Some(home) => whole(&home)?,
             None => data_directory()?,
         };
-        Ok(Self { home: Home::new(std::path::absolute(home)?), config, config_file })
+        let program = program().context("could not find this program")?;
+        Ok(Self { home: Home::new(home), config, config_file, program, known: OnceLock::new() })
     }
 
     /// A connection to the server, which is started if none answers.
     pub(super) async fn connect(&self) -> Result<Connection> {
-        Ok(attach(&self.home, &|| self.start_server()).await?)
+        let start = || self.start_server();
+        let connection = match self.known.get() {
+            Some(known) => attach_again(&self.home, *known, &start).await?,
+            None => attach(&self.home, &start).await?,
+        };
+        self.remember(&connection);
+        Ok(connection)
+    }
+
+    /// A connection for who only looks: to the server, or, where the home cannot be written and no server answers, to one
+    /// inside this process that reads the run directories and changes nothing. It says so in the lab's notices.
+    pub(super) async fn look(&self) -> Result<Connection> {
+        let Some(reason) = unwritable(&self.home) else { return self.connect().await };
+        match connect(&self.home).await {
+            // A server that somebody else keeps for this lab, or one that is stuck, is no reason not to look.
+            Err(_) => {}
+            Ok(connection) => {
+                self.remember(&connection);
+                return Ok(connection);
+            }
+        }
+        let stream = look_at(&self.home, &reason, clock()).await?;
+        Ok(Connection::connect(stream).await?)
+    }
+
+    /// As [`Lab::look`], for commands: what a person should know of a lab without a server is said on stderr.
+    pub(super) async fn look_aloud(&self) -> Result<Connection> {
+        let mut connection = self.look().await?;
+        if self.known.get().is_none()
+            && let Reply::Lab(lab) = ask(&mut connection, Request::GetLab).await?
+        {
+            lab.notices.iter().for_each(|notice| say(notice));
+        }
+        Ok(connection)
+    }
+
+    fn remember(&self, connection: &Connection) {
+        if let Some(lab) = connection.server().lab {
+            // The first stays.
+            _ = self.known.set(lab);
+        }
+    }
+
+    /// Whether the home is still the lab that was talked to, if there was one.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.known.get().is_none_or(|known| LabIdentity::of(self.home.root()).is_ok_and(|found| found == *known))
     }
 
     /// Starts `trilab server serve` in the background.
@@ -45,14 +115,50 @@ impl Lab {
         if let Some(file) = &self.config_file {
             arguments.extend(["--config".into(), std::path::absolute(file)?.into_os_string()]);
         }
-        arguments.extend(["server".into(), "serve".into()]);
-        start_in_background(self.home.root(), &std::env::current_exe()?, &arguments)
+        arguments.extend(["server".into(), "serve".into(), "--without-neighbour".into()]);
+        start_in_background(self.home.root(), &self.program, &arguments)
     }
 
     /// One request, for commands that make only one.
     pub(super) fn ask(&self, request: Request) -> Result<Reply> {
         block_on(async { ask(&mut self.connect().await?, request).await })
     }
+
+    /// One question, for commands that ask only one.
+    pub(super) fn ask_to_look(&self, request: Request) -> Result<Reply> {
+        block_on(async { ask(&mut self.look_aloud().await?, request).await })
+    }
+}
+
+/// The settings of a `config.toml` in the working directory, if there is one that can be used.
+fn beside(neighbour: Neighbour, home_is_named: bool) -> Result<(Config, Option<PathBuf>)> {
+    let file = Path::new("config.toml");
+    if neighbour == Neighbour::Unread || !file.is_file() {
+        return Ok((load_config(None)?, None));
+    }
+    let unusable = match load_neighbour(file) {
+        Ok(config) => return Ok((config, Some(file.to_owned()))),
+        Err(unusable) => unusable,
+    };
+    let ignored = match neighbour {
+        Neighbour::Ignored => true,
+        Neighbour::ForeignIgnored => !unusable.ours,
+        Neighbour::Refused | Neighbour::Unread => false,
+    };
+    // Without the home that it names this would look at, or stop, another lab.
+    if !ignored || (unusable.names_home && !home_is_named) {
+        return Err(unusable.refusal().into());
+    }
+    say(&format!("ignored `config.toml` in the working directory: {}", unusable.reason()));
+    Ok((load_config(None)?, None))
+}
+
+/// Unix milliseconds.
+pub(super) fn clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
 }
 
 /// Runs a future on this thread.
@@ -97,11 +203,15 @@ pub(super) async fn resolve(connection: &mut Connection, texts: &[String]) -> Re
     texts.iter().map(one).collect()
 }
 
-fn expand(path: &Path) -> Result<PathBuf> {
-    match path.strip_prefix("~") {
-        Ok(rest) => Ok(user_directory()?.join(rest)),
-        Err(_) => Ok(path.to_owned()),
-    }
+/// A path that a person gave, from the root.
+fn whole(path: &Path) -> Result<PathBuf> {
+    let path = paths::absolute(path, Path::new(""));
+    std::path::absolute(&path).with_context(|| {
+        format!(
+            "could not find {}: the working directory is gone; `cd` to another one, or give a whole path",
+            path.display()
+        )
+    })
 }
 
 fn user_directory() -> Result<PathBuf> {
@@ -111,4 +221,19 @@ fn user_directory() -> Result<PathBuf> {
 fn data_directory() -> Result<PathBuf> {
     let given = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     Ok(given.map_or_else(|| user_directory().map(|home| home.join(".local/share")), Ok)?.join("trilab"))
+}
+
+/// The folder that relative paths start at.
+pub(super) fn working_directory() -> Result<PathBuf> {
+    std::env::current_dir().context("could not find the working directory: it is gone; `cd` to another one")
+}
+
+/// The folder that these texts start at, if they are relative paths. A working directory that is gone is missed only by them.
+pub(super) fn start_of_paths<'a>(written: impl IntoIterator<Item = &'a str>) -> Result<PathBuf> {
+    let needs_none =
+        |text: &str| text.starts_with("shipped:") || paths::absolute(text.as_ref(), Path::new("")).is_absolute();
+    match working_directory() {
+        Err(_) if written.into_iter().all(needs_none) => Ok(PathBuf::from("/")),
+        other => other,
+    }
 }

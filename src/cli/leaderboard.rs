@@ -17,7 +17,7 @@ pub(super) fn run(
     sort: Option<&str>,
     format: TableFormat,
 ) -> Result<()> {
-    let mut board = match lab.ask(Request::GetLeaderboard { study, budget })? {
+    let mut board = match lab.ask_to_look(Request::GetLeaderboard { study, budget })? {
         Reply::Leaderboard(board) => board,
         other => return unexpected(&other),
     };

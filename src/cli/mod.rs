@@ -19,9 +19,16 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
+use rustix::fs::Mode;
+use rustix::process::umask;
+
 use crate::config::ConfigError;
-use arguments::{Cli, Command};
-use lab::Lab;
+use crate::corpus::CorpusError;
+use crate::runlog::RunLogError;
+use crate::store::StoreError;
+use crate::wire::WireError;
+use arguments::{Cli, Command, RunCommand, ServerCommand, StudyCommand};
+use lab::{Lab, Neighbour};
 
 /// Wrong usage: an unknown key, a malformed value. The same code that clap uses.
 const USAGE: u8 = 2;
@@ -40,20 +47,69 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return output::answer(&error),
     };
+    // What is written in a lab is its user's alone, whatever the shell allows. A dashboard gives the lab's files their modes
+    // by itself, and what it exports goes into people's own folders, by their own rules.
+    if cli.command.is_some() {
+        umask(Mode::RWXG | Mode::RWXO);
+    }
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) if error.is::<Interrupted>() => ExitCode::from(INTERRUPTED),
         Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            output::say(&format!("{error:#}"));
+            output::say(&sentence(&error));
             if error.is::<ConfigError>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
 }
 
+/// An error in words. Those of the modules below are the ends of sentences that begin with "could not".
+fn sentence(error: &anyhow::Error) -> String {
+    let is_end = |top: &(dyn std::error::Error + 'static)| {
+        top.is::<WireError>() || top.is::<RunLogError>() || top.is::<CorpusError>() || top.is::<StoreError>()
+    };
+    let text = format!("{error:#}");
+    if error.chain().next().is_some_and(is_end) { format!("could not {text}") } else { text }
+}
+
+/// What a command does with a `config.toml` in the working directory that it cannot use.
+const fn neighbour(command: &Command) -> Neighbour {
+    match command {
+        // What is queued, started or trained depends on the settings.
+        Command::Study(StudyCommand::Check(_) | StudyCommand::Submit { .. })
+        | Command::Run(RunCommand::Resume(_) | RunCommand::Retry(_))
+        | Command::Server(ServerCommand::Start | ServerCommand::Serve { without_neighbour: false }) => {
+            Neighbour::Refused
+        }
+        // A corpus depends on them too, but texts lie in anybody's folder.
+        Command::Corpus(_) => Neighbour::ForeignIgnored,
+        Command::Server(ServerCommand::Serve { without_neighbour: true }) => Neighbour::Unread,
+        Command::Study(StudyCommand::List { .. } | StudyCommand::Show(_))
+        | Command::Run(
+            RunCommand::List { .. }
+            | RunCommand::Show { .. }
+            | RunCommand::Log { .. }
+            | RunCommand::Pause(_)
+            | RunCommand::Stop(_)
+            | RunCommand::Move { .. }
+            | RunCommand::Priority { .. },
+        )
+        | Command::Server(ServerCommand::Stop | ServerCommand::Status { .. })
+        | Command::Leaderboard { .. }
+        | Command::Rank { .. }
+        | Command::Eval(_)
+        | Command::Export(_)
+        | Command::Bench(_)
+        | Command::Reindex
+        | Command::Worker { .. }
+        | Command::Completions { .. } => Neighbour::Ignored,
+    }
+}
+
 fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let done = |()| ExitCode::SUCCESS;
-    let lab = || Lab::new(cli.home, cli.config);
+    let neighbour = cli.command.as_ref().map_or_else(dashboard::neighbour, neighbour);
+    let lab = || Lab::new(cli.home, cli.config, neighbour);
     match cli.command {
         None => dashboard::run(&lab()?).map(done),
         Some(Command::Study(command)) => study::run(&lab()?, command),

@@ -9,7 +9,7 @@ use crate::wire::{Reply, Request};
 
 pub(super) fn run(lab: &Lab, name: String, json: bool) -> Result<()> {
     block_on(async {
-        let mut connection = lab.connect().await?;
+        let mut connection = lab.look_aloud().await?;
         let Some(run) = resolve(&mut connection, &[name]).await?.pop() else { bail!("no run was named") };
         let history = match ask(&mut connection, Request::GetRank { run }).await? {
             Reply::Rank(history) => history,

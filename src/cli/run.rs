@@ -1,11 +1,14 @@
 //! `trilab run`: look at runs and say what should become of them.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use super::arguments::{RunArguments, RunCommand};
 use super::lab::{Lab, ask, block_on, resolve, runs, unexpected};
 use super::output::{print, print_json, print_json_lines, say};
 use crate::core::columns::left;
+use crate::core::shell::quoted;
 use crate::core::summary::RunDetail;
 use crate::core::task::ScoringForm;
 use crate::core::visible::visible;
@@ -16,14 +19,15 @@ use crate::wire::{Connection, Reply, Request, RunSelection};
 
 pub(super) fn run(lab: &Lab, command: RunCommand) -> Result<()> {
     block_on(async {
-        let mut connection = lab.connect().await?;
+        let looks = matches!(command, RunCommand::List { .. } | RunCommand::Show { .. } | RunCommand::Log { .. });
+        let mut connection = if looks { lab.look_aloud().await? } else { lab.connect().await? };
         let to = &mut connection;
         match command {
             RunCommand::List { study, json } => {
                 let runs = runs(to, Request::ListRuns { study }).await?;
                 if json { print_json(&runs) } else { print(&table(&runs).text()) }
             }
-            RunCommand::Show { run, json } => show(to, run, json).await,
+            RunCommand::Show { run, json } => show(lab, to, run, json).await,
             RunCommand::Log { run, json } => log(to, run, json).await,
             RunCommand::Pause(which) => change(to, which, |runs| Request::PauseRuns { runs }).await,
             RunCommand::Resume(which) => change(to, which, |runs| Request::ResumeRuns { runs }).await,
@@ -80,17 +84,17 @@ fn report(reply: Reply, json: bool, named: bool) -> Result<()> {
     }
 }
 
-async fn show(to: &mut Connection, run: String, json: bool) -> Result<()> {
+async fn show(lab: &Lab, to: &mut Connection, run: String, json: bool) -> Result<()> {
     let run = one(to, run).await?;
     match ask(to, Request::ShowRun { run }).await? {
         Reply::Run(detail) if json => print_json(&detail),
-        Reply::Run(detail) => print(&text(&detail)?),
+        Reply::Run(detail) => print(&text(&detail, lab.home.run(&detail.summary.id).path())?),
         other => unexpected(&other),
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are shown with three digits")]
-fn text(detail: &RunDetail) -> Result<String> {
+fn text(detail: &RunDetail, folder: &Path) -> Result<String> {
     let run = &detail.summary;
     let mut lines = vec![
         format!("run        {}  {}  seed {}", run.id, run.cell(), run.seed),
@@ -104,8 +108,8 @@ fn text(detail: &RunDetail) -> Result<String> {
             count(run.tokens as f64),
             duration(run.elapsed_s)
         ),
-        format!("folder     {}", detail.directory),
-        format!("reproduce  trilab worker {}", detail.directory),
+        format!("folder     {}", folder.display()),
+        format!("reproduce  trilab worker {}", quoted(folder)),
     ];
     lines.extend(detail.spec.stage.iter().map(|stage| format!("stage      {stage}")));
     if let Some(prompts) = &detail.spec.prompts {

@@ -1,13 +1,11 @@
 //! `trilab server` and `trilab reindex`.
 
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::arguments::ServerCommand;
-use super::lab::{Lab, unexpected};
+use super::lab::{Lab, clock, unexpected};
 use super::output::{print, print_json};
 use crate::schedule::LocalLauncher;
 use crate::server::{ServerOptions, serve as serve_lab};
@@ -15,7 +13,7 @@ use crate::wire::{Connection, Reply, Request, WireError, connect, stop_server};
 
 pub(super) fn run(lab: &Lab, command: &ServerCommand) -> Result<ExitCode> {
     match command {
-        ServerCommand::Serve => serve(lab),
+        ServerCommand::Serve { .. } => serve(lab),
         ServerCommand::Start => super::lab::block_on(async {
             lab.connect().await?;
             Ok(ExitCode::SUCCESS)
@@ -31,21 +29,18 @@ pub(super) fn run(lab: &Lab, command: &ServerCommand) -> Result<ExitCode> {
 
 /// The server itself, until it is asked to leave.
 fn serve(lab: &Lab) -> Result<ExitCode> {
-    let program = std::env::current_exe().context("could not find this program")?;
     let options = ServerOptions {
         home: lab.home.root().to_owned(),
         slots: lab.config.lab.slots,
         threads: lab.config.execution.threads,
-        program: program.clone(),
+        program: lab.program.clone(),
         arguments: std::env::args_os().skip(1).collect(),
         detach: true,
     };
-    let launcher = LocalLauncher::new(program, lab.config.lab.nice);
-    let clock = Arc::new(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    });
-    super::lab::block_on(serve_lab(options, launcher, clock))?;
+    let launcher = LocalLauncher::new(lab.program.clone(), lab.config.lab.nice);
+    let served = super::lab::block_on(serve_lab(options, launcher, clock()));
+    // What a server says is the end of a sentence that begins with "could not".
+    served.map_err(|error| anyhow::anyhow!("could not {error:#}"))?;
     Ok(ExitCode::SUCCESS)
 }
 

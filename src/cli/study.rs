@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::Interrupted;
 use super::arguments::{StudyArguments, StudyCommand};
-use super::lab::{Lab, ask, block_on, unexpected};
+use super::lab::{Lab, ask, block_on, start_of_paths, unexpected};
 use super::output::{Bar, print, print_json, say};
 use crate::config::paths::absolute;
 use crate::config::{Override, load_study, parse_override, save_study, shipped_studies};
@@ -17,14 +18,17 @@ use crate::core::summary::{LabSummary, PlanReport, RunSummary, StudySummary};
 use crate::core::{RunId, RunStatus, StudyId};
 use crate::report::plan::text as plan_text;
 use crate::report::runs::{studies as study_table, table as run_table};
-use crate::wire::{ClientFrame, Connection, Reply, Request, ServerFrame, Topic, Update};
+use crate::wire::{ClientFrame, Connection, Reply, Request, ServerFrame, Topic, Update, WireError};
+
+/// Between the end of one server and the search for the next.
+const RETRY: Duration = Duration::from_millis(300);
 
 pub(super) fn run(lab: &Lab, command: StudyCommand) -> Result<ExitCode> {
     block_on(async {
         match command {
             StudyCommand::Check(arguments) => {
                 let study = Box::new(load(lab, &arguments).await?);
-                let plan = match ask(&mut lab.connect().await?, Request::CheckStudy { study }).await? {
+                let plan = match ask(&mut lab.look_aloud().await?, Request::CheckStudy { study }).await? {
                     Reply::Plan(plan) => plan,
                     other => return unexpected(&other),
                 };
@@ -44,12 +48,15 @@ fn show_plan(plan: &PlanReport, json: bool) -> Result<()> {
 
 /// The study that an argument names: a file, a shipped study, or a submitted one; with `--set` on top.
 async fn load(lab: &Lab, arguments: &StudyArguments) -> Result<StudySpec> {
-    let here = std::env::current_dir().context("could not find the working directory")?;
+    let is_path = arguments.study.contains(['/', '\\']);
+    // A change may be the path of a text, too.
+    let changes = arguments.overrides.iter().map(String::as_str);
+    let here = start_of_paths(is_path.then_some(arguments.study.as_str()).into_iter().chain(changes))?;
     let overrides: Vec<Override> =
         arguments.overrides.iter().map(|text| parse_override(text, &here)).collect::<Result<_, _>>()?;
     let config = lab.config_file.as_deref();
     let path = absolute(Path::new(&arguments.study), &here);
-    if path.is_file() || arguments.study.contains(['/', '\\']) {
+    if path.is_file() || is_path {
         let bytes = std::fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
         let text = text_of(&bytes).with_context(|| format!("could not read {}", path.display()))?;
         let folder = path.parent().unwrap_or(&here);
@@ -58,7 +65,7 @@ async fn load(lab: &Lab, arguments: &StudyArguments) -> Result<StudySpec> {
     if let Some(shipped) = shipped_studies().into_iter().find(|study| study.name == arguments.study) {
         return Ok(load_study(config, &format!("shipped {}.toml", shipped.name), shipped.text, &here, &overrides)?);
     }
-    let (_, spec) = submitted(&mut lab.connect().await?, &arguments.study).await?;
+    let (_, spec) = submitted(&mut lab.look_aloud().await?, &arguments.study).await?;
     Ok(load_study(config, &arguments.study, &save_study(&spec)?, &here, &overrides)?)
 }
 
@@ -73,7 +80,7 @@ async fn submitted(connection: &mut Connection, name: &str) -> Result<(StudySumm
 }
 
 async fn list(lab: &Lab, json: bool) -> Result<()> {
-    let studies = match ask(&mut lab.connect().await?, Request::ListStudies).await? {
+    let studies = match ask(&mut lab.look_aloud().await?, Request::ListStudies).await? {
         Reply::Studies(studies) => studies,
         other => return unexpected(&other),
     };
@@ -85,7 +92,7 @@ async fn list(lab: &Lab, json: bool) -> Result<()> {
 }
 
 async fn show(lab: &Lab, arguments: &StudyArguments) -> Result<()> {
-    let mut connection = lab.connect().await?;
+    let mut connection = lab.look_aloud().await?;
     let (summary, spec) = submitted(&mut connection, &arguments.study).await?;
     if arguments.json {
         return print_json(&serde_json::json!({ "summary": summary, "spec": spec }));
@@ -111,7 +118,7 @@ async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool) -> Result<Exi
     }
     plan.notices.iter().for_each(|notice| say(&format!("note: {notice}")));
     let last = tokio::select! {
-        last = watch(connection, &runs) => last?,
+        last = watch(lab, connection, &runs) => last?,
         signal = tokio::signal::ctrl_c() => {
             signal.context("could not listen to Ctrl-C")?;
             say(&format!("no longer waiting; the runs go on (`trilab run list --study {}`)", plan.study));
@@ -131,12 +138,35 @@ async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool) -> Result<Exi
     Ok(if finished == runs.len() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Shows the progress of `runs` on stderr until each is over, and gives the lab as it then is.
-async fn watch(connection: Connection, runs: &[RunId]) -> Result<LabSummary> {
+/// Shows the progress of `runs` on stderr until each is over, and gives the lab as it then is. Runs need a server to follow one
+/// another: if it goes, because it was stopped or its program was replaced, another is found or started.
+async fn watch(lab: &Lab, mut connection: Connection, runs: &[RunId]) -> Result<LabSummary> {
+    let bar = Bar::new("{wide_bar} {pos}/{len} steps  {msg}")?;
+    loop {
+        match follow(connection, runs, &bar).await {
+            Ok(last) => {
+                bar.clear();
+                return Ok(last);
+            }
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(RETRY).await;
+        let again = lab.connect().await;
+        connection = again.context("could not go on waiting, the server is gone; the runs that have a worker go on")?;
+    }
+}
+
+/// Whether the server went away in the middle.
+fn is_gone(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<WireError>(), Some(WireError::Closed | WireError::Io(_)))
+}
+
+/// Watches through one connection.
+async fn follow(connection: Connection, runs: &[RunId], bar: &Bar) -> Result<LabSummary> {
     let (requests, mut frames) = connection.split();
     let subscription = ClientFrame { id: 1, request: Request::Subscribe { topics: vec![Topic::Lab] } };
-    requests.send(subscription).await.context("the server is gone; start the command again, the runs go on")?;
-    let bar = Bar::new("{wide_bar} {pos}/{len} steps  {msg}")?;
+    requests.send(subscription).await.map_err(|_| WireError::Closed)?;
     loop {
         let lab = match frames.next().await? {
             ServerFrame::Update(Update::Lab(lab)) => *lab,
@@ -150,7 +180,6 @@ async fn watch(connection: Connection, runs: &[RunId]) -> Result<LabSummary> {
         let over = ours.iter().filter(over).count();
         bar.name(&format!("{over}/{} runs over", runs.len()));
         if over == runs.len() {
-            bar.clear();
             return Ok(lab);
         }
     }

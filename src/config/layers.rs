@@ -42,6 +42,11 @@ impl Layer {
         Ok(Self { name: name.to_owned(), text: text.to_owned(), table })
     }
 
+    /// Whether it has a top-level key of that name.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Leaves out top-level keys that are meant for someone else.
     pub fn without(mut self, keys: &[&str]) -> Self {
         self.table.retain(|key, _| !keys.contains(&key));

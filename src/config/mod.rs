@@ -5,6 +5,7 @@
 
 mod layers;
 mod load;
+mod neighbour;
 pub mod paths;
 mod shipped;
 
@@ -20,6 +21,7 @@ use crate::core::texts::CorpusSettings;
 
 pub use layers::{ConfigError, Layer};
 pub use load::{Override, SHIPPED_CONFIG, load_config, load_study, parse_override, save_study};
+pub use neighbour::{UnusableNeighbour, load_neighbour};
 pub use shipped::{ShippedStudy, shipped_studies};
 
 /// How the lab runs.

@@ -14,15 +14,41 @@ use super::id::{RunId, StudyId};
 use super::metric::{Direction, Metric};
 use super::objective::Objective;
 
-/// Mean over seeds.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// Mean over seeds, and its 95 % interval where there are two values or more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Mean.
     pub mean: f64,
-    /// Half width of the 95 % interval (Student's t); absent with fewer than two values.
+    /// Half width of an interval that is as long on either side (Student's t); absent where there is none, or where it is not,
+    /// because what is measured has bounds.
     pub half_width: Option<f64>,
+    /// Where the interval begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low: Option<f64>,
+    /// Where it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high: Option<f64>,
     /// How many values.
     pub n: usize,
+}
+
+impl Estimate {
+    /// `[.412,.963]`: an interval that is not as long on either side. What is left out of a number is a zero before its point, or
+    /// the last digit of one that has none to leave out, so that the ends of shares are equally long.
+    #[must_use]
+    pub fn brackets(&self, decimals: usize) -> Option<String> {
+        let (low, high) = self.low.zip(self.high).filter(|_| self.half_width.is_none())?;
+        let short = |value: f64| {
+            let text = format!("{value:.decimals$}");
+            let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("-", digits));
+            match (digits.strip_prefix("0."), decimals) {
+                (Some(share), _) => format!("{sign}.{share}"),
+                (None, 0 | 1) => text,
+                (None, _) => format!("{value:.0$}", decimals - 1),
+            }
+        };
+        Some(format!("[{},{}]", short(low), short(high)))
+    }
 }
 
 /// What lineages must have in common to be compared. Each value is the last one measured within the budget.
@@ -93,10 +119,12 @@ pub enum ColumnKind {
     Metric,
     /// A validation loss, of one objective: it averages over that objective's own targets.
     OwnLoss,
-    /// A mean over families of zero-shot tasks.
+    /// A mean over the zero-shot tasks that runs asked themselves, because their studies say so.
     ZeroShot,
-    /// One family of zero-shot tasks.
+    /// One family of zero-shot tasks that runs asked themselves.
     Family,
+    /// One family of zero-shot tasks that runs were asked later, by `trilab eval`: no part of any mean.
+    Later,
 }
 
 /// A column.
@@ -116,6 +144,9 @@ pub struct BoardColumn {
     pub chance: Option<f64>,
     /// Kind.
     pub kind: ColumnKind,
+    /// What a mean over zero-shot tasks is taken over: families of wordings, and tasks that are wordings of nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub over: Vec<String>,
 }
 
 /// What is known of a place.
@@ -235,6 +266,9 @@ pub struct Leaderboard {
     pub budget_at: Option<f64>,
     /// Columns, in order.
     pub columns: Vec<BoardColumn>,
+    /// What a person should know of the columns, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
     /// Rows, the best in the first column first.
     pub rows: Vec<LeaderboardRow>,
 }
@@ -282,8 +316,18 @@ mod tests {
     }
 
     #[test]
+    fn brackets_are_equally_long() {
+        let of = |low, high| Estimate { mean: 0.9, low: Some(low), high: Some(high), n: 3, half_width: None };
+        assert_eq!(of(0.4123, 0.9634).brackets(3).unwrap(), "[.412,.963]");
+        assert_eq!(of(0.0, 1.0).brackets(3).unwrap(), "[.000,1.00]");
+        assert_eq!(of(-0.25, 0.5).brackets(3).unwrap(), "[-.250,.500]");
+        assert_eq!(of(9.5, 12.25).brackets(2).unwrap(), "[9.5,12.2]");
+        assert_eq!(Estimate { half_width: Some(0.1), ..of(0.8, 1.0) }.brackets(3), None);
+    }
+
+    #[test]
     fn a_place_says_how_sure_it_is() {
-        let estimate = Estimate { mean: 0.6, half_width: Some(0.1), n: 3 };
+        let estimate = Estimate { mean: 0.6, half_width: Some(0.1), n: 3, ..Estimate::default() };
         let cell = |footing| BoardCell { estimate, stderr: Some(0.04), above_chance: None, place: 2, footing };
         assert_eq!([Footing::Clear, Footing::Tied, Footing::Untested].map(|f| cell(f).place_text()), ["2", "2=", "2?"]);
         assert_eq!((cell(Footing::Tied).beats(0.5), cell(Footing::Tied).beats(0.53)), (Some(true), Some(false)));

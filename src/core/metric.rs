@@ -169,6 +169,31 @@ impl Metric {
         self.definition().name
     }
 
+    /// Between what it lies, where both ends are known and near. A score above chance lies in these where guessing is right no
+    /// more than half of the time.
+    #[must_use]
+    pub const fn bounds(self) -> Option<(f64, f64)> {
+        match self {
+            Self::ZeroShotAcc | Self::ZeroShotAccSentinel => Some((0.0, 1.0)),
+            Self::ZeroShotAboveChance | Self::ZeroShotAboveChanceSentinel => Some((-1.0, 1.0)),
+            Self::Loss
+            | Self::ValidationLoss
+            | Self::Perplexity
+            | Self::BitsPerByte
+            | Self::TargetEntropy
+            | Self::GradNorm
+            | Self::LearningRate
+            | Self::TokensPerSecond
+            | Self::PrefillTokensPerSecond
+            | Self::DecodeTokensPerSecond
+            | Self::EffectiveRankShare
+            | Self::ContinuationLoss
+            | Self::ContinuationBitsPerByte
+            | Self::ContinuationLossSentinel
+            | Self::ContinuationBitsPerByteSentinel => None,
+        }
+    }
+
     /// The metric of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {

@@ -20,6 +20,7 @@ pub mod picture;
 pub mod rank;
 pub mod rows;
 pub mod seed;
+pub mod shell;
 pub mod spec;
 pub mod stage;
 pub mod status;
@@ -39,7 +40,7 @@ pub use model::{AttentionDirection, Mlp, ModelPreset, ModelSpec, NormKind, Posit
 pub use objective::{MixturePart, Mode, Objective, ObjectiveSpec, Task};
 pub use rank::{RankHistory, RankReport};
 pub use spec::{
-    Ancestor, Device, ExecutionSpec, LearningRateSchedule, OptimizerSpec, ParentSpec, Precision, ProbeSpec, PromptSpec,
-    RunSpec, TrainingSpec,
+    Ancestor, DataSpec, Device, ExecutionSpec, LearningRateSchedule, OptimizerSpec, ParentSpec, Precision, ProbeSpec,
+    PromptSpec, RunSpec, TrainingSpec,
 };
 pub use status::RunStatus;

@@ -180,11 +180,17 @@ pub struct DataSpec {
     pub fingerprint: String,
     /// What people call it.
     pub name: String,
-    /// Folder of the shards.
+    /// Folder of the shards when the run was queued. A worker looks into its own lab first, which may have been moved or
+    /// copied since; in letters, because a name may hold bytes that are no text.
+    #[serde(serialize_with = "in_letters")]
     pub directory: PathBuf,
     /// What a person should know of the texts as the study names them, a sentence each. Recorded, not hashed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+}
+
+fn in_letters<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// A stage that this run continues.

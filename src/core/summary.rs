@@ -231,7 +231,7 @@ pub struct RunDetail {
     pub summary: RunSummary,
     /// What was asked.
     pub spec: RunSpec,
-    /// Newest scores of every zero-shot task, by form and name.
+    /// Newest scores of every zero-shot task, asked by the run itself or later, by form and name.
     pub tasks: Vec<TaskRecord>,
     /// Newest samples, newest first.
     pub samples: Vec<Sample>,

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::metric::Direction;
 
@@ -34,15 +34,17 @@ pub enum TaskMetric {
     Bleu,
     /// ROUGE-2 F of what is written, 0 to 1.
     Rouge2,
-    /// Share of what is written that is an answer, after `SQuAD`'s normalisation.
+    /// Share of what is written that is an answer, character by character, but for what the task file says to ignore.
     ExactMatch,
+    /// The same after `SQuAD`'s normalisation: without case, ASCII punctuation, articles and extra blanks.
+    SquadExactMatch,
     /// `SQuAD`'s F1 over the words of what is written and of the answer.
     TokenF1,
 }
 
 impl TaskMetric {
     /// All, in the order of tables.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Acc,
         Self::AccNorm,
         Self::AccBytes,
@@ -55,6 +57,7 @@ impl TaskMetric {
         Self::Bleu,
         Self::Rouge2,
         Self::ExactMatch,
+        Self::SquadExactMatch,
         Self::TokenF1,
     ];
 
@@ -74,6 +77,7 @@ impl TaskMetric {
             Self::Bleu => "bleu",
             Self::Rouge2 => "rouge2",
             Self::ExactMatch => "exact_match",
+            Self::SquadExactMatch => "squad_exact_match",
             Self::TokenF1 => "token_f1",
         }
     }
@@ -90,8 +94,48 @@ impl TaskMetric {
             | Self::Bleu
             | Self::Rouge2
             | Self::ExactMatch
+            | Self::SquadExactMatch
             | Self::TokenF1 => Direction::Higher,
             Self::Perplexity | Self::WordPerplexity | Self::BytePerplexity | Self::BitsPerByte => Direction::Lower,
+        }
+    }
+
+    /// Between what it lies, where both ends are known.
+    #[must_use]
+    pub const fn bounds(self) -> Option<(f64, f64)> {
+        match self {
+            Self::Acc
+            | Self::AccNorm
+            | Self::AccBytes
+            | Self::AccMutualInfo
+            | Self::F1
+            | Self::Rouge2
+            | Self::ExactMatch
+            | Self::SquadExactMatch
+            | Self::TokenF1 => Some((0.0, 1.0)),
+            Self::Bleu => Some((0.0, 100.0)),
+            Self::Perplexity | Self::WordPerplexity | Self::BytePerplexity | Self::BitsPerByte => None,
+        }
+    }
+
+    /// Whether it is a mean over items, each of which gives 0 to 1: then so many items scatter no more than so many coins.
+    #[must_use]
+    pub const fn is_share_of_items(self) -> bool {
+        match self {
+            Self::Acc
+            | Self::AccNorm
+            | Self::AccBytes
+            | Self::AccMutualInfo
+            | Self::Rouge2
+            | Self::ExactMatch
+            | Self::SquadExactMatch
+            | Self::TokenF1 => true,
+            Self::F1
+            | Self::Bleu
+            | Self::Perplexity
+            | Self::WordPerplexity
+            | Self::BytePerplexity
+            | Self::BitsPerByte => false,
         }
     }
 
@@ -195,9 +239,10 @@ pub struct TaskRecord {
     pub step: u64,
     /// Name of the task.
     pub task: String,
-    /// Its tags: the families of wordings that it belongs to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<String>,
+    /// The family of prompt wordings that its file declares it to be of. Records of programs in which a tag declared that
+    /// hold `tags`: the first of them counts, so that what was stored keeps the families that it was scored by.
+    #[serde(default, alias = "tags", deserialize_with = "declared", skip_serializing_if = "Option::is_none")]
+    pub wording_of: Option<String>,
     /// How contexts and continuations were laid before the model.
     pub form: ScoringForm,
     /// Scores.
@@ -209,12 +254,57 @@ pub struct TaskRecord {
     pub right: ItemMarks,
     /// Cost in seconds.
     pub seconds: f64,
+    /// Whether it was asked after the run, by `trilab eval`, and not by the run itself. Where a record lies says so, and
+    /// whoever reads it there sets this.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub later: bool,
 }
 
-/// A family of prompt wordings: the tasks that share a tag, or a task without one by itself.
+impl TaskRecord {
+    /// What it counts under: its family of wordings, or itself.
+    #[must_use]
+    pub fn family(&self) -> &str {
+        self.wording_of.as_ref().unwrap_or(&self.task)
+    }
+
+    /// Whether `other` says nothing that this one does not: as many items of the same task or fewer, asked of the same
+    /// checkpoint in the same form, and answered as here.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let asked = usize::try_from(other.items).unwrap_or(usize::MAX);
+        let same_answers = !self.right.is_empty() && !other.right.is_empty() && {
+            self.right.first(asked).eq(other.right.first(asked))
+        };
+        (self.step, &self.task, self.form) == (other.step, &other.task, other.form)
+            && other.items <= self.items
+            && (same_answers || (self.items == other.items && self.scores == other.scores))
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// The name of a family, or the first of the tags that older programs wrote.
+fn declared<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Declared {
+        Name(String),
+        Tags(Vec<String>),
+    }
+    Ok(match Option::<Declared>::deserialize(from)? {
+        Some(Declared::Name(name)) => Some(name),
+        Some(Declared::Tags(tags)) => tags.into_iter().next(),
+        None => None,
+    })
+}
+
+/// A family of prompt wordings: the tasks whose files declare it, or a task that is a wording of nothing by itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FamilyScore {
-    /// The tag, or the task.
+    /// The declared name, or the task.
     pub family: String,
     /// Form.
     pub form: ScoringForm,
@@ -223,7 +313,7 @@ pub struct FamilyScore {
     /// Items of all of them.
     pub items: u64,
     /// Median over the tasks of each metric that all of them have; chance is the mean of theirs. The standard error is
-    /// that of the task in the middle, or of the mean of the two in the middle, as if their places were fixed.
+    /// that of the task in the middle; of two in the middle the mean of theirs, since they are asked the same items.
     pub medians: TaskScores,
 }
 
@@ -254,6 +344,39 @@ mod tests {
         assert_eq!(serde_json::to_value(&marks).unwrap(), "924");
         assert_eq!(marks.first(11).collect::<Vec<_>>(), right);
         assert_eq!(ItemMarks::default().first(5).count(), 0);
+    }
+
+    #[test]
+    fn records_of_older_programs_keep_their_families() {
+        let old = r#"{"step": 1, "task": "copa_0", "tags": ["copa", "x"], "form": "plain", "scores": {}, "items": 8,
+                      "right": "0f", "seconds": 0.1}"#;
+        let record: TaskRecord = serde_json::from_str(old).unwrap();
+        assert_eq!((record.family(), record.later), ("copa", false));
+        let written = serde_json::to_value(&record).unwrap();
+        assert_eq!((written["wording_of"].as_str(), written.get("tags")), (Some("copa"), None));
+        assert_eq!(serde_json::from_value::<TaskRecord>(written).unwrap(), record);
+        let alone: TaskRecord = serde_json::from_str(&old.replace("[\"copa\", \"x\"]", "[]")).unwrap();
+        assert_eq!(alone.family(), "copa_0");
+    }
+
+    #[test]
+    fn a_glance_at_what_is_known_says_nothing() {
+        let record = |items: usize, right: &[usize], step| TaskRecord {
+            step,
+            task: "t".to_owned(),
+            wording_of: None,
+            form: ScoringForm::Plain,
+            scores: TaskScores::new(),
+            items: items as u64,
+            right: ItemMarks::new(&(0..items).map(|item| right.contains(&item)).collect::<Vec<_>>()),
+            seconds: 0.0,
+            later: true,
+        };
+        let whole = record(10, &[1, 2, 7], 5);
+        assert!(whole.covers(&record(10, &[1, 2, 7], 5)) && whole.covers(&record(6, &[1, 2], 5)));
+        assert!(!whole.covers(&record(6, &[1, 3], 5)), "other answers: another file of the same name");
+        assert!(!whole.covers(&record(6, &[1, 2], 4)), "another checkpoint");
+        assert!(!record(6, &[1, 2], 5).covers(&whole), "more items");
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Scores over several tasks: the groups that task files describe, and families of prompt wordings.
-//! A family is a tag: its score is the median over its tasks, so that one lucky wording does not decide (Wang et al.
-//! 2022, §3.3). Must not know: items.
+//! A family is declared by the files of its wordings. Its score is the median over them, so that one lucky wording does not
+//! decide (Wang et al. 2022, §3.3). Different tasks are never wordings of one: a group of them is a mean, and a tag that they
+//! share is a name to ask for them by. Must not know: items.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::evaluate::TaskReport;
-use super::scores::{mean, median};
+use super::scores::mean;
 use super::suite::Suite;
 use super::task_file::GroupMetric;
 use crate::core::task::{FamilyScore, ScoringForm, TaskMetric, TaskRecord, TaskScore, TaskScores};
@@ -69,49 +70,57 @@ fn grouped(metric: GroupMetric, reports: &[&TaskReport]) -> Option<TaskScore> {
     Some(TaskScore { value: over(&|score| Some(score.value))?, stderr, chance: over(&|score| score.chance) })
 }
 
-/// The families of `records`, by form and name: each tag that several tasks share, and each task without such a tag.
+/// The families of `records`, by form and name: the wordings of what several tasks declare, and every other task by itself.
 /// Of a task that was scored more than once in a form, the newest record counts; the order of `records` is that of time.
 #[must_use]
 pub fn families<'r>(records: impl IntoIterator<Item = &'r TaskRecord>) -> Vec<FamilyScore> {
-    let newest: BTreeMap<(ScoringForm, &str), &TaskRecord> =
-        records.into_iter().map(|record| ((record.form, record.task.as_str()), record)).collect();
-    let mut tagged: BTreeMap<(ScoringForm, &str), Vec<&TaskRecord>> = BTreeMap::new();
-    for record in newest.values() {
-        for tag in &record.tags {
-            tagged.entry((record.form, tag)).or_default().push(record);
-        }
-    }
-    tagged.retain(|_, members| members.len() > 1);
-    let alone = newest
-        .values()
-        .filter(|record| !record.tags.iter().any(|tag| tagged.contains_key(&(record.form, tag.as_str()))));
-    let alone: Vec<_> = alone.map(|record| ((record.form, record.task.as_str()), vec![*record])).collect();
-    tagged.extend(alone);
-    let family = |((form, family), members): ((ScoringForm, &str), Vec<&TaskRecord>)| FamilyScore {
-        family: family.to_owned(),
-        form,
-        tasks: members.iter().map(|record| record.task.clone()).collect(),
-        items: members.iter().map(|record| record.items).sum(),
-        medians: TaskMetric::ALL.into_iter().filter_map(|metric| middle(metric, &members)).collect(),
+    let family = |members: &Vec<&TaskRecord>| {
+        let first = members.first()?;
+        Some(FamilyScore {
+            family: if members.len() > 1 { first.family() } else { &first.task }.to_owned(),
+            form: first.form,
+            tasks: members.iter().map(|record| record.task.clone()).collect(),
+            items: members.iter().map(|record| record.items).sum(),
+            medians: TaskMetric::ALL.into_iter().filter_map(|metric| middle(metric, members)).collect(),
+        })
     };
-    tagged.into_iter().map(family).collect()
+    let mut found: Vec<FamilyScore> = wordings(records).iter().filter_map(family).collect();
+    found.sort_by(|a, b| (a.form, &a.family).cmp(&(b.form, &b.family)));
+    found
 }
 
-/// The median score of `members`. Its error is that of the task in the middle, or of the mean of the two.
-fn middle(metric: TaskMetric, members: &[&TaskRecord]) -> Option<(TaskMetric, TaskScore)> {
-    let scores: Option<Vec<TaskScore>> = members.iter().map(|record| record.scores.get(&metric).copied()).collect();
+/// The newest record of every task, those of one family together, by form, family and name.
+#[must_use]
+pub fn wordings<'r>(records: impl IntoIterator<Item = &'r TaskRecord>) -> Vec<Vec<&'r TaskRecord>> {
+    let newest: BTreeMap<(ScoringForm, &str), &TaskRecord> =
+        records.into_iter().map(|record| ((record.form, record.task.as_str()), record)).collect();
+    let mut found: BTreeMap<(ScoringForm, &str), Vec<&TaskRecord>> = BTreeMap::new();
+    for record in newest.into_values() {
+        found.entry((record.form, record.family())).or_default().push(record);
+    }
+    found.into_values().collect()
+}
+
+/// The wordings whose scores are in the middle: one, or two. Their mean is the median. `None` if one has no such score.
+#[must_use]
+pub fn in_the_middle<'r>(metric: TaskMetric, members: &[&'r TaskRecord]) -> Option<Vec<(&'r TaskRecord, TaskScore)>> {
+    let scores: Option<Vec<_>> = members.iter().map(|record| Some((*record, *record.scores.get(&metric)?))).collect();
     let mut scores = scores?;
-    scores.sort_by(|a, b| a.value.total_cmp(&b.value));
-    let (lower, upper) = (scores.get(scores.len().saturating_sub(1) / 2)?, scores.get(scores.len() / 2)?);
-    let stderr = match (lower.stderr, upper.stderr) {
-        (Some(one), Some(_)) if scores.len() % 2 == 1 => Some(one),
-        (Some(one), Some(other)) => Some(one.hypot(other) / 2.0),
-        (Some(_) | None, None) | (None, Some(_)) => None,
-    };
-    let value = median(&scores.iter().map(|score| score.value).collect::<Vec<_>>())?;
-    // A median of chances is a chance level only if the tasks are alike; the mean is right where they differ little.
-    let chances: Option<Vec<f64>> = scores.iter().map(|score| score.chance).collect();
-    let chance = chances.and_then(|chances| mean(&chances));
+    scores.sort_by(|(_, a), (_, b)| a.value.total_cmp(&b.value));
+    let (lower, upper) = (scores.len().checked_sub(1)? / 2, scores.len() / 2);
+    scores.get(lower..=upper).map(<[_]>::to_vec)
+}
+
+/// The median score of `members`. Its error is that of the task in the middle; of two it is the mean of theirs, since wordings
+/// are asked the same items and their errors need not cancel.
+fn middle(metric: TaskMetric, members: &[&TaskRecord]) -> Option<(TaskMetric, TaskScore)> {
+    let middle = in_the_middle(metric, members)?;
+    let value = mean(&middle.iter().map(|(_, score)| score.value).collect::<Vec<_>>())?;
+    let stderr: Option<Vec<f64>> = middle.iter().map(|(_, score)| score.stderr).collect();
+    // Wordings of the same items have one chance level, but for items that some of them leave out.
+    let chances: Option<Vec<f64>> =
+        members.iter().map(|record| record.scores.get(&metric).and_then(|score| score.chance)).collect();
+    let (stderr, chance) = (stderr.and_then(|errors| mean(&errors)), chances.and_then(|chances| mean(&chances)));
     Some((metric, TaskScore { value, stderr, chance }))
 }
 
@@ -142,7 +151,7 @@ mod tests {
     use crate::core::task::ItemMarks;
     use crate::eval::ItemRow;
 
-    fn report(task: &str, tag: &str, items: usize, value: f64, stderr: f64) -> TaskReport {
+    fn report(task: &str, wording_of: Option<&str>, items: usize, value: f64, stderr: f64) -> TaskReport {
         let row = ItemRow {
             document: 0,
             log_likelihoods: vec![],
@@ -155,10 +164,11 @@ mod tests {
         };
         TaskReport {
             task: task.to_owned(),
-            tags: vec![tag.to_owned()],
+            wording_of: wording_of.map(str::to_owned),
             scores: TaskScores::from([(TaskMetric::Acc, TaskScore { value, stderr: Some(stderr), chance: Some(0.5) })]),
             right: ItemMarks::default(),
             items: vec![row; items],
+            left_out: Vec::new(),
             requests: items,
             cut: 0,
             notices: vec![],
@@ -167,7 +177,7 @@ mod tests {
 
     #[test]
     fn groups_are_means_by_size_or_plain() {
-        let (a, b) = (report("a", "x", 11, 0.2, 0.1), report("b", "x", 31, 0.8, 0.05));
+        let (a, b) = (report("a", None, 11, 0.2, 0.1), report("b", None, 31, 0.8, 0.05));
         let by = |weight_by_size| grouped(GroupMetric { metric: TaskMetric::Acc, weight_by_size }, &[&a, &b]).unwrap();
         let weighted = by(true);
         assert!((weighted.value - (11.0 * 0.2 + 31.0 * 0.8) / 42.0).abs() < 1e-12);
@@ -180,23 +190,23 @@ mod tests {
 
     #[test]
     fn a_family_is_the_median_of_its_wordings() {
-        let record = |task, tag, value, stderr| report(task, tag, 5, value, stderr).record(1, ScoringForm::Plain, 0.0);
+        let record =
+            |task, family, value, stderr| report(task, family, 5, value, stderr).record(1, ScoringForm::Plain, 0.0);
         let mut records = vec![
-            record("a", "copa", 0.9, 0.1),
-            record("b", "copa", 0.5, 0.1),
-            record("c", "copa", 0.6, 0.2),
-            record("d", "alone", 0.1, 0.1),
+            record("a", Some("copa"), 0.9, 0.1),
+            record("b", Some("copa"), 0.5, 0.1),
+            record("c", Some("copa"), 0.6, 0.2),
+            record("d", Some("alone"), 0.1, 0.1),
         ];
         let found = families(&records);
         let named: Vec<_> = found.iter().map(|family| (family.family.as_str(), family.tasks.len())).collect();
         assert_eq!(named, [("copa", 3), ("d", 1)]);
         let middle = TaskScore { value: 0.6, stderr: Some(0.2), chance: Some(0.5) };
         assert_eq!(found[0].medians[&TaskMetric::Acc], middle);
-        records.push(record("c", "copa", 1.0, 0.1));
-        records.push(record("e", "copa", 0.7, 0.1));
-        let (newest, halves) = (&families(&records)[0], 0.1_f64.hypot(0.1) / 2.0);
-        let acc = newest.medians[&TaskMetric::Acc];
-        assert!((acc.value - 0.8).abs() < 1e-12 && (acc.stderr.unwrap() - halves).abs() < 1e-12, "{acc:?}");
+        records.push(record("c", Some("copa"), 1.0, 0.1));
+        records.push(record("e", Some("copa"), 0.7, 0.3));
+        let acc = families(&records)[0].medians[&TaskMetric::Acc];
+        assert!((acc.value - 0.8).abs() < 1e-12 && (acc.stderr.unwrap() - 0.2).abs() < 1e-12, "{acc:?}");
         let metrics = zero_shot_metrics(&families(&records));
         assert!((metrics[&Metric::ZeroShotAcc] - 0.45).abs() < 1e-12);
         assert!((metrics[&Metric::ZeroShotAboveChance] - (0.6 - 0.8) / 2.0).abs() < 1e-12);

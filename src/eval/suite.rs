@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::EvalError;
+use super::dataset::DatasetKind;
 use super::document::ReadText;
 use super::prompted::{self, is_prompted};
-use super::task_file::{DatasetKind, Group, Task, TaskFile, load};
+use super::task_file::{Group, Task, TaskFile, load};
 
 /// What is to be evaluated.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -52,11 +53,23 @@ impl Suite {
         Ok(suite)
     }
 
-    /// Whether every member of every group is there.
+    /// Whether every member of every group is there, and no family of wordings is called as a task that is none of them.
     ///
     /// # Errors
-    /// One is missing.
+    /// One is missing, or a name means two things.
     pub fn check(&self) -> Result<(), EvalError> {
+        for task in &self.tasks {
+            let Some(family) = &task.wording_of else { continue };
+            let stranger = |other: &&Task| other.name == *family && other.wording_of.as_ref() != Some(family);
+            if let Some(other) = self.tasks.iter().find(stranger) {
+                let reason = format!(
+                    "it is a wording of `{family}`, which is also the name of the task in {}; call the family otherwise, \
+                     or declare that task a wording of it too",
+                    other.path.display()
+                );
+                return Err(EvalError::File { path: task.path.clone(), line: 1, reason });
+            }
+        }
         for group in &self.groups {
             if let Some(missing) = group.members.iter().find(|member| !self.knows(member)) {
                 let reason = format!("its member `{missing}` is in none of the given files; give that file too");
@@ -66,13 +79,14 @@ impl Suite {
         Ok(())
     }
 
-    /// Gives files of written-out prompts their data set as a tag: prompts of one data set count as wordings of one family.
+    /// Gives files of written-out prompts their data set as a tag, and as the family that they are wordings of.
     pub(super) fn tag_prompted(&mut self) {
         let written = |task: &&Task| task.dataset.kind == DatasetKind::Prompted;
         let names: Vec<String> = self.tasks.iter().filter(written).map(|task| task.name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         for task in self.tasks.iter_mut().filter(|task| task.dataset.kind == DatasetKind::Prompted) {
-            task.tags = prompted::data_set(&task.name, &names).into_iter().collect();
+            task.wording_of = prompted::data_set(&task.name, &names);
+            task.tags = task.wording_of.iter().cloned().collect();
         }
     }
 

@@ -16,7 +16,8 @@ pub fn markdown(board: &Leaderboard, sort: Option<&str>) -> String {
     format!("{}\n{}", table(board, sort).markdown(), notes(board).join("  \n"))
 }
 
-/// Every number with all its digits, for programs: mean, half width, standard error and place of each column.
+/// Every number with all its digits, for programs: mean, interval (its half width where it has one, and its ends), standard error
+/// and place of each column.
 #[must_use]
 pub fn csv(board: &Leaderboard) -> String {
     let mut headings = vec!["cell", "size", "corpus", "seeds", "finished", "parameters", "progress", "learning_rate"]
@@ -24,7 +25,9 @@ pub fn csv(board: &Leaderboard) -> String {
         .map(ToOwned::to_owned)
         .collect::<Vec<_>>();
     for column in &board.columns {
-        headings.extend(["", " half_width", " stderr", " place"].map(|part| format!("{}{part}", column.key)));
+        headings.extend(
+            ["", " half_width", " low", " high", " stderr", " place"].map(|part| format!("{}{part}", column.key)),
+        );
     }
     let headings: Vec<(&str, Align)> = headings.iter().map(|heading| (heading.as_str(), Align::Left)).collect();
     let mut table = Table::new(&headings);
@@ -44,6 +47,8 @@ pub fn csv(board: &Leaderboard) -> String {
             let cell = row.cells.get(&column.key);
             cells.push(number(cell.map(|cell| cell.estimate.mean)));
             cells.push(number(cell.and_then(|cell| cell.estimate.half_width)));
+            cells.push(number(cell.and_then(|cell| cell.estimate.low)));
+            cells.push(number(cell.and_then(|cell| cell.estimate.high)));
             cells.push(number(cell.and_then(|cell| cell.stderr)));
             cells.push(cell.map(BoardCell::place_text).unwrap_or_default());
         }
@@ -91,12 +96,14 @@ fn finished(row: &LeaderboardRow) -> usize {
     row.counts.get("finished").copied().unwrap_or(0)
 }
 
-/// `0.712±0.031*`: mean, 95 % interval over seeds, a star for more than two standard errors above chance.
+/// `3.712±0.031` or `0.712 [.645,.770]*`: mean, 95 % interval over seeds, a star for more than two standard errors above chance.
 fn number(row: &LeaderboardRow, column: &BoardColumn) -> String {
     let Some(cell) = row.cells.get(&column.key) else { return dash() };
     let decimals = column.decimals;
     let mean = cell.estimate.mean;
-    let interval = cell.estimate.half_width.map(|half| format!("±{half:.decimals$}")).unwrap_or_default();
+    let interval = cell.estimate.half_width.map(|half| format!("±{half:.decimals$}"));
+    let interval =
+        interval.or_else(|| cell.estimate.brackets(decimals).map(|ends| format!(" {ends}"))).unwrap_or_default();
     let beats = column.chance.and_then(|chance| cell.beats(chance)).unwrap_or(false);
     format!("{mean:.decimals$}{interval}{}", if beats { "*" } else { "" })
 }
@@ -125,18 +132,23 @@ fn notes(board: &Leaderboard) -> Vec<String> {
         notes.push(format!("{blank} rows are empty: the stages before theirs took the whole budget"));
     }
     notes.push(
-        "± 95 % interval over seeds (Student's t). # place in the sorted column: = tied by a paired test over seeds \
-         and items (p > 0.05), ? too few seeds to test."
+        "± or [low,high]: 95 % interval over seeds (Student's t; Wilson's where there are bounds). # place in the sorted \
+         column: = tied by a paired test over seeds and items (p > 0.05), ? too few seeds to test."
             .to_owned(),
     );
     let has = |kind| board.columns.iter().any(|column| column.kind == kind);
-    if has(ColumnKind::Family) || has(ColumnKind::ZeroShot) {
+    if has(ColumnKind::Family) || has(ColumnKind::ZeroShot) || has(ColumnKind::Later) {
         notes.push(
             "A family is the median over its prompt wordings; * more than two standard errors (items and seeds) above \
              chance; <X0> asked behind a sentinel."
                 .to_owned(),
         );
     }
+    if has(ColumnKind::Later) {
+        notes
+            .push("later: asked by `trilab eval` after the run; means are over what runs asked themselves.".to_owned());
+    }
+    notes.extend(board.notices.iter().cloned());
     notes.push(String::new());
     notes
 }

@@ -77,6 +77,7 @@ pub enum RunLogError {
 impl RunLogError {
     /// For `map_err`: an input or output error with what was tried on which file.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self::Io { action, path: path.to_owned(), source }
+        // A worker reaches its files from within its folder, and a person wants to know which folder that is.
+        move |source| Self::Io { action, path: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()), source }
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::RunLogError;
 use super::folder::RunFolder;
-use super::layout::{create_private_dir, names_in};
+use super::layout::names_in;
 use super::read::whole_lines;
 use crate::core::task::{FamilyScore, ScoringForm};
 use crate::core::{RunId, StampedEvent};
@@ -93,7 +93,7 @@ impl EvalLog {
     /// The folder or the file cannot be made.
     pub fn create(folder: &RunFolder, header: &EvalHeader) -> Result<Self, RunLogError> {
         let evals = folder.evals_dir();
-        create_private_dir(&evals)?;
+        folder.make(&evals)?;
         let mut number = eval_numbers(folder)?.last().copied().unwrap_or(0);
         loop {
             number += 1;
@@ -267,12 +267,13 @@ mod tests {
                 event: RunEvent::TaskScored(TaskRecord {
                     step: 20,
                     task: "t".to_owned(),
-                    tags: Vec::new(),
+                    wording_of: None,
                     form: ScoringForm::Plain,
                     scores: TaskScores::from([(TaskMetric::Acc, score)]),
                     items: 1,
                     right: ItemMarks::new(&[true]),
                     seconds: 0.5,
+                    later: false,
                 }),
             }),
         ];

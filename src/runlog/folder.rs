@@ -8,11 +8,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::core::spec::SPEC_FORMAT;
-use crate::core::{Control, RunId, RunSpec};
+use crate::core::{Control, DataSpec, RunId, RunSpec};
 
 use super::control::{self, ControlFile};
 use super::error::RunLogError;
-use super::layout::{create_private_dir, names_in, write_atomic};
+use super::layout::{Home, create_within, names_in, write_atomic};
 
 /// The directory of a run; a cheap value that touches nothing until it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,8 +108,16 @@ impl RunFolder {
         let mut bytes =
             serde_json::to_vec_pretty(spec).map_err(|source| RunLogError::Json { path: self.spec_path(), source })?;
         bytes.push(b'\n');
+        self.make(&self.path)?;
         write_atomic(&self.spec_path(), &bytes)?;
         Ok(true)
+    }
+
+    /// Make a folder of this run, in a lab that is there.
+    pub(super) fn make(&self, folder: &Path) -> Result<(), RunLogError> {
+        // From within, the run's own folder is what is there.
+        let home = self.path.parent().and_then(Path::parent).filter(|home| !home.as_os_str().is_empty());
+        create_within(home.unwrap_or(Path::new(".")), folder)
     }
 
     /// What the run was asked to be.
@@ -243,7 +251,7 @@ impl RunFolder {
     /// # Errors
     /// The folder cannot be made.
     pub fn reserve_attempt(&self) -> Result<Attempt, RunLogError> {
-        create_private_dir(&self.path)?;
+        self.make(&self.path)?;
         loop {
             let last = self.attempts()?.last().copied().unwrap_or(0);
             let attempt = self.attempt(last.saturating_add(1));
@@ -294,6 +302,22 @@ impl RunFolder {
             Ok(bytes)
         };
         Ok(String::from_utf8_lossy(&read().map_err(RunLogError::io("read", &path))?).into_owned())
+    }
+
+    /// Where the corpus of the run lies: in the lab that this folder lies in, wherever that is by now and whatever it was
+    /// copied from; for a folder that lies in no lab with that corpus, where its spec says.
+    #[must_use]
+    pub fn corpus_dir(&self, data: &DataSpec) -> PathBuf {
+        let home = self.path.parent().and_then(Path::parent);
+        let own = home.map(|home| Home::new(home).corpora_dir().join(&data.fingerprint));
+        own.filter(|own| own.is_dir()).unwrap_or_else(|| data.directory.clone())
+    }
+
+    /// This run by the working directory of this process, which must be its folder: that goes on meaning this run when
+    /// the lab is moved, where a path would mean whatever lies in the old place.
+    #[must_use]
+    pub fn from_within(&self) -> Self {
+        Self { path: PathBuf::new(), id: self.id.clone() }
     }
 
     /// Where scores made after the run lie.

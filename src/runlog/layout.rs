@@ -53,6 +53,14 @@ impl Home {
         self.studies_dir().join(study.as_str()).join("study.toml")
     }
 
+    /// Make the folder of a study, in a lab that is there.
+    ///
+    /// # Errors
+    /// The home is not there, or the folder cannot be made.
+    pub fn create_study_dir(&self, study: &StudyId) -> Result<(), RunLogError> {
+        create_within(&self.root, &self.studies_dir().join(study.as_str()))
+    }
+
     /// Order, priorities and holds.
     #[must_use]
     pub fn queue_file(&self) -> PathBuf {
@@ -155,6 +163,19 @@ pub fn create_private_dir(path: &Path) -> Result<(), RunLogError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(RunLogError::io("create the folder", path))
 }
 
+/// Make a folder of the lab in `home` for the user alone, but never the home: where that was moved away, this fails, and does not
+/// begin another lab in the old place.
+///
+/// # Errors
+/// The home is not there, or the folder cannot be made.
+pub(super) fn create_within(home: &Path, folder: &Path) -> Result<(), RunLogError> {
+    if home.is_dir() {
+        create_private_dir(folder)
+    } else {
+        Err(RunLogError::io("create the folder", folder)(io::ErrorKind::NotFound.into()))
+    }
+}
+
 /// Open a file for appending, made for the user alone if it is not there: logs of servers and workers.
 ///
 /// # Errors
@@ -163,14 +184,13 @@ pub fn open_append(path: &Path) -> Result<File, RunLogError> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(RunLogError::io("open", path))
 }
 
-/// Replace a file so that a reader sees the old or the new content and never a part, also after a power cut. Missing
-/// folders are made. A file has one writer: two at once would share the sibling that is written first.
+/// Replace a file so that a reader sees the old or the new content and never a part, also after a power cut. Its folder
+/// must be there. A file has one writer: two at once would share the sibling that is written first.
 ///
 /// # Errors
 /// The file cannot be written, for instance because the disk is full; the old content is untouched then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunLogError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    create_private_dir(folder)?;
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".new");
@@ -196,6 +216,7 @@ mod tests {
         let home = Home::new(folder.path().join("lab"));
         home.create().unwrap();
         let file = home.study_file(&"first".parse().unwrap());
+        home.create_study_dir(&"first".parse().unwrap()).unwrap();
         write_atomic(&file, b"one").unwrap();
         write_atomic(&file, b"two").unwrap();
         assert_eq!(fs::read(&file).unwrap(), b"two");
@@ -211,6 +232,19 @@ mod tests {
     fn a_home_that_is_not_there_has_no_runs() {
         let folder = tempfile::tempdir().unwrap();
         assert!(Home::new(folder.path().join("nothing")).list_runs().unwrap().is_empty());
+    }
+
+    #[test]
+    fn nothing_is_written_where_a_home_was_moved_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("lab"));
+        home.create().unwrap();
+        fs::rename(home.root(), folder.path().join("moved")).unwrap();
+        let run = home.run(&"0123456789ab".parse().unwrap());
+        assert!(write_atomic(&home.queue_file(), b"x").is_err());
+        assert!(home.create_study_dir(&"first".parse().unwrap()).is_err());
+        assert!(run.reserve_attempt().is_err() && run.write_control(crate::core::Control::Run).is_err());
+        assert!(!home.root().exists());
     }
 
     #[test]

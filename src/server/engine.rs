@@ -11,6 +11,7 @@ use anyhow::Context;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::STORE_DEADLINE;
 use super::ledger::Ledger;
 use super::lifecycle::Log;
 use super::load::Load;
@@ -25,7 +26,7 @@ use crate::core::{Control, RunId, RunSpec, RunStatus, StudyId};
 use crate::runlog::Home;
 use crate::schedule::Launcher;
 use crate::store::{Ending, StoreError, StoreHandle};
-use crate::wire::{ClientFrame, PROTOCOL, ServerInfo};
+use crate::wire::{ClientFrame, LabIdentity, PROTOCOL, ServerInfo};
 
 /// Unix milliseconds, supplied so that tests can own time.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -35,9 +36,6 @@ pub type Incoming = Box<dyn Stream>;
 
 /// News for the loop that may wait; senders wait when it is full.
 const NEWS: usize = 1024;
-
-/// How long the store may think about one question.
-const STORE_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Between two looks at running workers.
 const LOOK: Duration = Duration::from_millis(300);
@@ -149,6 +147,9 @@ impl RunRecord {
 /// The lab.
 pub struct Engine {
     pub(super) home: Home,
+    lab: Option<LabIdentity>,
+    /// Nothing is written, queued or started: whoever opened it only looks.
+    pub(super) read_only: bool,
     pub(super) slots: usize,
     pub(super) clock: Clock,
     pub(super) log: Log,
@@ -189,11 +190,48 @@ impl Engine {
         home.create()?;
         let log = Log::open(&home, Arc::clone(&clock))?;
         let (store, rebuilt) = StoreHandle::start(&home, STORE_DEADLINE)?;
+        let mut engine = Self::new(home, options.slots.max(1), store, log, clock, launcher)?;
+        if let Some(notice) = rebuilt {
+            engine.notice(notice);
+        }
+        engine.load()?;
+        Ok(engine)
+    }
+
+    /// Opens a lab that cannot be written, as `notice` says, with an index that lies elsewhere. Blocking.
+    ///
+    /// # Errors
+    /// Its runs or its queue cannot be read.
+    pub(super) fn open_to_look(
+        home: Home,
+        store: StoreHandle,
+        log: Log,
+        clock: Clock,
+        launcher: Box<dyn Launcher>,
+        notice: String,
+    ) -> anyhow::Result<Self> {
+        let mut engine = Self::new(home, 1, store, log, clock, launcher)?;
+        engine.read_only = true;
+        engine.notice(notice);
+        engine.load()?;
+        Ok(engine)
+    }
+
+    fn new(
+        home: Home,
+        slots: usize,
+        store: StoreHandle,
+        log: Log,
+        clock: Clock,
+        launcher: Box<dyn Launcher>,
+    ) -> anyhow::Result<Self> {
         let (news, incoming_news) = mpsc::channel(NEWS);
-        let mut engine = Self {
+        Ok(Self {
             ledger: Ledger::load(&home)?,
-            slots: options.slots.max(1),
+            slots,
             started_ms: clock(),
+            lab: LabIdentity::of(home.root()).ok(),
+            read_only: false,
             home,
             clock,
             log,
@@ -216,13 +254,12 @@ impl Engine {
             notices: VecDeque::new(),
             serving: false,
             leaving: None,
-        };
-        if let Some(notice) = rebuilt {
-            engine.notice(notice);
-        }
-        engine.load_studies()?;
-        engine.load_runs().context("read the runs of the lab")?;
-        Ok(engine)
+        })
+    }
+
+    fn load(&mut self) -> anyhow::Result<()> {
+        self.load_studies()?;
+        self.load_runs().context("read the runs of the lab")
     }
 
     fn load_studies(&mut self) -> anyhow::Result<()> {
@@ -274,8 +311,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Serve `clients` until a client asks to leave, `stop` completes, the store is lost, or `housekeeping` says that
-    /// the home is no longer this server's. Workers go on.
+    /// Serve `clients` until a client asks to leave, `stop` completes, the store is lost, or `housekeeping`, which is
+    /// asked every second and before every request, says that the home is no longer this server's. Workers go on.
     ///
     /// # Errors
     /// The queue cannot be written, so nothing more can be promised.
@@ -295,26 +332,34 @@ impl Engine {
         while self.leaving.is_none() {
             let looks = self.runs_to_watch();
             let publish_at = self.publishing.due(&self.changes);
+            let mut displaced = false;
             tokio::select! {
                 () = &mut stop => self.leaving = Some(Ended::Asked),
                 client = clients.recv() => match client {
                     Some(stream) => self.greet(stream),
                     None => self.leaving = Some(Ended::Asked),
                 },
-                Some(happened) = self.incoming_news.recv() => self.learn(happened)?,
+                Some(happened) = self.incoming_news.recv() => {
+                    // Not for a home that was moved away a moment ago: what lies in its place is another lab.
+                    displaced = matches!(happened, Happened::Asked(..)) && !housekeeping();
+                    if !displaced {
+                        self.learn(happened)?;
+                    }
+                }
                 () = sleep_until(look_at), if looks => {
                     self.look();
                     look_at = Instant::now() + LOOK;
                 }
                 () = sleep_until(publish_at.unwrap_or(housekeep_at)), if publish_at.is_some() => self.publish(),
                 () = sleep_until(housekeep_at) => {
-                    if !housekeeping() {
-                        self.log.say("the home was taken away; this server leaves, its workers go on");
-                        return Ok(Ended::Displaced);
-                    }
+                    displaced = !housekeeping();
                     self.measure_load();
                     housekeep_at = Instant::now() + HOUSEKEEPING;
                 }
+            }
+            if displaced {
+                self.log.say("the home was taken away; this server leaves, its workers go on");
+                return Ok(Ended::Displaced);
             }
         }
         self.leave().await
@@ -378,7 +423,7 @@ impl Engine {
     }
 
     pub(super) fn save_ledger(&self) -> anyhow::Result<()> {
-        self.ledger.save(&self.home)
+        if self.read_only { Ok(()) } else { self.ledger.save(&self.home) }
     }
 
     pub(super) fn now_ms(&self) -> u64 {
@@ -391,6 +436,7 @@ impl Engine {
             protocol: PROTOCOL,
             pid: std::process::id(),
             home: self.home.root().display().to_string(),
+            lab: self.lab,
             started_ms: self.started_ms,
         }
     }

@@ -29,7 +29,7 @@ const LARGEST_LOG: u64 = 8 << 20;
 
 /// What the server says, with the time before each line.
 pub(super) struct Log {
-    file: File,
+    file: Option<File>,
     clock: Clock,
 }
 
@@ -41,13 +41,18 @@ impl Log {
             file.set_len(0)?;
             file.rewind()?;
         }
-        Ok(Self { file, clock })
+        Ok(Self { file: Some(file), clock })
+    }
+
+    /// For a lab in which nothing can be written.
+    pub(super) const fn nowhere(clock: Clock) -> Self {
+        Self { file: None, clock }
     }
 
     pub(super) fn say(&self, text: &str) {
         let line = format!("{} {text}\n", utc((self.clock)()));
         // A log on a full disk must not end the lab.
-        _ = (&self.file).write_all(line.as_bytes());
+        _ = self.file.as_ref().map(|mut file| file.write_all(line.as_bytes()));
     }
 }
 
@@ -84,7 +89,11 @@ impl ServerLock {
         let deadline = Instant::now() + HANDOVER;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { file, path }),
+                Ok(()) => {
+                    // What the last server wrote, here or in the home that this one is a copy of, is over.
+                    file.set_len(0).with_context(|| format!("write {}", path.display()))?;
+                    return Ok(Self { file, path });
+                }
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(10));
                 }
@@ -215,8 +224,17 @@ pub(super) fn detach() {
 
 /// This process becomes a fresh server. Returns only if that fails.
 pub(super) fn replace(program: &Path, arguments: &[std::ffi::OsString]) -> anyhow::Error {
-    let error = Command::new(program).args(arguments).exec();
+    let error = again(program).args(arguments).exec();
     anyhow::Error::new(error).context(format!("start {} again", program.display()))
+}
+
+/// What starts the server again: the program in its place, also if that is a newer one by now, else the file that this
+/// process still is, which nobody can take away.
+fn again(program: &Path) -> Command {
+    let own = Path::new("/proc/self/exe");
+    let mut command = Command::new(if program.exists() || !own.exists() { program } else { own });
+    command.arg0(program);
+    command
 }
 
 /// Start `program arguments…` as a server in the background: no input, output to the server's log. For `attach`.
@@ -224,14 +242,27 @@ pub(super) fn replace(program: &Path, arguments: &[std::ffi::OsString]) -> anyho
 /// # Errors
 /// The log cannot be opened or the program does not start.
 pub fn start_in_background(home: &Path, program: &Path, arguments: &[std::ffi::OsString]) -> io::Result<()> {
-    let log = open_append(&Home::new(home).server_log()).map_err(io::Error::other)?;
+    let failed = |error: io::Error| {
+        let shown = program.display();
+        io::Error::other(if error.kind() == io::ErrorKind::NotFound && !program.exists() {
+            format!(
+                "{shown} is gone, it was removed or moved while this program was running; put it back, or leave and start \
+                 trilab from where it is now"
+            )
+        } else {
+            format!("{shown} does not start: {error}; check that it is whole and may be executed")
+        })
+    };
+    let log =
+        open_append(&Home::new(home).server_log()).map_err(|error| io::Error::other(format!("could not {error}")))?;
     let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
         .current_dir(home)
-        .spawn()?;
+        .spawn()
+        .map_err(failed)?;
     // The server outlives this process; until then its end is nobody's business.
     drop(child);
     Ok(())
@@ -240,6 +271,28 @@ pub fn start_in_background(home: &Path, program: &Path, arguments: &[std::ffi::O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_server_starts_again_from_its_place_and_without_one_from_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("trilab");
+        fs::write(&program, "a newer one").unwrap();
+        assert_eq!(again(&program).get_program(), program);
+        fs::remove_file(&program).unwrap();
+        assert_eq!(again(&program).get_program(), "/proc/self/exe");
+    }
+
+    #[test]
+    fn a_program_that_is_gone_is_named_with_the_cure() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("trilab");
+        let gone = start_in_background(folder.path(), &program, &[]).unwrap_err().to_string();
+        assert!(gone.contains(&program.display().to_string()) && gone.contains("put it back"), "{gone}");
+        fs::write(&program, "half of it").unwrap();
+        let broken = start_in_background(folder.path(), &program, &[]).unwrap_err().to_string();
+        assert!(broken.contains("check that it is whole"), "{broken}");
+    }
 
     #[test]
     fn times_are_written_as_people_read_them() {

@@ -7,6 +7,7 @@ mod engine;
 mod ledger;
 mod lifecycle;
 mod load;
+mod look;
 mod observe;
 mod prepare;
 mod requests;
@@ -20,17 +21,22 @@ mod supervise;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
 
 pub use engine::{Clock, Ended, Engine, Incoming, LabOptions};
 pub use lifecycle::start_in_background;
+pub use look::{look_at, unwritable};
 pub use session::Stream;
 
 use crate::runlog::Home;
 use crate::schedule::Launcher;
-use crate::wire::{ServerRecord, Surroundings, socket};
+use crate::wire::{LabIdentity, ServerRecord, Surroundings, socket};
+
+/// How long the store may think about one question.
+const STORE_DEADLINE: Duration = Duration::from_secs(20);
 
 /// Clients that knock at once; more wait in the socket.
 const KNOCKING: usize = 16;
@@ -69,6 +75,9 @@ pub async fn serve(options: ServerOptions, launcher: impl Launcher + 'static, cl
     }
     let home = Home::new(&options.home);
     home.create()?;
+    // The folder itself and not a link to it, so that a link that is changed or removed takes nothing away.
+    let whole = std::fs::canonicalize(home.root()).with_context(|| format!("find {}", home.root().display()))?;
+    let home = Home::new(whole);
     let log = lifecycle::Log::open(&home, Arc::clone(&clock))?;
     let result = serve_home(&options, &home, launcher, clock).await;
     if let Err(error) = &result {
@@ -87,12 +96,13 @@ async fn serve_home(
     let signals = lifecycle::Signals::install().context("watch for signals")?;
     let mut lock = lifecycle::ServerLock::take(home)?;
     let place = socket::choose(home.root(), &Surroundings::of_this_process())?;
-    // The old record names a server that is gone; clients must not look there while this one opens the lab.
-    let lab = LabOptions { home: options.home.clone(), slots: options.slots() };
+    let lab = LabIdentity::of(home.root()).with_context(|| format!("find {}", home.root().display()))?;
+    // Before the lab is opened, which may take its time: so that a client that waits for it can name the process.
+    lock.record(&ServerRecord::new(std::process::id(), place.clone(), lab))?;
+    let lab = LabOptions { home: home.root().to_owned(), slots: options.slots() };
     let engine = tokio::task::spawn_blocking(move || Engine::open(&lab, Box::new(launcher), clock)).await??;
     let (clients, incoming) = mpsc::channel(KNOCKING);
-    let mut door = lifecycle::Door::open(place.clone(), clients)?;
-    lock.record(&ServerRecord::new(std::process::id(), place))?;
+    let mut door = lifecycle::Door::open(place, clients)?;
     engine.log.say(&format!("serving {} with {} slots", home.root().display(), engine.slots));
     let ended = engine.run(incoming, signals.leave(), || door.keep(&lock)).await?;
     drop(door);

@@ -49,6 +49,9 @@ impl Engine {
 
     /// Start every preparation that a waiting run needs and that is neither running nor known to fail.
     pub(super) fn prepare_what_is_missing(&mut self) {
+        if self.read_only {
+            return;
+        }
         let mut missing: Vec<(String, String, Option<StudyId>)> = Vec::new();
         for entry in self.ledger.queue.order() {
             let Some(record) = self.runs.get(&entry.run) else { continue };

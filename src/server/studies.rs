@@ -43,6 +43,7 @@ impl StudyRecord {
         let runs = RunsFile { format: RUNS_FORMAT, submitted_ms: self.submitted_ms, runs: self.runs.clone() };
         let mut json = serde_json::to_vec_pretty(&runs)?;
         json.push(b'\n');
+        home.create_study_dir(name)?;
         write_atomic(&runs_file(home, name), &json)?;
         let toml = save_study(&self.spec).with_context(|| format!("write the study {name}"))?;
         Ok(write_atomic(&home.study_file(name), toml.as_bytes())?)

@@ -47,9 +47,8 @@ fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
     let texts = |settings: &CorpusSettings| facts(settings, corpora).map_err(|error| error.to_string());
     let asked = |error: EvalError| format!("use the tasks of probes.zero_shot: could not {error}");
     let zero_shot = fingerprint(&study.probes.zero_shot).map_err(asked)?;
-    can_be_asked(&study.probes.zero_shot).map_err(asked)?;
-    let mut known =
-        StudyFacts { corpus: texts(&study.corpus)?, zero_shot, stages: BTreeMap::new(), notices: Vec::new() };
+    let notices = can_be_asked(&study.probes.zero_shot).map_err(asked)?;
+    let mut known = StudyFacts { corpus: texts(&study.corpus)?, zero_shot, stages: BTreeMap::new(), notices };
     for (name, stage) in &study.stages {
         let trained = |error: EvalError| format!("use stages.{name}.tasks: could not {error}");
         let corpus = stage.corpus.as_ref().map(|own| texts(&own.over(&study.corpus))).transpose()?;
@@ -63,6 +62,9 @@ fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
                 fingerprint: fingerprint.clone(),
             };
             let templates = templates(&prompts).map_err(trained)?;
+            for template in &templates {
+                known.notices.extend(template.notices.iter().map(|notice| format!("{}: {notice}", template.name)));
+            }
             if stage.objective == Some(Objective::Finetuning) && templates.len() > 1 {
                 let count = templates.len();
                 return Err(format!(

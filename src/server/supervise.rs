@@ -245,6 +245,9 @@ impl Engine {
 
     /// Fill the free slots from the queue.
     pub(super) fn schedule(&mut self) -> anyhow::Result<()> {
+        if self.read_only {
+            return Ok(());
+        }
         let running = self.runs.values().filter(|record| record.is_alive()).count();
         let ready = |run: &RunId| {
             self.runs.get(run).is_some_and(|record| {

@@ -1,13 +1,15 @@
-//! Mean ± interval over seeds, and whether two lineages can be told apart.
-//! Promises: no interval is invented where there is one value only.
+//! Mean and interval over seeds, and whether two lineages can be told apart.
+//! Promises: no interval is invented where there is one value only; none leaves the bounds of what was measured.
 //! Must not know: where the values come from.
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::core::board::Estimate;
 
+mod bounded;
 mod paired;
 
+pub use bounded::bounded;
 pub use paired::{Difference, crossed, paired};
 
 /// The 97.5 % quantile of Student's t; `None` without degrees of freedom.
@@ -32,7 +34,8 @@ pub fn estimate(values: &[f64]) -> Option<Estimate> {
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
         quantile * (variance / n as f64).sqrt()
     });
-    Some(Estimate { mean, half_width, n })
+    let (low, high) = (half_width.map(|half| mean - half), half_width.map(|half| mean + half));
+    Some(Estimate { mean, half_width, low, high, n })
 }
 
 #[cfg(test)]
@@ -61,7 +64,8 @@ mod tests {
         let three = estimate(&[1.0, 2.0, 3.0]).unwrap();
         assert_eq!((three.mean, three.n), (2.0, 3));
         assert!((three.half_width.unwrap() - 2.484_138).abs() < 1e-5);
-        assert_eq!(estimate(&[4.0]).unwrap(), Estimate { mean: 4.0, half_width: None, n: 1 });
+        assert!((three.low.unwrap() + 0.484_138).abs() < 1e-5 && (three.high.unwrap() - 4.484_138).abs() < 1e-5);
+        assert_eq!(estimate(&[4.0]).unwrap(), Estimate { mean: 4.0, n: 1, ..Estimate::default() });
         assert_eq!(estimate(&[4.0, 4.0]).unwrap().half_width, Some(0.0));
         assert!(estimate(&[]).is_none());
         assert!(estimate(&[1.0, f64::NAN]).is_none());

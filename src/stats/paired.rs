@@ -28,43 +28,67 @@ pub fn paired(differences: &[f64]) -> Option<Difference> {
     Some(Difference { mean: estimate.mean, half_width: estimate.half_width? })
 }
 
-/// The same where every seed answered the same items: `differences[seed][item]`. Seeds and items are both samples, so
-/// the variance of the mean is that of a crossed design with one observation a cell,
-/// V = MS_seeds/(SI) + MS_items/(SI) − MS_rest/(SI) (each estimated by its mean square), never below the larger of the
-/// first two; degrees of freedom by Satterthwaite (1946). `None` with fewer than two seeds or items, or ragged rows.
+/// The same where every seed answered the same items. `values` are the differences of the statistic that is shown, one a seed;
+/// `strata[stratum][seed][item]` is what an item adds to it, by its derivative: for a mean over families of medians over
+/// wordings, the difference of the items of the wordings in the middle, weighed as the family is. A median depends on no other
+/// wording as long as the order stands, so this is the infinitesimal jackknife (Jaeckel 1972; Efron 1982, ch. 6) of just that
+/// number; where wordings are about equally good it errs to the safe side, as a median then scatters less than one of them.
+///
+/// Seeds and items are both samples, so the variance is that of a crossed design with one observation a cell: that between
+/// seeds, and in each stratum that between items less that of what is left, V = `MS_seeds`/S + Σ (`MS_items` − `MS_rest`)/(SI),
+/// never below that of seeds or of items alone; degrees of freedom by Satterthwaite (1946). Strata are not a sample: which
+/// families are asked is fixed. `None` with fewer than two seeds, or fewer than two items in a stratum, or ragged rows.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts of seeds and items")]
-pub fn crossed(differences: &[Vec<f64>]) -> Option<Difference> {
-    let seeds = differences.len();
-    let items = differences.first()?.len();
-    if seeds < 2 || items < 2 || differences.iter().any(|row| row.len() != items) {
+pub fn crossed(values: &[f64], strata: &[Vec<Vec<f64>>]) -> Option<Difference> {
+    let seeds = values.len();
+    let ragged = |rows: &Vec<Vec<f64>>| {
+        let items = rows.first().map_or(0, Vec::len);
+        rows.len() != seeds || items < 2 || rows.iter().any(|row| row.len() != items)
+    };
+    if seeds < 2 || strata.is_empty() || strata.iter().any(ragged) {
         return None;
     }
-    let (s, i) = (seeds as f64, items as f64);
-    let by_seed: Vec<f64> = differences.iter().map(|row| row.iter().sum::<f64>() / i).collect();
-    let mut by_item = vec![0.0; items];
-    for row in differences {
-        for (sum, value) in by_item.iter_mut().zip(row) {
-            *sum += value / s;
-        }
+    let s = seeds as f64;
+    let mean = values.iter().sum::<f64>() / s;
+    let of_seeds = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (s - 1.0) / s;
+    let (mut of_items, mut of_rest, mut spread, mut all) = (0.0, 0.0, of_seeds.powi(2) / (s - 1.0), 0.0);
+    for rows in strata {
+        let (items, rest, i) = components(rows);
+        of_items += items;
+        of_rest += rest;
+        spread += items.powi(2) / (i - 1.0);
+        all += i;
     }
-    let mean = by_seed.iter().sum::<f64>() / s;
-    let squares = |values: &[f64]| values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
-    let of_seeds = squares(&by_seed) / (s - 1.0) / s;
-    let of_items = squares(&by_item) / (i - 1.0) / i;
-    let rest: f64 = differences
-        .iter()
-        .zip(&by_seed)
-        .flat_map(|(row, seed)| row.iter().zip(&by_item).map(move |(value, item)| (value - seed - item + mean).powi(2)))
-        .sum();
-    let of_rest = rest / ((s - 1.0) * (i - 1.0)) / (s * i);
     let variance = (of_seeds + of_items - of_rest).max(of_seeds).max(of_items);
     if !variance.is_finite() {
         return None;
     }
-    let spread = of_seeds.powi(2) / (s - 1.0) + of_items.powi(2) / (i - 1.0);
-    let freedom = if spread > 0.0 { (variance.powi(2) / spread).clamp(s - 1.0, s * i - 1.0) } else { s - 1.0 };
+    let freedom = if spread > 0.0 { (variance.powi(2) / spread).clamp(s - 1.0, s * all - 1.0) } else { s - 1.0 };
     Some(Difference { mean, half_width: t_quantile(freedom)? * variance.sqrt() })
+}
+
+/// What items, and what is left beside seeds and items, add to the variance of the mean of `rows`; and how many items there are.
+#[expect(clippy::cast_precision_loss, reason = "counts of seeds and items")]
+fn components(rows: &[Vec<f64>]) -> (f64, f64, f64) {
+    let items = rows.first().map_or(0, Vec::len);
+    let (s, i) = (rows.len() as f64, items as f64);
+    let mut by_item = vec![0.0; items];
+    for row in rows {
+        for (sum, value) in by_item.iter_mut().zip(row) {
+            *sum += value / s;
+        }
+    }
+    let mean = by_item.iter().sum::<f64>() / i;
+    let between: f64 = by_item.iter().map(|value| (value - mean).powi(2)).sum();
+    let rest: f64 = rows
+        .iter()
+        .flat_map(|row| {
+            let own = row.iter().sum::<f64>() / i;
+            row.iter().zip(&by_item).map(move |(value, item)| (value - own - item + mean).powi(2))
+        })
+        .sum();
+    (between / (i - 1.0) / i, rest / ((s - 1.0) * (i - 1.0)) / (s * i), i)
 }
 
 #[cfg(test)]
@@ -86,14 +110,20 @@ mod tests {
     #[test]
     fn a_crossed_design_by_hand() {
         // Rows 1 2 3 and 3 4 5: seeds differ by 2, items by 1, nothing is left.
-        let difference = crossed(&[vec![1.0, 2.0, 3.0], vec![3.0, 4.0, 5.0]]).unwrap();
+        let rows = vec![vec![1.0, 2.0, 3.0], vec![3.0, 4.0, 5.0]];
+        let difference = crossed(&[2.0, 4.0], std::slice::from_ref(&rows)).unwrap();
         let variance = 1.0 + 1.0 / 3.0;
         let freedom = f64::powi(variance, 2) / (1.0 + (1.0_f64 / 3.0).powi(2) / 2.0);
         assert_eq!(difference.mean, 3.0);
         assert!((difference.half_width - t_quantile(freedom).unwrap() * variance.sqrt()).abs() < 1e-9);
-        assert_eq!(crossed(&[vec![1.0, 2.0]]), None);
-        assert_eq!(crossed(&[vec![1.0, 2.0], vec![1.0]]), None);
-        assert!(!crossed(&[vec![0.0; 5], vec![0.0; 5]]).unwrap().is_clear(), "equal answers are a tie");
+        // A second family that all answer alike adds to the mean, but neither seeds nor items of it differ.
+        let sure = crossed(&[12.0, 14.0], &[rows, vec![vec![10.0; 4]; 2]]).unwrap();
+        assert!((sure.half_width - difference.half_width).abs() < 1e-9 && sure.mean == 13.0);
+        assert_eq!(crossed(&[1.5], &[vec![vec![1.0, 2.0]]]), None);
+        assert_eq!(crossed(&[1.5, 1.0], &[vec![vec![1.0, 2.0], vec![1.0]]]), None);
+        assert_eq!(crossed(&[1.5, 1.0], &[]), None);
+        let equal = crossed(&[0.0; 2], &[vec![vec![0.0; 5]; 2]]).unwrap();
+        assert!(!equal.is_clear(), "equal answers are a tie");
     }
 
     #[test]
@@ -113,7 +143,8 @@ mod tests {
             let rows: Vec<Vec<f64>> = (0..3)
                 .map(|_| answers().into_iter().zip(answers()).map(|(a, b): (f64, f64)| a - b).collect())
                 .collect();
-            called += usize::from(crossed(&rows).unwrap().is_clear());
+            let values: Vec<f64> = rows.iter().map(|row| row.iter().sum::<f64>() / 200.0).collect();
+            called += usize::from(crossed(&values, &[rows]).unwrap().is_clear());
         }
         assert!(called <= 28, "{called} of 400 false alarms");
     }

@@ -124,7 +124,9 @@ pub fn next_scores(run: &RunFolder, facts: Option<&LogFacts>) -> Result<Option<N
         let chunk = read_evals(&eval_path(run, number), offset_before, &is_score)?;
         if chunk.next_offset > offset_before {
             let record = |row| match row {
-                EvalRow::Task(StampedEvent { event: RunEvent::TaskScored(record), .. }) => Some(record),
+                EvalRow::Task(StampedEvent { event: RunEvent::TaskScored(record), .. }) => {
+                    Some(TaskRecord { later: true, ..record })
+                }
                 EvalRow::Task(_) | EvalRow::Item { .. } | EvalRow::Group { .. } | EvalRow::Family { .. } => None,
             };
             let records = chunk.rows.into_iter().filter_map(record).collect();

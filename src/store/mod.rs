@@ -13,7 +13,7 @@ pub mod thin;
 pub mod board;
 pub mod handle;
 
-pub use board::{RunEvidence, leaderboard};
+pub use board::{Asked, RunEvidence, leaderboard};
 pub use error::StoreError;
 pub use facts::{AttemptFacts, Ending, LogFacts, fold};
 pub use handle::StoreHandle;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::core::rank::{RankAtStep, RankHistory};
 use crate::core::summary::{Curve, Point, Sample};
-use crate::core::task::TaskRecord;
+use crate::core::task::{ScoringForm, TaskRecord};
 use crate::core::{Metric, RunId, StampedEvent};
 
 use super::error::StoreError;
@@ -144,20 +144,42 @@ impl Store {
         Ok(RankHistory { run: run.clone(), reports })
     }
 
-    /// The newest scores of every task that was asked of a run, by form and name; with `all`, those of every step, in
-    /// order of time.
+    /// The newest scores of every task that a run asked itself, then of every task that it was asked later, each by form
+    /// and name; with `all`, those of every step, each in order of time.
     ///
     /// # Errors
     /// The index cannot be read.
     pub fn scores(&self, run: &RunId, all: bool) -> Result<Vec<TaskRecord>, StoreError> {
-        let rows = ascending(self.records()?, tables::prefix(Kind::Score, run)).collect::<Result<Vec<_>, _>>()?;
-        if all {
-            return rows.iter().map(|(_, value)| parse(value)).collect();
+        let mut found = Vec::new();
+        for kind in [Kind::Score, Kind::Later] {
+            let rows = ascending(self.records()?, tables::prefix(kind, run)).collect::<Result<Vec<_>, _>>()?;
+            if all {
+                rows.iter().try_for_each(|(_, value)| parse(value).map(|record| found.push(record)))?;
+                continue;
+            }
+            // Later steps replace earlier ones, and only what is left is parsed.
+            let newest: BTreeMap<&[u8], &[u8]> =
+                rows.iter().map(|(key, value)| (tables::score_name(key), value.as_slice())).collect();
+            newest.into_values().try_for_each(|value| parse(value).map(|record| found.push(record)))?;
         }
-        // Later steps replace earlier ones, and only what is left is parsed.
-        let newest: BTreeMap<&[u8], &[u8]> =
-            rows.iter().map(|(key, value)| (tables::score_name(key), value.as_slice())).collect();
-        newest.into_values().map(parse).collect()
+        Ok(found)
+    }
+
+    /// The newest scores of every task, whoever asked it, by form and name: the furthest step, then the most items.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn newest_scores(&self, run: &RunId) -> Result<Vec<TaskRecord>, StoreError> {
+        let mut newest: BTreeMap<(ScoringForm, String), TaskRecord> = BTreeMap::new();
+        for record in self.scores(run, false)? {
+            let key = (record.form, record.task.clone());
+            let older =
+                |known: &TaskRecord| (known.step, known.items) <= (record.step, record.items) && !known.covers(&record);
+            if newest.get(&key).is_none_or(older) {
+                newest.insert(key, record);
+            }
+        }
+        Ok(newest.into_values().collect())
     }
 
     /// The newest `limit` samples, newest first.

@@ -3,7 +3,7 @@
 //!
 //! Tree `meta-1`: `layout` → [`layout`], text. An index with another layout is set aside and rebuilt.
 //!
-//! Tree `records-2`, keys `kind ‖ run id (12 bytes) ‖ …`, numbers big-endian so that they sort:
+//! Tree `records-3`, keys `kind ‖ run id (12 bytes) ‖ …`, numbers big-endian so that they sort:
 //!
 //! | kind | rest of the key | value |
 //! |---|---|---|
@@ -16,6 +16,8 @@
 //! | 6 probe | step u64 | point: the metrics of a rank report |
 //! | 7 score | step u64, form u8, task | JSON of `TaskRecord` |
 //! | 8 zero-shot | step u64 | point: the means over the tasks of a probe |
+//! | 9 inference | step u64 | point: speeds of reading and writing |
+//! | 10 later | step u64, form u8, task | JSON of `TaskRecord`, asked after the run |
 //!
 //! A point is tokens u64 ‖ seconds f64 ‖ (place in `Metric::ALL` u8 ‖ value f64)…
 
@@ -29,7 +31,7 @@ pub type Row = (Vec<u8>, Vec<u8>);
 /// Name of the tree that says how the others are laid out.
 pub(super) const META: &str = "meta-1";
 /// Name of the tree of all rows.
-pub(super) const RECORDS: &str = "records-2";
+pub(super) const RECORDS: &str = "records-3";
 /// Key of the layout in [`META`].
 pub(super) const LAYOUT_KEY: &str = "layout";
 
@@ -53,6 +55,7 @@ pub(super) enum Kind {
     Score = 7,
     ZeroShot = 8,
     Inference = 9,
+    Later = 10,
 }
 
 /// All keys of one kind.
@@ -81,9 +84,9 @@ pub(super) fn sample_key(run: &RunId, step: u64, prompt: &str) -> Vec<u8> {
     key
 }
 
-/// Key of a task's score.
+/// Key of a task's score: what the run asked itself and what it was asked later never replace one another.
 pub(super) fn score_key(run: &RunId, record: &TaskRecord) -> Vec<u8> {
-    let mut key = point_key(Kind::Score, run, record.step);
+    let mut key = point_key(if record.later { Kind::Later } else { Kind::Score }, run, record.step);
     key.push(match record.form {
         ScoringForm::Plain => 0,
         ScoringForm::Sentinel => 1,

@@ -95,6 +95,9 @@ impl<'a> Examples<'a> {
             );
         }
         notices.extend(self.skipped());
+        if let Source::Tasks(tasks) = &self.source {
+            notices.extend(tasks.notices().iter().cloned());
+        }
         notices
     }
 

@@ -60,7 +60,7 @@ pub enum TrainError {
     #[error(transparent)]
     Objective(#[from] crate::objective::ObjectiveError),
     /// A checkpoint could not be written or read.
-    #[error("checkpoint {path}: {reason}")]
+    #[error("checkpoint {}: {reason}", std::path::absolute(path).as_ref().unwrap_or(path).display())]
     Checkpoint {
         /// Which.
         path: PathBuf,

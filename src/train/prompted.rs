@@ -22,6 +22,8 @@ pub(super) struct Prompted {
     templates: Vec<Share>,
     /// Pairs whose targets are too long.
     skipped: usize,
+    /// What a person should know of the tasks' data.
+    notices: Vec<String>,
 }
 
 /// A template with its share of the mixture.
@@ -85,7 +87,17 @@ impl Prompted {
             );
             return Err(TrainError::Spec(text));
         }
-        Ok(Self { templates: shares, skipped })
+        let told = |template: &Template| {
+            let name = template.name.clone();
+            template.notices.clone().into_iter().map(move |notice| format!("{name}: {notice}"))
+        };
+        Ok(Self { templates: shares, skipped, notices: all.iter().flat_map(told).collect() })
+    }
+
+    /// What a person should know of the tasks' data.
+    #[must_use]
+    pub(super) fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// Pairs that were left out because their targets are too long.
@@ -146,6 +158,7 @@ mod tests {
             family: family.to_owned(),
             written_out: false,
             pairs: vec![pair.clone(); size],
+            notices: Vec::new(),
         };
         let all = [template("small", 30), template("large", 200), template("large", 200)];
         let weights: Vec<f64> = all.iter().map(|one| weight(one, &all, 100)).collect();

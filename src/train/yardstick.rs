@@ -68,6 +68,7 @@ impl Yardstick {
         for form in &forms(&spec.objective) {
             let scorer = ModelScorer::new(trainer, corpus.tokenizer(), *form)?;
             let scored = scorer.score_tokens(&self.pairs).map_err(|error| TrainError::Spec(error.to_string()))?;
+            let scored = scored.into_iter().collect::<Result<Vec<_>, _>>().map_err(TrainError::Spec)?;
             self.insert(&mut metrics, *form, -scored.iter().map(|scored| scored.log_likelihood).sum::<f64>());
         }
         Ok(metrics)

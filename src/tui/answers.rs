@@ -118,17 +118,11 @@ pub fn beats_chance(score: &TaskScore) -> bool {
     score.chance.zip(score.stderr).is_some_and(|(chance, stderr)| score.value > chance + 2.0 * stderr)
 }
 
-/// The family of a task: its first tag, or itself.
-#[must_use]
-pub fn family(record: &TaskRecord) -> &str {
-    record.tags.first().unwrap_or(&record.task)
-}
-
 /// The tasks of a run, by form, family and name.
 #[must_use]
 pub fn tasks(detail: &RunDetail) -> Vec<&TaskRecord> {
     let mut all: Vec<&TaskRecord> = detail.tasks.iter().collect();
-    let key = |record: &TaskRecord| (record.form, family(record).to_owned(), record.task.clone());
+    let key = |record: &TaskRecord| (record.form, record.family().to_owned(), record.task.clone());
     all.sort_by_cached_key(|record| key(record));
     all
 }

@@ -140,7 +140,7 @@ impl Scrolled<'_> {
     #[must_use]
     pub fn heading(&self, prefix: &str) -> String {
         match self {
-            Self::Value(column) if column.kind == ColumnKind::Family => {
+            Self::Value(column) if matches!(column.kind, ColumnKind::Family | ColumnKind::Later) => {
                 column.heading.strip_prefix(prefix).unwrap_or(&column.heading).to_owned()
             }
             Self::Value(column) => column.heading.clone(),
@@ -333,12 +333,13 @@ mod tests {
             decimals: 3,
             chance: None,
             kind,
+            over: Vec::new(),
         }
     }
 
     fn row(id: char, contest: &str, objective: Objective, values: &[(&str, f64)]) -> LeaderboardRow {
         let cell = |mean: f64| BoardCell {
-            estimate: Estimate { mean, half_width: None, n: 1 },
+            estimate: Estimate { mean, n: 1, ..Estimate::default() },
             stderr: None,
             above_chance: None,
             place: 1,

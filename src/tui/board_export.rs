@@ -30,10 +30,12 @@ fn about(row: &LeaderboardRow) -> Vec<String> {
 const ABOUT: [&str; 10] =
     ["cell", "size", "corpus", "contest", "learning_rate", "steps", "parameters", "progress", "finished", "runs"];
 
-fn figures(cell: Option<&BoardCell>) -> [String; 6] {
+fn figures(cell: Option<&BoardCell>) -> [String; 8] {
     [
         number(cell.map(|cell| cell.estimate.mean)),
         number(cell.and_then(|cell| cell.estimate.half_width)),
+        number(cell.and_then(|cell| cell.estimate.low)),
+        number(cell.and_then(|cell| cell.estimate.high)),
         number(cell.map(|cell| cell.estimate.n)),
         number(cell.and_then(|cell| cell.stderr)),
         number(cell.and_then(|cell| cell.above_chance)),
@@ -41,7 +43,7 @@ fn figures(cell: Option<&BoardCell>) -> [String; 6] {
     ]
 }
 
-const FIGURES: [&str; 6] = ["", " half_width", " seeds", " stderr", " above_chance", " place"];
+const FIGURES: [&str; 8] = ["", " half_width", " low", " high", " seeds", " stderr", " above_chance", " place"];
 
 /// The table: the lineages that pass the filter, every column that is not hidden.
 pub(super) fn table(app: &App) -> Option<Export> {

@@ -108,11 +108,12 @@ pub fn board_value(column: &BoardColumn, value: f64) -> String {
     }
 }
 
-/// A number of the leaderboard in parts, so that they can stand under each other: mean, ` ±` half width of the interval
-/// over seeds (nothing with one seed), and a star if it is more than two standard errors above chance.
+/// A number of the leaderboard in parts, so that they can stand under each other: mean, interval over seeds (` ±` its half width,
+/// or its ends in brackets where it is not as long on either side; nothing with one seed), and a star if it is more than two standard errors above chance.
 #[must_use]
 pub fn board_cell(column: &BoardColumn, cell: &BoardCell) -> [String; 3] {
     let half = cell.estimate.half_width.map(|half| format!(" ±{}", board_value(column, half)));
+    let half = half.or_else(|| cell.estimate.brackets(column.decimals).map(|ends| format!(" {ends}")));
     let beats = column.chance.and_then(|chance| cell.beats(chance)).unwrap_or(false);
     let star = if beats { "*" } else { "" }.to_owned();
     let mean = board_value(column, cell.estimate.mean);

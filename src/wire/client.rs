@@ -2,19 +2,13 @@
 //! Promises: protocols are compared before anything else; a refusal is an error with the server's words.
 //! Must not know: how a server is started, what a screen shows.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::PROTOCOL;
 use super::error::WireError;
 use super::frame::{FrameReader, FrameWriter};
 use super::message::{ClientFrame, Reply, Request, ServerFrame, ServerInfo};
-
-/// How long a server may take to greet.
-pub(super) const GREETING: Duration = Duration::from_secs(5);
 
 /// Requests of a dashboard that may wait to be written; a full channel makes the sender wait.
 const WAITING_REQUESTS: usize = 64;
@@ -99,6 +93,7 @@ impl Connection {
                 protocol: u32::try_from(protocol).unwrap_or(u32::MAX),
                 pid: u32::try_from(number("pid")).unwrap_or(0),
                 home: text("home").to_owned(),
+                lab: word("lab").cloned().and_then(|lab| serde_json::from_value(lab).ok()),
                 started_ms: number("started_ms"),
             }
         };
@@ -106,14 +101,19 @@ impl Connection {
     }
 
     /// Greets a server of whatever version and asks it to leave; runs go on. Returns when it has closed the connection.
+    /// `check` is told who answers before anything is asked.
     ///
     /// # Errors
-    /// The server refuses or cannot be understood at all.
-    pub async fn shut_down<S>(stream: S) -> Result<(), WireError>
+    /// The server fails the check, refuses, or cannot be understood at all.
+    pub async fn shut_down<S>(
+        stream: S,
+        check: impl FnOnce(&ServerInfo) -> Result<(), WireError>,
+    ) -> Result<(), WireError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let mut connection = Self::greet(stream).await?.0.map_err(WireError::Content)?;
+        check(&connection.server)?;
         connection.writer.send(&ClientFrame { id: 1, request: Request::Shutdown }).await?;
         loop {
             match connection.reader.next::<serde_json::Value>().await {
@@ -171,17 +171,6 @@ impl Connection {
     }
 }
 
-/// [`Connection::connect`] with the patience a person has.
-pub(super) async fn connect_in_time<S>(stream: S, log: std::path::PathBuf) -> Result<Connection, WireError>
-where
-    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
-    match timeout(GREETING, Connection::connect(stream)).await {
-        Ok(result) => result,
-        Err(_) => Err(WireError::Silent { seconds: GREETING.as_secs(), log }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,7 +196,8 @@ mod tests {
     }
 
     fn greeting(protocol: u32) -> serde_json::Value {
-        let info = ServerInfo { version: "9.9.9".into(), protocol, pid: 7, home: "lab".into(), started_ms: 1 };
+        let info =
+            ServerInfo { version: "9.9.9".into(), protocol, pid: 7, home: "lab".into(), lab: None, started_ms: 1 };
         serde_json::to_value(ServerFrame::Reply { id: 0, reply: Reply::Welcome(info) }).unwrap()
     }
 
@@ -241,7 +231,15 @@ mod tests {
     #[tokio::test]
     async fn a_server_of_another_protocol_can_be_stopped() {
         let done = serde_json::to_value(ServerFrame::Reply { id: 1, reply: Reply::Done }).unwrap();
-        Connection::shut_down(scripted(greeting(PROTOCOL + 1), vec![done])).await.unwrap();
+        Connection::shut_down(scripted(greeting(PROTOCOL + 1), vec![done]), |server| {
+            assert_eq!((server.pid, server.home.as_str()), (7, "lab"));
+            Ok(())
+        })
+        .await
+        .unwrap();
+        let other = || Err(WireError::Moved { home: "lab".into() });
+        let refused = Connection::shut_down(scripted(greeting(PROTOCOL), vec![]), |_| other()).await;
+        assert!(matches!(refused, Err(WireError::Moved { .. })), "nothing is asked of another lab's server");
     }
 
     #[tokio::test]

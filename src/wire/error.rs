@@ -7,7 +7,7 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
     /// Nobody listens for this home.
-    #[error("reach a server for {}: none is running; `trilab server` or the dashboard starts one", home.display())]
+    #[error("reach a server for {}: none is running; `trilab server start` or the dashboard starts one", home.display())]
     NoServer {
         /// The lab.
         home: PathBuf,
@@ -20,8 +20,8 @@ pub enum WireError {
     Refused(String),
     /// The two programs are of different versions.
     #[error(
-        "talk to the server: it is trilab {version} and speaks protocol {theirs}, this program speaks protocol {ours}; \
-         run `trilab server stop` (runs go on) and start again"
+        "talk to the server: it is trilab {version} and speaks protocol {theirs}, this program speaks protocol {ours}; {}",
+        version_cure(*theirs, *ours)
     )]
     Version {
         /// The server's program version.
@@ -44,12 +44,26 @@ pub enum WireError {
     #[error("talk to the server: {0}")]
     Io(#[from] io::Error),
     /// The server accepted the connection and said nothing.
-    #[error("hear from the server within {seconds} s; it may be stuck, look into {} or run `trilab server stop`", log.display())]
+    #[error("hear from the server within {seconds} s: {cure}; its log is {}", log.display())]
     Silent {
         /// How long it had.
         seconds: u64,
         /// Where it says what it does.
         log: PathBuf,
+        /// What wakes or ends it.
+        cure: String,
+    },
+    /// A process holds the lock of the server and does not listen, or does not leave.
+    #[error("{what} within {seconds} s: {cure}; its log is {}", log.display())]
+    Stuck {
+        /// What was tried.
+        what: &'static str,
+        /// How long it had.
+        seconds: u64,
+        /// Where it says what it does.
+        log: PathBuf,
+        /// What wakes or ends it.
+        cure: String,
     },
     /// A server was started and does not answer.
     #[error("start the server: it does not answer after {seconds} s; {} says: {said}", log.display())]
@@ -60,6 +74,41 @@ pub enum WireError {
         log: PathBuf,
         /// The end of that log.
         said: String,
+    },
+    /// No server can run in the home, because it must write there.
+    #[error(
+        "write {}, without which no server can run there: {reason}; `trilab run list`, `run show`, `leaderboard`, `rank` and \
+         `export` look at the lab without one, and --home DIR names another", path.display()
+    )]
+    Unwritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's word.
+        reason: io::Error,
+    },
+    /// The program of the server does not start.
+    #[error("start a server: {0}")]
+    Program(io::Error),
+    /// The server that answers is that of another lab.
+    #[error(
+        "use the server behind {}: process {pid} serves {theirs}, which is another lab; if the home is a copy made of hard \
+         links, remove {}", home.display(), lock.display()
+    )]
+    OtherLab {
+        /// The lab that was asked for.
+        home: PathBuf,
+        /// Its lock.
+        lock: PathBuf,
+        /// The process that answers.
+        pid: u32,
+        /// The lab it serves.
+        theirs: String,
+    },
+    /// The lab that a client has been talking to is not in its place any more.
+    #[error("find the lab in {}: it was moved, deleted or replaced; quit, and give its new place with --home", home.display())]
+    Moved {
+        /// Where it was.
+        home: PathBuf,
     },
     /// The folder or the file of the socket cannot be used.
     #[error("use {} for the lab's socket: {reason}", path.display())]
@@ -79,4 +128,14 @@ pub enum WireError {
         /// Ours.
         ours: u32,
     },
+}
+
+/// The newer of two programs is right: whoever is older must go.
+fn version_cure(theirs: u64, ours: u32) -> &'static str {
+    if theirs > u64::from(ours) {
+        "the server is the newer one: leave and start trilab again, or, if both versions are installed, run `trilab server \
+         stop` (runs go on) and start again"
+    } else {
+        "run `trilab server stop` (runs go on) and start again"
+    }
 }

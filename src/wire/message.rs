@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::identity::LabIdentity;
+
 use crate::core::board::{EqualBudget, Leaderboard};
 use crate::core::metric::Metric;
 use crate::core::rank::RankHistory;
@@ -243,6 +245,8 @@ pub struct ServerInfo {
     pub pid: u32,
     /// Its home.
     pub home: String,
+    /// Which lab that is; absent if a server of another version does not say.
+    pub lab: Option<LabIdentity>,
     /// Since when, Unix milliseconds.
     pub started_ms: u64,
 }

@@ -5,6 +5,8 @@
 pub mod message;
 pub mod error;
 pub mod frame;
+pub mod identity;
+mod stuck;
 pub mod socket;
 pub mod client;
 pub mod start;
@@ -12,9 +14,10 @@ pub mod start;
 pub use client::{Connection, Frames};
 pub use error::WireError;
 pub use frame::{FrameReader, FrameWriter, encode};
+pub use identity::LabIdentity;
 pub use message::{ClientFrame, Reply, Request, RunSelection, ServerFrame, ServerInfo, Topic, Update};
 pub use socket::{ServerRecord, Surroundings, check_peer};
-pub use start::{attach, connect, stop_server};
+pub use start::{attach, attach_again, connect, stop_server};
 
 /// Version of the protocol; a client and a server that differ refuse each other and say how to go on.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;

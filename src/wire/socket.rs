@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 
 use super::error::WireError;
+use super::identity::LabIdentity;
 use crate::runlog::Home;
 
 /// Bytes of a socket path, the closing zero included, on Linux; macOS has 104.
@@ -28,21 +29,57 @@ pub struct ServerRecord {
     /// Its process.
     pub pid: u32,
     /// Its socket.
+    #[serde(with = "path_in_json")]
     pub socket: PathBuf,
+    /// The lab it serves; absent in the records of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lab: Option<LabIdentity>,
 }
 
 impl ServerRecord {
     /// The record of a server.
     #[must_use]
-    pub const fn new(pid: u32, socket: PathBuf) -> Self {
-        Self { format: RECORD_FORMAT, pid, socket }
+    pub const fn new(pid: u32, socket: PathBuf, lab: LabIdentity) -> Self {
+        Self { format: RECORD_FORMAT, pid, socket, lab: Some(lab) }
     }
 
-    /// What the present or the last server of `home` wrote; `None` if there never was one or it cannot be read.
+    /// What the present or the last server of `home` wrote; `None` if there never was one or it cannot be read. Believe it
+    /// only while a process holds the lock: what lies in a copy, or was left by a server that is gone, names a process and
+    /// a socket that may be another lab's by now.
     #[must_use]
     pub fn read(home: &Home) -> Option<Self> {
         let record: Self = serde_json::from_slice(&fs::read(home.server_lock()).ok()?).ok()?;
         (record.format == RECORD_FORMAT).then_some(record)
+    }
+}
+
+/// A path as text, or as its bytes where they are no text: a file name may hold any.
+mod path_in_json {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::{OsStrExt, OsStringExt};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Text(PathBuf),
+        Bytes(Vec<u8>),
+    }
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        match path.to_str() {
+            Some(text) => text.serialize(serializer),
+            None => path.as_os_str().as_bytes().serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+        Ok(match Stored::deserialize(deserializer)? {
+            Stored::Text(path) => path,
+            Stored::Bytes(bytes) => PathBuf::from(OsString::from_vec(bytes)),
+        })
     }
 }
 
@@ -169,6 +206,17 @@ mod tests {
         assert_eq!(short.parent().unwrap().parent().unwrap(), root);
         let nowhere = choose(&deep, &around(&deep, None)).unwrap_err().to_string();
         assert!(nowhere.starts_with("use "), "{nowhere}");
+    }
+
+    #[test]
+    fn a_record_holds_any_path_and_reads_those_of_older_versions() {
+        let strange = PathBuf::from(std::ffi::OsStr::from_bytes(b"/lab-\xff/socket"));
+        for path in [PathBuf::from("/lab/socket"), strange] {
+            let record = ServerRecord::new(7, path, LabIdentity { device: 1, inode: u64::MAX });
+            assert_eq!(serde_json::from_slice::<ServerRecord>(&serde_json::to_vec(&record).unwrap()).unwrap(), record);
+        }
+        let old: ServerRecord = serde_json::from_str(r#"{"format":1,"pid":7,"socket":"/lab/socket"}"#).unwrap();
+        assert_eq!((old.pid, old.lab), (7, None));
     }
 
     #[test]

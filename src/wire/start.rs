@@ -1,5 +1,7 @@
 //! Finds the server of a home, starts one if none answers, or asks it to leave.
-//! Promises: of many clients at once one starts the server; a server of another version is left alone and named.
+//! Promises: of many clients at once one starts the server; a server of another version is left alone and named; a server
+//! of another lab is never asked anything: what `server.lock` says counts only while its lock is held, and who answers must
+//! serve this very folder.
 //! Must not know: how the server process is made; the caller's closure does that.
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -11,10 +13,16 @@ use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::client::{Connection, GREETING, connect_in_time};
+use super::client::Connection;
 use super::error::WireError;
+use super::identity::LabIdentity;
+use super::message::ServerInfo;
 use super::socket::{ServerRecord, Surroundings, check_peer, choose};
+use super::stuck::{Pid, cure, holder};
 use crate::runlog::Home;
+
+/// How long a server may take to greet.
+const GREETING: Duration = Duration::from_secs(5);
 
 /// How long a new server has until it answers, and an old one until it is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,18 +34,49 @@ fn start_lock(home: &Home) -> PathBuf {
     home.root().join("start.lock")
 }
 
-/// A checked stream to whatever listens for `home`.
-async fn reach(home: &Home) -> Result<UnixStream, WireError> {
+/// Whatever listens for `home`: a stream whose other end runs as the same user, and its process.
+struct Reached {
+    stream: UnixStream,
+    lab: LabIdentity,
+    pid: Pid,
+}
+
+impl Reached {
+    /// Refuse whoever serves another lab. A server of another version may not say which it serves; then its path does.
+    fn check(home: &Home, lab: LabIdentity, server: &ServerInfo) -> Result<(), WireError> {
+        match server.lab.or_else(|| LabIdentity::of(server.home.as_ref()).ok()) {
+            Some(theirs) if theirs != lab => Err(other_lab(home, server.pid, server.home.clone())),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+fn other_lab(home: &Home, pid: u32, theirs: String) -> WireError {
+    WireError::OtherLab { home: home.root().to_owned(), lock: home.server_lock(), pid, theirs }
+}
+
+async fn reach(home: &Home) -> Result<Reached, WireError> {
     let none = || WireError::NoServer { home: home.root().to_owned() };
-    if !home.root().is_dir() {
+    if !home.root().is_dir() || !server_is_alive(home)? {
         return Err(none());
     }
-    let path = match ServerRecord::read(home) {
-        Some(record) => record.socket,
+    let lab = LabIdentity::of(home.root())?;
+    let record = ServerRecord::read(home);
+    if let Some(ServerRecord { pid, lab: Some(theirs), .. }) = &record
+        && *theirs != lab
+    {
+        return Err(other_lab(home, *pid, format!("folder {} of device {}", theirs.inode, theirs.device)));
+    }
+    let path = match &record {
+        Some(record) => record.socket.clone(),
         None => choose(home.root(), &Surroundings::of_this_process())?,
     };
     match UnixStream::connect(&path).await {
-        Ok(stream) => check_peer(&stream).map(|()| stream),
+        Ok(stream) => {
+            check_peer(&stream)?;
+            let listener = stream.peer_cred()?.pid().and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0);
+            Ok(Reached { stream, lab, pid: listener.or_else(|| record.map(|record| record.pid)) })
+        }
         Err(error) => match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Err(none()),
             _ => Err(WireError::Place { path, reason: format!("it cannot be reached: {error}") }),
@@ -45,32 +84,75 @@ async fn reach(home: &Home) -> Result<UnixStream, WireError> {
     }
 }
 
+fn silent(home: &Home, pid: Pid) -> WireError {
+    WireError::Silent { seconds: GREETING.as_secs(), log: home.server_log(), cure: cure(pid) }
+}
+
+fn stuck(home: &Home, what: &'static str, pid: Pid) -> WireError {
+    let pid = pid.or_else(|| holder(&home.server_lock()));
+    WireError::Stuck { what, seconds: PATIENCE.as_secs(), log: home.server_log(), cure: cure(pid) }
+}
+
 /// A connection to the server of `home`, if one runs.
 ///
 /// # Errors
-/// [`WireError::NoServer`] if none runs; else as [`Connection::connect`].
+/// [`WireError::NoServer`] if none runs, [`WireError::OtherLab`] if who answers serves another folder; else as
+/// [`Connection::connect`].
 pub async fn connect(home: &Home) -> Result<Connection, WireError> {
-    connect_in_time(reach(home).await?, home.server_log()).await
+    let Reached { stream, lab, pid } = reach(home).await?;
+    let greeted = timeout(GREETING, Connection::connect(stream)).await.map_err(|_| silent(home, pid))?;
+    let connection = greeted?;
+    Reached::check(home, lab, connection.server())?;
+    Ok(connection)
 }
 
-/// A connection to the server of `home`; if none runs, `start` is called once to start it in the background, and it has
-/// ten seconds to answer.
+/// Nobody answers for this home yet; a server that is just starting or leaving may still be behind its lock or its socket.
+const fn is_absence(error: &WireError) -> bool {
+    matches!(error, WireError::NoServer { .. } | WireError::Closed | WireError::OtherLab { .. })
+}
+
+/// A connection to the server of `home`, which is made if there is none; if no server runs, `start` is called once to start
+/// it in the background, and it has ten seconds to answer.
 ///
 /// # Errors
 /// The server speaks another protocol, cannot be started, or does not answer; the error names its log.
 pub async fn attach(home: &Home, start: &(dyn Fn() -> io::Result<()> + Sync)) -> Result<Connection, WireError> {
     match connect(home).await {
-        Err(WireError::NoServer { .. } | WireError::Closed) => {}
+        Err(error) if is_absence(&error) => {}
         other => return other,
     }
     home.create().map_err(|error| WireError::Place { path: home.root().to_owned(), reason: error.to_string() })?;
+    start_one(home, start).await
+}
+
+/// As [`attach`], for a client that goes on through many servers: only to a server of the lab that it knows, because it must
+/// not make a new lab in the place from which its own was moved away.
+///
+/// # Errors
+/// As [`attach`], or [`WireError::Moved`].
+pub async fn attach_again(
+    home: &Home,
+    known: LabIdentity,
+    start: &(dyn Fn() -> io::Result<()> + Sync),
+) -> Result<Connection, WireError> {
+    if LabIdentity::of(home.root()).ok() != Some(known) {
+        return Err(WireError::Moved { home: home.root().to_owned() });
+    }
+    match connect(home).await {
+        Err(error) if is_absence(&error) => start_one(home, start).await,
+        other => other,
+    }
+}
+
+/// Start a server, unless another client just does, and wait for its answer.
+async fn start_one(home: &Home, start: &(dyn Fn() -> io::Result<()> + Sync)) -> Result<Connection, WireError> {
     let deadline = Instant::now() + PATIENCE;
     let Some(_starting) = starter(home, deadline).await? else {
         return wait_for(home, deadline).await;
     };
     // Another client may have started it while this one waited for the lock.
     match connect(home).await {
-        Err(WireError::NoServer { .. } | WireError::Closed) => {}
+        Err(error) if is_absence(&error) => {}
         other => return other,
     }
     // A dead socket is removed by the new server, which alone can prove with its lock that nobody owns it. The lock is
@@ -79,11 +161,11 @@ pub async fn attach(home: &Home, start: &(dyn Fn() -> io::Result<()> + Sync)) ->
     let mut started = false;
     while Instant::now() < deadline {
         if !started && !server_is_alive(home)? {
-            start().map_err(WireError::Io)?;
+            start().map_err(WireError::Program)?;
             started = true;
         }
         match connect(home).await {
-            Err(WireError::NoServer { .. } | WireError::Closed) => sleep(PAUSE).await,
+            Err(error) if is_absence(&error) => sleep(PAUSE).await,
             other => return other,
         }
     }
@@ -94,7 +176,7 @@ pub async fn attach(home: &Home, start: &(dyn Fn() -> io::Result<()> + Sync)) ->
 async fn starter(home: &Home, deadline: Instant) -> Result<Option<File>, WireError> {
     let path = start_lock(home);
     let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = open.map_err(|error| WireError::Place { path, reason: error.to_string() })?;
+    let file = open.map_err(|reason| WireError::Unwritable { path, reason })?;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
@@ -107,22 +189,26 @@ async fn starter(home: &Home, deadline: Instant) -> Result<Option<File>, WireErr
 
 /// Whether some process holds the server's lock; it may still be starting.
 fn server_is_alive(home: &Home) -> Result<bool, WireError> {
-    let file = match File::open(home.server_lock()) {
+    let path = home.server_lock();
+    let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(WireError::Io(error)),
+        Err(error) => return Err(WireError::Place { path, reason: error.to_string() }),
     };
     match file.try_lock_shared() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(WireError::Io(error)),
+        Err(TryLockError::Error(error)) => Err(WireError::Place { path, reason: error.to_string() }),
     }
 }
 
 async fn wait_for(home: &Home, deadline: Instant) -> Result<Connection, WireError> {
     loop {
         match connect(home).await {
-            Err(WireError::NoServer { .. } | WireError::Closed) if Instant::now() < deadline => sleep(PAUSE).await,
+            Err(error) if is_absence(&error) && Instant::now() < deadline => sleep(PAUSE).await,
+            Err(WireError::NoServer { .. } | WireError::Closed) if server_is_alive(home)? => {
+                return Err(stuck(home, "reach the server", None));
+            }
             Err(WireError::NoServer { .. } | WireError::Closed) => {
                 let log = home.server_log();
                 let said = last_line(home).unwrap_or_else(|| "nothing".to_owned());
@@ -142,26 +228,37 @@ fn last_line(home: &Home) -> Option<String> {
     String::from_utf8_lossy(&bytes).lines().rfind(|line| !line.trim().is_empty()).map(str::to_owned)
 }
 
-/// Ask the server of `home` to leave, whatever its version, and wait until its lock is free; runs go on.
-/// `false` if none runs.
+/// Ask the server of `home` to leave, whatever its version, and wait until its lock is free or another server's; runs go
+/// on. `false` if none runs.
 ///
 /// # Errors
-/// It does not leave within ten seconds; the error says how to end it.
+/// It does not answer or does not leave; the error names its process and how to end it.
 pub async fn stop_server(home: &Home) -> Result<bool, WireError> {
-    let stream = match reach(home).await {
-        Ok(stream) => stream,
-        Err(WireError::NoServer { .. }) if !server_is_alive(home)? => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    let silent = || WireError::Silent { seconds: GREETING.as_secs(), log: home.server_log() };
-    timeout(GREETING, Connection::shut_down(stream)).await.map_err(|_| silent())??;
     let deadline = Instant::now() + PATIENCE;
-    while server_is_alive(home)? {
+    let Reached { stream, lab, pid } = loop {
+        match reach(home).await {
+            Ok(reached) => break reached,
+            Err(WireError::NoServer { .. }) if !server_is_alive(home)? => return Ok(false),
+            // It is starting or leaving.
+            Err(WireError::NoServer { .. }) if Instant::now() < deadline => sleep(PAUSE).await,
+            Err(WireError::NoServer { .. }) => {
+                return Err(stuck(home, "stop the server, which does not listen,", None));
+            }
+            Err(error) => return Err(error),
+        }
+    };
+    let asked = Connection::shut_down(stream, |server| Reached::check(home, lab, server));
+    match timeout(GREETING, asked).await.map_err(|_| silent(home, pid))? {
+        // It was leaving already.
+        Ok(()) | Err(WireError::Closed) => {}
+        Err(error) => return Err(error),
+    }
+    let deadline = Instant::now() + PATIENCE;
+    // A dashboard may have started another one at once.
+    let is_another = || ServerRecord::read(home).is_some_and(|record| pid.is_some_and(|pid| pid != record.pid));
+    while server_is_alive(home)? && !is_another() {
         if Instant::now() >= deadline {
-            let pid = ServerRecord::read(home).map_or_else(String::new, |record| format!(" {}", record.pid));
-            return Err(WireError::Refused(format!(
-                "stop the server: it promised to leave and is still there; end it with `kill{pid}`, runs go on"
-            )));
+            return Err(stuck(home, "stop the server, which promised to leave,", pid));
         }
         sleep(PAUSE).await;
     }

@@ -1,7 +1,8 @@
 //! The process of one run: spec.json → train → events. `trilab worker DIR` is all a launcher has to start.
 //! Promises: the run's lock is held from before the first event to the end; every ending that the process survives is
-//! an event. Must not know: the server, the queue, the config.
+//! an event; a lab that is moved takes its running workers along. Must not know: the server, the queue, the config.
 
+mod program;
 mod signals;
 
 use std::ffi::OsStr;
@@ -20,8 +21,9 @@ use crate::corpus::Corpus;
 use crate::eval::TaskReport;
 use crate::kernel::memory::keep_large_blocks;
 use crate::runlog::{EvalHeader, EvalLog, EvalRow, EventLog, RunFolder, RunLock, RunLogError};
-use crate::train::{Outcome, Surroundings, train};
+use crate::train::{Outcome, Surroundings, TrainError, train};
 
+pub use program::program;
 use signals::Wishes;
 
 /// The thread pools inside candle read their size from here, once.
@@ -36,11 +38,14 @@ const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// # Errors
 /// The folder holds no run, another worker holds it, or training failed; the log has a `Failed` event if it could be written.
 pub fn work(folder: &Path) -> Result<Outcome> {
+    without_pools()?;
+    let folder = std::path::absolute(folder).with_context(|| format!("could not find {}", folder.display()))?;
     let folder = RunFolder::open(folder)?;
     let spec = folder.spec()?;
-    without_pools()?;
+    std::env::set_current_dir(folder.path())
+        .with_context(|| format!("could not enter the folder {}", folder.path().display()))?;
     let _lock = lock(&folder)?;
-    let wishes = Wishes::new(folder.control_source()).context("could not listen to signals")?;
+    let wishes = Wishes::new(folder.from_within().control_source()).context("could not listen to signals")?;
     let attempt = folder.new_attempt()?;
     let mut log = EventLog::create(&attempt.events_path(), &spec.id, attempt.number, now_ms)?;
     keep_large_blocks();
@@ -58,11 +63,14 @@ pub fn work(folder: &Path) -> Result<Outcome> {
 }
 
 fn run(spec: &RunSpec, folder: &RunFolder, mut wishes: Wishes, log: &mut EventLog) -> Result<Outcome> {
-    let corpus = Corpus::open(&spec.data.directory)?;
+    let corpus = Corpus::open(&folder.corpus_dir(&spec.data)).map_err(|error| anyhow::anyhow!("could not {error}"))?;
+    // What lies outside this folder is read now; what is written from now on stays with it when the lab is moved.
+    let within = folder.from_within();
     let origin = Instant::now();
     let mut file: Option<EvalLog> = None;
     let mut answers = |step, report: &TaskReport, form| {
-        record_answers(spec, folder, &mut file, step, report, form).map_err(|error| SinkError(error.to_string()).into())
+        record_answers(spec, &within, &mut file, step, report, form)
+            .map_err(|error| SinkError(error.to_string()).into())
     };
     let parent = spec.parent.as_ref().map(|parent| folder.sibling(&parent.run).checkpoints_dir());
     let outside = Surroundings {
@@ -72,7 +80,10 @@ fn run(spec: &RunSpec, folder: &RunFolder, mut wishes: Wishes, log: &mut EventLo
         answers: &mut answers,
         clock: &|| origin.elapsed().as_secs_f64(),
     };
-    Ok(train(spec, &corpus, &folder.checkpoints_dir(), outside)?)
+    train(spec, &corpus, &within.checkpoints_dir(), outside).map_err(|error| match error {
+        TrainError::Corpus(error) => anyhow::anyhow!("could not {error}"),
+        other => other.into(),
+    })
 }
 
 /// Every answer of a task goes into a file of its own beside the log, which holds the scores.
@@ -135,7 +146,7 @@ pub fn without_pools() -> Result<()> {
     if std::env::var_os(THREADS_VARIABLE).as_deref() == Some(OsStr::new("1")) {
         return Ok(());
     }
-    let program = std::env::current_exe().context("could not find this program")?;
+    let program = program().context("could not find this program")?;
     let error = Command::new(&program).args(std::env::args_os().skip(1)).env(THREADS_VARIABLE, "1").exec();
     Err(error).with_context(|| format!("could not start {} again", program.display()))
 }

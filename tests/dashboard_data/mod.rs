@@ -4,9 +4,7 @@
 pub(crate) mod keys;
 
 use trilab::config::{ScreenConfig, Theme};
-use trilab::core::board::{
-    BoardCell, BoardColumn, ColumnKind, EqualBudget, Estimate, Footing, Leaderboard, LeaderboardRow,
-};
+use trilab::core::board::{BoardCell, BoardColumn, ColumnKind, Estimate, Footing, Leaderboard, LeaderboardRow};
 use trilab::core::metric::Direction::Higher as HIGHER;
 use trilab::core::spec::{DataSpec, SPEC_FORMAT};
 use trilab::core::stage::Budget;
@@ -211,6 +209,7 @@ fn columns(objectives: &[Objective]) -> Vec<BoardColumn> {
         decimals,
         chance,
         kind,
+        over: Vec::new(),
     };
     let metric = |metric: Metric, kind| {
         let definition = metric.definition();
@@ -259,7 +258,7 @@ fn value(column: &BoardColumn, at: usize, row: &LeaderboardRow) -> Option<f64> {
             _ => row.metrics.get(&Metric::TokensPerSecond).map(|estimate| estimate.mean),
         },
         ColumnKind::ZeroShot | ColumnKind::Family if sentinel && row.objective != MLM => None,
-        ColumnKind::ZeroShot | ColumnKind::Family => {
+        ColumnKind::ZeroShot | ColumnKind::Family | ColumnKind::Later => {
             let chance = column.chance.unwrap_or(0.0);
             Some(chance + (1.0 - chance) * skill * if sentinel { 0.3 } else { 0.4 })
         }
@@ -268,16 +267,24 @@ fn value(column: &BoardColumn, at: usize, row: &LeaderboardRow) -> Option<f64> {
 
 /// The first two of every column are tied, the third stands alone, what has one seed was not tested.
 fn cell(column: &BoardColumn, mean: f64, order: usize, n: usize) -> BoardCell {
-    let scored = matches!(column.kind, ColumnKind::ZeroShot | ColumnKind::Family);
+    let scored = matches!(column.kind, ColumnKind::ZeroShot | ColumnKind::Family | ColumnKind::Later);
     let chance = column.chance.unwrap_or(0.0);
     let (place, footing) = match (order, n) {
         (_, 1) => (order + 1, Footing::Untested),
         (0 | 1, _) => (1, Footing::Tied),
         _ => (order + 1, Footing::Clear),
     };
-    let half_width = (n > 1).then_some(mean * 0.012);
+    let many = |value: f64| (n > 1).then_some(value);
+    let estimate = if scored {
+        // Of two seeds little is known, and no share is below its bounds or above them.
+        let low = if column.key.starts_with("above_chance") { -0.5 } else { 0.0 };
+        Estimate { mean, half_width: None, low: many(0.4 * mean + 0.6 * low), high: many(0.4 * mean + 0.6), n }
+    } else {
+        let half = mean * 0.012;
+        Estimate { mean, half_width: many(half), low: many(mean - half), high: many(mean + half), n }
+    };
     BoardCell {
-        estimate: Estimate { mean, half_width, n },
+        estimate,
         stderr: scored.then_some(0.04),
         above_chance: scored.then_some((mean - chance) / (1.0 - chance)),
         place,
@@ -299,7 +306,10 @@ pub(crate) fn leaderboard() -> Leaderboard {
                 let values: Vec<f64> = own.iter().filter_map(|run| run.latest.get(&metric).copied()).collect();
                 let n = values.len();
                 let mean = values.iter().sum::<f64>() / n.max(1) as f64;
-                (n > 0).then_some((metric, Estimate { mean, half_width: (n > 1).then_some(mean * 0.09), n }))
+                (n > 0).then_some((
+                    metric,
+                    Estimate { mean, half_width: (n > 1).then_some(mean * 0.09), n, ..Estimate::default() },
+                ))
             });
             let mut counts = std::collections::BTreeMap::new();
             for run in &own {
@@ -336,7 +346,7 @@ pub(crate) fn leaderboard() -> Leaderboard {
             rows[at].cells.insert(column.key.clone(), cell(column, mean, order, n));
         }
     }
-    Leaderboard { study: None, budget: EqualBudget::AsTrained, budget_at: None, columns, rows }
+    Leaderboard { columns, rows, ..Leaderboard::default() }
 }
 
 /// The same, with one lineage more in each of `cells`.
@@ -382,12 +392,13 @@ fn task(name: &str, form: ScoringForm, value: f64, chance: f64) -> TaskRecord {
     TaskRecord {
         step: 1_000,
         task: name.to_owned(),
-        tags: family.into_iter().collect(),
+        wording_of: family,
         form,
         scores: [(TaskMetric::Acc, TaskScore { value, stderr: Some(0.031), chance: Some(chance) })].into(),
         items: 200,
         right: ItemMarks::default(),
         seconds: 0.4,
+        later: false,
     }
 }
 
@@ -673,7 +684,14 @@ pub(crate) fn defaults() -> ComposerDefaults {
 }
 
 pub(crate) fn info() -> ServerInfo {
-    ServerInfo { version: "0.1.0".to_owned(), protocol: 1, pid: 1, home: "~/lab".to_owned(), started_ms: NOW }
+    ServerInfo {
+        version: "0.1.0".to_owned(),
+        protocol: 1,
+        pid: 1,
+        home: "~/lab".to_owned(),
+        lab: None,
+        started_ms: NOW,
+    }
 }
 
 /// A dashboard that has heard nothing yet.

@@ -7,6 +7,7 @@
 mod cells;
 mod cli;
 mod hangup;
+mod homes;
 mod kills;
 mod lab;
 mod output;
@@ -14,6 +15,7 @@ mod output;
 mod patience;
 mod process;
 mod records;
+mod surroundings;
 mod terminal;
 mod watcher;
 mod worker;

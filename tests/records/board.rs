@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use trilab::core::board::{ColumnKind, EqualBudget, Footing, Leaderboard, LeaderboardRow};
+use trilab::core::board::{BoardColumn, ColumnKind, EqualBudget, Footing, Leaderboard, LeaderboardRow};
 use trilab::core::spec::{Ancestor, ParentSpec};
 use trilab::core::summary::{Point, RunSummary};
 use trilab::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScore, TaskScores};
@@ -147,13 +147,13 @@ fn losses_over_different_targets_share_no_column() {
 }
 
 /// Item i is answered rightly where `right(i)` says so.
-fn record(step: u64, task: &str, tag: &str, chance: f64, right: impl Fn(usize) -> bool) -> TaskRecord {
+fn record(step: u64, task: &str, family: &str, chance: f64, right: impl Fn(usize) -> bool) -> TaskRecord {
     let marks: Vec<bool> = (0..100).map(right).collect();
     let value = f64::from(u32::try_from(marks.iter().filter(|mark| **mark).count()).unwrap()) / 100.0;
     TaskRecord {
         step,
         task: task.to_owned(),
-        tags: vec![tag.to_owned()],
+        wording_of: Some(family.to_owned()),
         form: ScoringForm::Plain,
         scores: TaskScores::from([(
             TaskMetric::Acc,
@@ -162,6 +162,7 @@ fn record(step: u64, task: &str, tag: &str, chance: f64, right: impl Fn(usize) -
         items: 100,
         right: ItemMarks::new(&marks),
         seconds: 0.1,
+        later: false,
     }
 }
 
@@ -199,6 +200,136 @@ fn families_are_medians_and_means_are_over_what_all_have() {
     let mut sorted = board.clone();
     sorted.sort_by(board.column("a").unwrap());
     assert_eq!(sorted.rows[0].architecture, Architecture::NonCausalDecoder);
+}
+
+#[test]
+fn what_is_asked_later_moves_no_mean() {
+    let at = |share: usize| move |item: usize| item < share;
+    let own =
+        |shift: usize| vec![record(200, "a0", "a", 0.5, at(60 + shift)), record(200, "b0", "b", 0.25, at(40 + shift))];
+    let later = |record: TaskRecord| TaskRecord { later: true, ..record };
+    let with = |more: Vec<TaskRecord>| {
+        let run = |architecture, seed, shift| {
+            let records = own(shift).into_iter().chain(more.clone()).collect();
+            finished(cell(architecture, Objective::PrefixLm, 0.1, seed), losses(2.0, 2.0), records)
+        };
+        let [cd, nd] = [Architecture::CausalDecoder, Architecture::NonCausalDecoder];
+        board((1..4).flat_map(|seed| [run(cd, seed, 20), run(nd, seed, 0)]).collect())
+    };
+    let keys = |board: &Leaderboard| -> Vec<String> {
+        let asked = |column: &&BoardColumn| {
+            matches!(column.kind, ColumnKind::ZeroShot | ColumnKind::Family | ColumnKind::Later)
+        };
+        board.columns.iter().filter(asked).map(|column| column.key.clone()).collect()
+    };
+    let before = with(vec![]);
+    assert_eq!(keys(&before), ["zero_shot", "above_chance", "a0", "b0"]);
+    assert_eq!(before.column("zero_shot").unwrap().over, ["a0", "b0"]);
+    assert_eq!(before.rows[0].cells["zero_shot"].place_text(), "1");
+    let same = |after: &Leaderboard| {
+        for (was, is) in before.rows.iter().zip(&after.rows) {
+            for key in keys(&before) {
+                assert_eq!(was.cells[&key], is.cells[&key], "{key}");
+                assert_eq!(before.column(&key).unwrap(), after.column(&key).unwrap());
+            }
+        }
+    };
+    // Another task, whose chance level is another.
+    let after = with(vec![later(record(200, "own", "x", 0.1, at(5)))]);
+    same(&after);
+    assert_eq!(keys(&after), ["zero_shot", "above_chance", "a0", "b0", "own"]);
+    let column = after.column("own").unwrap();
+    assert_eq!((column.kind, column.heading.as_str(), column.chance), (ColumnKind::Later, "own later", Some(0.1)));
+    assert!((value(&after.rows[0], "own").unwrap() - 0.05).abs() < 1e-12);
+    // The same task of another checkpoint, and in a form that the run did not ask.
+    let behind = TaskRecord { form: ScoringForm::Sentinel, ..record(200, "a0", "a", 0.5, at(100)) };
+    let after = with(vec![later(record(100, "a0", "a", 0.5, at(9))), later(behind)]);
+    same(&after);
+    assert_eq!(keys(&after), ["zero_shot", "above_chance", "a0", "b0", "a0:later", "a0:sentinel"]);
+    assert!((value(&after.rows[0], "a0:later").unwrap() - 0.09).abs() < 1e-12);
+    // The same question, or a glance at it, says nothing new to the run that asked it: 60 of 100 are those of ND.
+    let mut glance = record(200, "a0", "a", 0.5, at(60));
+    glance.items = 8;
+    let after = with(vec![later(glance)]);
+    same(&after);
+    assert_eq!(keys(&after), keys(&before));
+    // What no study asks has no mean.
+    let only = finished(
+        cell(Architecture::CausalDecoder, Objective::PrefixLm, 0.1, 1),
+        losses(2.0, 2.0),
+        own(0).into_iter().map(later).collect(),
+    );
+    assert_eq!(keys(&board(vec![only])), ["a0", "b0"]);
+}
+
+#[test]
+fn means_are_over_what_every_study_asks_and_say_so() {
+    let run = |architecture, tasks: &[&str]| {
+        let records = tasks.iter().map(|task| record(200, task, task, 0.5, |item| item < 60)).collect();
+        finished(cell(architecture, Objective::PrefixLm, 0.1, 1), losses(2.0, 2.0), records)
+    };
+    let [cd, nd] = [Architecture::CausalDecoder, Architecture::NonCausalDecoder];
+    let same = board(vec![run(cd, &["a", "b"]), run(nd, &["a", "b"])]);
+    assert_eq!(same.notices, Vec::<String>::new());
+    let some = board(vec![run(cd, &["a", "b"]), run(nd, &["a", "c"])]);
+    assert_eq!(some.column("zero_shot").unwrap().over, ["a"]);
+    assert_eq!(some.notices, ["zero-shot is over the 1 of 3 tasks that every row's study asks"]);
+    let none = board(vec![run(cd, &["b"]), run(nd, &["c"])]);
+    assert!(none.column("zero_shot").is_err());
+    assert_eq!(none.notices, ["no zero-shot mean: the rows' studies ask different tasks"]);
+    // A task may be called as something else is.
+    let called = board(vec![run(cd, &["zero_shot", "continuation_loss"])]);
+    assert_eq!(value(&called.rows[0], "continuation_loss"), Some(2.0));
+    assert_eq!(value(&called.rows[0], "task:zero_shot"), Some(0.6));
+}
+
+#[test]
+fn a_median_is_shown_and_tested() {
+    // By the middle wording the first answers nine items in a hundred more on every seed; the other wordings say the reverse, so
+    // that the mean over all items would be against it.
+    let runs = |architecture, [low, middle, high]: [usize; 3]| {
+        (1..=3).map(move |seed: u64| {
+            let seed_of = usize::try_from(seed).unwrap();
+            let at = move |share: usize| move |item: usize| (item * 37 + seed_of) % 100 < share;
+            let records = vec![
+                record(200, "t0", "t", 0.5, at(low)),
+                record(200, "t1", "t", 0.5, at(middle)),
+                record(200, "t2", "t", 0.5, at(high)),
+                record(200, "u", "u", 0.5, at(50)),
+            ];
+            finished(cell(architecture, Objective::PrefixLm, 0.1, seed), losses(2.0, 2.0), records)
+        })
+    };
+    let [cd, nd] = [Architecture::CausalDecoder, Architecture::NonCausalDecoder];
+    let board = board(runs(cd, [20, 69, 70]).chain(runs(nd, [59, 60, 99])).collect());
+    let of = |architecture, key: &str| {
+        let row = board.rows.iter().find(|row| row.architecture == architecture).unwrap();
+        (value(row, key).unwrap(), row.cells[key].place_text())
+    };
+    assert_eq!((of(cd, "t"), of(nd, "t")), ((0.69, "1".to_owned()), (0.6, "2".to_owned())));
+    assert_eq!((of(cd, "zero_shot").1, of(nd, "zero_shot").1), ("1".to_owned(), "2".to_owned()));
+    assert_eq!((of(cd, "u").1, of(nd, "u").1), ("1=".to_owned(), "1=".to_owned()));
+}
+
+#[test]
+fn shares_stay_between_their_bounds() {
+    let run = |seed: u64, right: usize| {
+        let records = vec![record(200, "a", "a", 0.5, move |item| item < right), record(200, "b", "b", 0.25, |_| true)];
+        finished(cell(Architecture::CausalDecoder, Objective::PrefixLm, 0.1, seed), losses(2.0, 2.0), records)
+    };
+    let board = board(vec![run(1, 76), run(2, 87)]);
+    let ends = |key: &str| {
+        let estimate = board.rows[0].cells[key].estimate;
+        (estimate.half_width, estimate.low.unwrap(), estimate.mean, estimate.high.unwrap())
+    };
+    let (half, low, mean, high) = ends("a");
+    assert!(half.is_none() && 0.0 < low && low < 0.3 && (mean - 0.815).abs() < 1e-12 && high < 1.0, "{low} {high}");
+    let (_, low, mean, high) = ends("b");
+    assert!(0.0 < low && low < 0.6 && mean == 1.0 && high == 1.0, "always right on 200 answers: {low}");
+    let (_, low, _, high) = ends("above_chance");
+    assert!((-2.0 / 3.0..0.0).contains(&low) && high < 1.0, "{low} {high}");
+    let (half, low, mean, high) = ends("continuation_loss");
+    assert_eq!((half, low, mean, high), (Some(0.0), 2.0, 2.0, 2.0), "losses have Student's");
 }
 
 #[test]

@@ -300,12 +300,13 @@ fn scored(step: u64, task: &str, items: usize, right: usize) -> TaskRecord {
     TaskRecord {
         step,
         task: task.to_owned(),
-        tags: vec!["family".to_owned()],
+        wording_of: Some("family".to_owned()),
         form: ScoringForm::Plain,
         scores: TaskScores::from([(TaskMetric::Acc, TaskScore { value, stderr: Some(0.01), chance: Some(0.5) })]),
         items: items as u64,
         right: ItemMarks::new(&marks),
         seconds: 0.1,
+        later: false,
     }
 }
 
@@ -343,9 +344,17 @@ fn scores_come_from_the_log_and_from_later_evaluations() {
     log.append(&row(&scored(2, "c", 5, 5))).unwrap();
     assert!(sync(&store, &run).unwrap().scored);
     assert!(!sync(&store, &run).unwrap().scored, "nothing new");
+    let later = |record: TaskRecord| TaskRecord { later: true, ..record };
     let found = store.scores(run.id(), false).unwrap();
-    assert_eq!(found[0], scored(2, "a", 50, 30), "five items do not replace fifty");
-    assert_eq!(found.len(), 3);
+    assert_eq!(found[..2], [scored(2, "a", 50, 30), scored(1, "b", 10, 6)], "what the run asked stays as it was");
+    assert_eq!(found[2..], [later(scored(2, "a", 5, 5)), later(scored(2, "c", 5, 5))]);
+    let newest = store.newest_scores(run.id()).unwrap();
+    let expected = [scored(2, "a", 50, 30), scored(1, "b", 10, 6), later(scored(2, "c", 5, 5))];
+    assert_eq!(newest, expected, "five items do not replace fifty");
+    log.append(&row(&scored(9, "a", 5, 5))).unwrap();
+    sync(&store, &run).unwrap();
+    assert_eq!(store.newest_scores(run.id()).unwrap()[0], later(scored(9, "a", 5, 5)), "a checkpoint further on does");
+    assert_eq!(store.scores(run.id(), false).unwrap()[0], scored(2, "a", 50, 30));
     let before = store.dump().unwrap();
     reindex(&mut store, &home).unwrap();
     assert_eq!(store.dump().unwrap(), before, "the files give the same index again");

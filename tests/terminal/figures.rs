@@ -102,7 +102,17 @@ fn leaderboard(home: &Home, terminal: &mut Terminal) {
                 "untested" => "?",
                 _ => "",
             };
-            let half = format!("±{}", written(&cell["half_width"]));
+            let half = match &cell["half_width"] {
+                Value::Null => {
+                    // Shares without the zero before their point; 1 has a digit less.
+                    let end = |key: &str| match cell[key].as_f64().unwrap() {
+                        whole if whole.abs() >= 1.0 => decimals(&cell[key], digits - 1),
+                        _ => decimals(&cell[key], digits).replacen("0.", ".", 1),
+                    };
+                    format!("[{},{}]", end("low"), end("high"))
+                }
+                half => format!("±{}", written(half)),
+            };
             has_all(&line, &[format!("{}{mark}", cell["place"]), written(&cell["mean"]), half]);
             numbers += 1;
         }

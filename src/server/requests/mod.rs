@@ -6,6 +6,7 @@ pub(super) mod read;
 pub(super) mod runs;
 
 use super::engine::{Ended, Engine, Happened};
+use super::look::changes;
 use super::session::SessionId;
 use super::submit::Asker;
 use crate::wire::{ClientFrame, PROTOCOL, Reply, Request};
@@ -66,11 +67,19 @@ impl Engine {
 
     /// Why a request cannot be taken for what it seems to be.
     fn not_understood(&self, session: SessionId, request: &Request) -> Option<String> {
+        if self.read_only && changes(request) {
+            let home = self.home.root().display();
+            return Some(format!("change the lab in {home}: it cannot be written; use a copy of it that can"));
+        }
         let protocol = self.sessions.get(&session)?.protocol;
         match (request, protocol) {
             // These are understood across versions, so that an old server can be asked to leave.
             (Request::Hello { .. } | Request::Shutdown | Request::ServerStatus, _) | (_, Some(PROTOCOL)) => None,
             (_, None) => Some("talk to the server: the first message must be a greeting".to_owned()),
+            (_, Some(theirs)) if theirs < PROTOCOL => Some(format!(
+                "talk to the server: it speaks protocol {PROTOCOL}, the client {theirs} and is the older program; leave and \
+                 start trilab again"
+            )),
             (_, Some(theirs)) => Some(format!(
                 "talk to the server: it speaks protocol {PROTOCOL}, the client {theirs}; run `trilab server stop` \
                  (runs go on) and start again"

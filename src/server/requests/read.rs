@@ -38,7 +38,7 @@ impl RunQuestion {
     pub(in crate::server) fn answer(self, store: &StoreHandle) -> Result<RunDetail, StoreError> {
         let run = self.spec.id.clone();
         let (samples, events, tasks) = store.call("run", move |store| {
-            Ok((store.samples(&run, SAMPLES)?, store.events(&run, EVENTS)?, store.scores(&run, false)?))
+            Ok((store.samples(&run, SAMPLES)?, store.events(&run, EVENTS)?, store.newest_scores(&run)?))
         })?;
         let output_tail = self
             .folder

@@ -16,18 +16,33 @@ pub struct RunEvidence {
     pub spec: RunSpec,
     /// Where it is; `latest` holds its newest metrics.
     pub summary: RunSummary,
-    /// Scores of zero-shot tasks, in order of time; the newest of a task counts.
-    pub records: Vec<TaskRecord>,
-    /// The same by family.
-    pub families: Vec<FamilyScore>,
+    /// What it asked itself while it trained and at its end, because its spec says so: what means are taken over.
+    pub own: Asked,
+    /// What it was asked later: in columns of its own.
+    pub later: Asked,
     /// Metrics over training; may be empty where nothing is cut.
     pub curves: Vec<(Metric, Vec<Point>)>,
     /// Training seconds of all earlier stages that the lab has.
     pub(super) before_s: f64,
 }
 
+/// Scores of zero-shot tasks.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Asked {
+    /// In order of time; the newest of a task counts.
+    pub records: Vec<TaskRecord>,
+    /// The same by family.
+    pub families: Vec<FamilyScore>,
+}
+
+impl Asked {
+    fn new(records: Vec<TaskRecord>) -> Self {
+        Self { families: families(&records), records }
+    }
+}
+
 impl RunEvidence {
-    /// A run with its scores.
+    /// A run with its scores, its own and later ones; a later one that only says again what the run itself found is left out.
     #[must_use]
     pub fn new(
         spec: RunSpec,
@@ -35,14 +50,16 @@ impl RunEvidence {
         records: Vec<TaskRecord>,
         curves: Vec<(Metric, Vec<Point>)>,
     ) -> Self {
-        Self { spec, summary, families: families(&records), records, curves, before_s: 0.0 }
+        let (mut later, own): (Vec<TaskRecord>, Vec<TaskRecord>) = records.into_iter().partition(|record| record.later);
+        later.retain(|record| !own.iter().any(|known| known.covers(record)));
+        Self { spec, summary, own: Asked::new(own), later: Asked::new(later), curves, before_s: 0.0 }
     }
 
-    /// The families of `form` in which something is chosen and guessing is known.
+    /// The families of `form` that it asked itself, in which something is chosen and guessing is known.
     pub(super) fn choice_families(&self, form: ScoringForm) -> impl Iterator<Item = &FamilyScore> {
         let chosen =
             |family: &&FamilyScore| family.medians.get(&TaskMetric::Acc).is_some_and(|acc| acc.chance.is_some());
-        self.families.iter().filter(move |family| family.form == form).filter(chosen)
+        self.own.families.iter().filter(move |family| family.form == form).filter(chosen)
     }
 
     /// What tells one prepared corpus from another on the screen.
@@ -106,6 +123,8 @@ pub(super) fn cut(run: &mut RunEvidence, budget: EqualBudget, at: f64) {
     };
     let last = |points: &Vec<Point>| points.iter().rfind(|point| within(spent(point))).map(|point| point.value);
     run.summary.latest = run.curves.iter().filter_map(|(metric, points)| Some((*metric, last(points)?))).collect();
-    run.records.retain(|record| within(before + record.step as f64 * per_step));
-    run.families = families(&run.records);
+    for asked in [&mut run.own, &mut run.later] {
+        asked.records.retain(|record| within(before + record.step as f64 * per_step));
+        asked.families = families(&asked.records);
+    }
 }

@@ -2,51 +2,22 @@
 //! Promises: where a seed of a lineage has finished, only finished seeds count, so that a young run does not spoil a mean;
 //! losses over different targets never share a column. Must not know: the index, the clock.
 
+mod columns;
 mod evidence;
 mod places;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::core::board::{BoardCell, BoardColumn, ColumnKind, EqualBudget, Footing, Leaderboard, LeaderboardRow};
-use crate::core::task::{ScoringForm, TaskMetric};
+use crate::core::board::{BoardCell, EqualBudget, Footing, Leaderboard, LeaderboardRow};
 use crate::core::{Ancestor, Architecture, Metric, Objective, RunId, RunStatus, StudyId};
-use crate::stats::estimate;
+use crate::stats::{bounded, estimate};
 
-pub use evidence::RunEvidence;
+use columns::{column, shared_families, sources, unshared};
 use evidence::cut;
+pub use evidence::{Asked, RunEvidence};
 use places::place;
 use values::{SeedValue, Value, value};
-
-/// What a column is made of.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Source {
-    /// A metric that means the same for every objective.
-    Metric(Metric),
-    /// The validation loss over one kind of targets, [`crate::core::RunSpec::target`].
-    OwnLoss(Objective, String),
-    /// Mean accuracy over the families that every scored lineage has.
-    ZeroShot(ScoringForm),
-    /// The same above chance.
-    AboveChance(ScoringForm),
-    /// The headline score of a family.
-    Family(ScoringForm, String),
-}
-
-/// The metrics of the table, in order; the others are in every row's `metrics`.
-const METRICS: [Metric; 8] = [
-    Metric::ContinuationLoss,
-    Metric::ContinuationBitsPerByte,
-    Metric::ContinuationLossSentinel,
-    Metric::ContinuationBitsPerByteSentinel,
-    Metric::EffectiveRankShare,
-    Metric::TokensPerSecond,
-    Metric::PrefillTokensPerSecond,
-    Metric::DecodeTokensPerSecond,
-];
-
-/// How many of them are speeds, which stand last.
-const SPEEDS: usize = 3;
 
 /// A lineage with the seeds that count.
 pub(super) struct Lineage<'a> {
@@ -86,7 +57,7 @@ pub fn leaderboard(
         if found.iter().all(Option::is_none) {
             continue;
         }
-        let column = column(source, &sources, &found);
+        let column = column(source, (&sources, &columns), &found, &shared);
         let contests: Vec<&str> = rows.iter().map(|row| row.contest.as_str()).collect();
         let places = place(&found, &contests, column.direction);
         for ((row, value), place) in rows.iter_mut().zip(&found).zip(places) {
@@ -96,7 +67,8 @@ pub fn leaderboard(
         }
         columns.push(column);
     }
-    let mut board = Leaderboard { study, budget, budget_at, columns, rows };
+    let notices = unshared(&lineages, &shared);
+    let mut board = Leaderboard { study, budget, budget_at, columns, notices, rows };
     match board.columns.first().cloned() {
         Some(first) => board.sort_by(&first),
         None => board
@@ -172,7 +144,11 @@ fn row(lineage: &Lineage<'_>, contest: String, as_trained: &BTreeMap<RunId, crat
     let metric = |metric: Metric| {
         let latest = lineage.counted.iter().filter_map(|run| as_trained.get(&run.spec.id));
         let values: Vec<f64> = latest.filter_map(|latest| latest.get(&metric).copied()).collect();
-        estimate(&values).map(|estimate| (metric, estimate))
+        let estimate = match metric.bounds() {
+            Some(bounds) => bounded(&values, bounds, None),
+            None => estimate(&values),
+        };
+        estimate.map(|estimate| (metric, estimate))
     };
     LeaderboardRow {
         lineage: lineage.id.clone(),
@@ -212,93 +188,15 @@ fn name_stages(rows: &mut [LeaderboardRow]) {
     }
 }
 
-/// The families that every lineage with scores has, of each form: a mean over different families would compare nothing.
-fn shared_families(lineages: &[Lineage<'_>]) -> BTreeSet<(ScoringForm, String)> {
-    let mut shared: BTreeMap<ScoringForm, BTreeSet<String>> = BTreeMap::new();
-    for run in lineages.iter().flat_map(|lineage| &lineage.counted) {
-        for form in [ScoringForm::Plain, ScoringForm::Sentinel] {
-            let own: BTreeSet<String> = run.choice_families(form).map(|family| family.family.clone()).collect();
-            if !own.is_empty() {
-                shared.entry(form).and_modify(|known| known.retain(|name| own.contains(name))).or_insert(own);
-            }
-        }
-    }
-    let pairs = shared.into_iter().flat_map(|(form, names)| names.into_iter().map(move |name| (form, name)));
-    pairs.collect()
-}
-
-/// The columns that could hold something, in order.
-fn sources(lineages: &[Lineage<'_>]) -> Vec<Source> {
-    let families: BTreeSet<(ScoringForm, String)> = lineages
-        .iter()
-        .flat_map(|lineage| &lineage.counted)
-        .flat_map(|run| &run.families)
-        .map(|family| (family.form, family.family.clone()))
-        .collect();
-    let mut sources = METRICS.map(Source::Metric).to_vec();
-    let speeds = sources.split_off(METRICS.len() - SPEEDS);
-    for form in [ScoringForm::Plain, ScoringForm::Sentinel] {
-        sources.extend([Source::ZeroShot(form), Source::AboveChance(form)]);
-    }
-    sources.extend(families.into_iter().map(|(form, family)| Source::Family(form, family)));
-    let targets: BTreeSet<(Objective, String)> = lineages
-        .iter()
-        .flat_map(|lineage| &lineage.counted)
-        .map(|run| (run.spec.objective.objective, run.spec.target()))
-        .collect();
-    sources.extend(targets.into_iter().map(|(objective, target)| Source::OwnLoss(objective, target)));
-    sources.extend(speeds);
-    sources
-}
-
-fn column(source: &Source, all: &[Source], found: &[Option<Value>]) -> BoardColumn {
-    let definition = match source {
-        Source::Metric(metric) => metric.definition(),
-        Source::OwnLoss(..) => Metric::ValidationLoss.definition(),
-        Source::ZeroShot(_) | Source::Family(..) => Metric::ZeroShotAcc.definition(),
-        Source::AboveChance(_) => Metric::ZeroShotAboveChance.definition(),
-    };
-    let score = found.iter().flatten().find_map(|value| value.metric);
-    let marked = |name: &str, form: ScoringForm, mark: &str| match form {
-        ScoringForm::Plain => name.to_owned(),
-        ScoringForm::Sentinel => format!("{name}{mark}"),
-    };
-    let (key, heading, kind) = match source {
-        Source::Metric(metric) => (metric.name().to_owned(), definition.heading.to_owned(), ColumnKind::Metric),
-        Source::OwnLoss(objective, target) => {
-            let alike = |other: &&Source| matches!(other, Source::OwnLoss(theirs, _) if theirs == objective);
-            let name = if all.iter().filter(alike).count() > 1 { target } else { objective.label() };
-            let heading = format!("{} {name}", definition.heading);
-            (format!("{}:{target}", Metric::ValidationLoss), heading, ColumnKind::OwnLoss)
-        }
-        Source::ZeroShot(form) => {
-            (marked("zero_shot", *form, ":sentinel"), marked("zero-shot", *form, " <X0>"), ColumnKind::ZeroShot)
-        }
-        Source::AboveChance(form) => {
-            (marked("above_chance", *form, ":sentinel"), marked("above chance", *form, " <X0>"), ColumnKind::ZeroShot)
-        }
-        Source::Family(form, family) => {
-            // Scores of other kinds say theirs, since their scales differ.
-            let name = score.filter(|metric| *metric != TaskMetric::Acc).map_or_else(String::new, |m| format!(" {m}"));
-            (marked(family, *form, ":sentinel"), marked(family, *form, " <X0>") + &name, ColumnKind::Family)
-        }
-    };
-    BoardColumn {
-        key,
-        heading,
-        unit: score.map_or(definition.unit, TaskMetric::name).to_owned(),
-        direction: score.map_or(definition.direction, TaskMetric::direction),
-        decimals: definition.decimals,
-        chance: found.iter().flatten().find_map(|value| value.chance),
-        kind,
-    }
-}
-
 /// The number of a row.
 #[expect(clippy::cast_precision_loss, reason = "counts of seeds")]
 fn cell(value: &Value, (place, footing): (usize, Footing)) -> Option<BoardCell> {
-    let values: Vec<f64> = value.seeds.iter().map(|seed: &SeedValue| seed.value).collect();
-    let estimate = estimate(&values)?;
+    let values: Vec<f64> = value.seeds.iter().map(|seed| seed.value).collect();
+    let answers: Option<f64> = value.seeds.iter().map(|seed: &SeedValue| seed.answers).sum();
+    let estimate = match value.bounds {
+        Some(bounds) => bounded(&values, bounds, answers),
+        None => estimate(&values),
+    }?;
     let n = values.len() as f64;
     let over_seeds = values.iter().map(|value| (value - estimate.mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0) / n;
     // Seeds answer the same items, so their errors over items do not cancel.

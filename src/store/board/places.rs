@@ -1,6 +1,6 @@
 //! Places with ties: in each contest, one more than the number of rows that a paired test finds clearly better, and never
-//! above a row with a better mean.
-//! Must not know: what was measured.
+//! above a row with a better mean. What is tested is what is shown: the difference of the means over seeds of the column's own
+//! statistic. Must not know: what was measured.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use crate::core::Direction;
 use crate::core::board::Footing;
 use crate::stats::{Difference, crossed, paired};
 
-use super::values::Value;
+use super::values::{SeedValue, Value};
 
 /// The place of every value within its contest, and how sure it is; `None` where there is no value.
 pub(super) fn place(
@@ -59,7 +59,7 @@ fn within(group: &[(usize, &Value)], direction: Direction) -> Vec<(usize, (usize
         let (mut better, mut tested, mut clear_in_a_row) = (0, true, 0);
         for (above, (_, best)) in group.iter().enumerate().take(order).rev() {
             match difference(best, value) {
-                // A median over wordings may order otherwise than the mean over items that is tested: then nothing is clear.
+                // Seeds that both have may order otherwise than all seeds do: then nothing is clear.
                 Some(difference) if difference.is_clear() && ordered(difference.mean, 0.0, direction).is_lt() => {
                     (better, clear_in_a_row) = (better + 1, clear_in_a_row + 1)
                 }
@@ -90,7 +90,8 @@ fn within(group: &[(usize, &Value)], direction: Direction) -> Vec<(usize, (usize
     group.iter().map(|(at, _)| *at).zip(texts).collect()
 }
 
-/// The paired difference over the seeds that both have, and over their items where both have answered the same.
+/// The paired difference of what is shown, over the seeds that both have, and over their items where both have answered the
+/// same.
 fn difference(one: &Value, other: &Value) -> Option<Difference> {
     let pairs: Vec<_> = one
         .seeds
@@ -98,26 +99,32 @@ fn difference(one: &Value, other: &Value) -> Option<Difference> {
         .filter_map(|own| Some((own, other.seeds.iter().find(|their| their.seed == own.seed)?)))
         .collect();
     let values: Vec<f64> = pairs.iter().map(|(own, their)| own.value - their.value).collect();
-    let by_item: Option<Vec<Vec<f64>>> = pairs
-        .iter()
-        .map(|(own, their)| {
-            let alike = own.items.keys().eq(their.items.keys())
-                && own.items.values().zip(their.items.values()).all(|(a, b)| a.len() == b.len());
-            let differences = own.items.values().flatten().zip(their.items.values().flatten()).map(|(a, b)| a - b);
-            (alike && !own.items.is_empty()).then(|| differences.collect())
-        })
-        .collect();
-    by_item.and_then(|rows| crossed(&rows)).or_else(|| paired(&values))
+    let strata = pairs.first().and_then(|(own, _)| {
+        let of = |name: &String| pairs.iter().map(|pair| by_item(*pair, name)).collect::<Option<Vec<_>>>();
+        let named = |(own, their): &(&SeedValue, &SeedValue)| [own, their].map(|seed| seed.items.len());
+        let alike = pairs.iter().flat_map(named).all(|count| count == own.items.len());
+        own.items.keys().map(of).collect::<Option<Vec<_>>>().filter(|_| alike)
+    });
+    strata.and_then(|strata| crossed(&values, &strata)).or_else(|| paired(&values))
+}
+
+/// The differences of the items of that name; `None` where they are not the same.
+fn by_item((own, their): (&SeedValue, &SeedValue), name: &str) -> Option<Vec<f64>> {
+    let (own, their) = (own.items.get(name)?, their.items.get(name)?);
+    (own.len() == their.len()).then(|| own.iter().zip(their).map(|(a, b)| a - b).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::values::SeedValue;
     use super::*;
 
     fn value(seeds: &[f64]) -> Option<Value> {
-        let seed = |(seed, value): (u64, &f64)| SeedValue { seed, value: *value, stderr: None, items: BTreeMap::new() };
-        Some(Value { seeds: (1..).zip(seeds).map(seed).collect(), chance: None, metric: None })
+        Some(Value { seeds: (1..).zip(seeds).map(|(at, value)| seed(at, *value, &[])).collect(), ..Value::default() })
+    }
+
+    fn seed(seed: u64, value: f64, items: &[f64]) -> SeedValue {
+        let items = if items.is_empty() { BTreeMap::new() } else { [("task".to_owned(), items.to_vec())].into() };
+        SeedValue { seed, value, stderr: None, answers: None, items }
     }
 
     fn texts(values: &[Option<Value>], contests: &[&str], direction: Direction) -> Vec<String> {
@@ -141,20 +148,28 @@ mod tests {
 
     #[test]
     fn a_test_that_speaks_against_the_order_ties() {
-        let of = |shown: f64, items: [f64; 4]| {
-            let seed = |seed| SeedValue {
-                seed,
-                value: shown,
-                stderr: None,
-                items: BTreeMap::from([("task".to_owned(), items.to_vec())]),
-            };
-            Some(Value { seeds: vec![seed(1), seed(2)], chance: None, metric: None })
-        };
-        // The first is shown to be better, but by every item it is worse.
-        let values = [of(0.6, [0.0, 0.1, 0.0, 0.1]), of(0.5, [0.9, 1.0, 1.0, 0.9])];
+        // The first is shown to be better, but on the seeds that both have it is worse.
+        let values = [value(&[0.2, 0.21, 0.22, 0.99, 0.99, 0.99]), value(&[0.5, 0.52, 0.51])];
         assert_eq!(texts(&values, &["a"; 2], Direction::Higher), ["1=", "1="]);
-        let values = [of(0.6, [0.9, 1.0, 1.0, 0.9]), of(0.5, [0.0, 0.1, 0.0, 0.1])];
-        assert_eq!(texts(&values, &["a"; 2], Direction::Higher), ["1", "2"]);
+    }
+
+    #[test]
+    fn what_is_shown_is_what_is_tested() {
+        let of = |values: [f64; 2], items: [f64; 4]| {
+            let seeds = vec![seed(1, values[0], &items), seed(2, values[1], &items)];
+            Some(Value { seeds, ..Value::default() })
+        };
+        let shown = difference(
+            of([0.6, 0.7], [0.9, 1.0, 0.0, 0.7]).as_ref().unwrap(),
+            of([0.5, 0.56], [0.1; 4]).as_ref().unwrap(),
+        );
+        assert!((shown.unwrap().mean - 0.12).abs() < 1e-12, "{shown:?}");
+        // Both seeds say the same, but items do not: it is a tie, and clear once they agree.
+        let (better, worse) = (of([0.6; 2], [1.0, 1.0, 0.0, 0.4]), of([0.5; 2], [0.0, 0.0, 1.0, 1.0]));
+        assert_eq!(texts(&[better, worse], &["a"; 2], Direction::Higher), ["1=", "1="]);
+        let (better, worse) = (of([0.6; 2], [0.6, 0.6, 0.7, 0.5]), of([0.5; 2], [0.5, 0.5, 0.6, 0.4]));
+        assert_eq!(texts(&[better, worse], &["a"; 2], Direction::Higher), ["1", "2"]);
+        assert_eq!(texts(&[value(&[1.0, 2.0, 3.0])], &["a"], Direction::Higher), ["1"]);
     }
 
     #[test]

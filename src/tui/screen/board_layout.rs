@@ -176,7 +176,7 @@ pub(super) fn run_value(app: &App, column: &BoardColumn, (row, run): (&Leaderboa
     let metric = match column.kind {
         ColumnKind::Metric => Metric::from_name(&column.key),
         ColumnKind::OwnLoss => row.cells.contains_key(&column.key).then_some(Metric::ValidationLoss),
-        ColumnKind::ZeroShot | ColumnKind::Family => None,
+        ColumnKind::ZeroShot | ColumnKind::Family | ColumnKind::Later => None,
     };
     // What a run has now is not what it had at a common budget.
     let cut = app.leaderboard.as_ref().is_some_and(|table| table.budget_at.is_some());

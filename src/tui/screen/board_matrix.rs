@@ -87,7 +87,7 @@ fn layout(app: &App, (rows, spot): (&[&LeaderboardRow], Option<&Spot>), inside: 
 fn value_of(row: &LeaderboardRow, column: Option<&BoardColumn>, interval: bool) -> Option<String> {
     let (column, cell) = cell_of(row, column)?;
     let [mean, second, third] = format::board_cell(column, cell);
-    let dropped = !interval && cell.estimate.half_width.is_some();
+    let dropped = !interval && cell.estimate.low.is_some();
     Some(if dropped { mean + &third } else { mean + &second + &third })
 }
 

@@ -3,7 +3,7 @@
 
 use ratatui::style::{Modifier, Style};
 
-use crate::core::board::{BoardCell, BoardColumn, Footing, LeaderboardRow};
+use crate::core::board::{BoardCell, BoardColumn, ColumnKind, Footing, LeaderboardRow};
 use crate::core::columns::columns_of;
 use crate::core::metric::Direction;
 use crate::tui::app::App;
@@ -62,19 +62,23 @@ pub fn title(app: &App) -> String {
 pub fn note(app: &App, width: u16) -> Vec<String> {
     let columns = app.leaderboard.as_ref().map_or(&[][..], |table| &table.columns);
     let chance = columns.iter().any(|column| column.chance.is_some());
-    let sentinel = columns.iter().any(|column| column.heading.ends_with("<X0>"));
+    let sentinel = columns.iter().any(|column| column.heading.contains("<X0>"));
+    let later = columns.iter().any(|column| column.kind == ColumnKind::Later);
+    let told = app.leaderboard.iter().flat_map(|table| &table.notices).map(|notice| (true, notice.as_str()));
     let wide = width >= WIDE;
     let parts = [
-        (true, "± 95 % over seeds"),
+        (!chance, "± 95 % over seeds"),
+        (chance, "± or [low,high] 95 % over seeds"),
         (wide, "bold: first or tied with it"),
         (true, "= tied by a paired test over seeds and items"),
         (true, "? too few seeds"),
         (chance, "* over two standard errors above chance"),
         (wide && sentinel, "<X0> asked behind a sentinel"),
+        (later, "later: asked by trilab eval, in no mean"),
     ];
     // A part stays whole.
     let mut lines: Vec<String> = Vec::new();
-    for (_, part) in parts.into_iter().filter(|(said, _)| *said) {
+    for (_, part) in parts.into_iter().chain(told).filter(|(said, _)| *said) {
         match lines.last_mut() {
             Some(line) if columns_of(line) + columns_of(part) + 3 <= usize::from(width.saturating_sub(2)) => {
                 line.push_str(" · ");

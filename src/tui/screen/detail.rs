@@ -5,6 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
+use crate::core::shell::quoted;
 use crate::core::summary::{RunDetail, RunSummary};
 use crate::core::task::TaskRecord;
 use crate::core::{Metric, RunEvent, RunStatus};
@@ -228,7 +229,7 @@ fn spec_lines(app: &App, detail: &RunDetail, width: usize) -> Vec<Line<'static>>
         ("data", spec.data.fingerprint.clone()),
         ("folder", detail.directory.clone()),
         ("reproduce", format!("trilab run show {} --json", run.id)),
-        ("", format!("trilab worker {}", detail.directory)),
+        ("", format!("trilab worker {}", quoted(detail.directory.as_ref()))),
     ]);
     rows.iter().flat_map(|(word, value)| entry(app, word, value, width)).collect()
 }

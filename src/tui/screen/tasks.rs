@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 
 use crate::core::summary::RunDetail;
 use crate::core::task::{ScoringForm, TaskMetric, TaskRecord};
-use crate::tui::answers::{beats_chance, family, headline, task_place, tasks};
+use crate::tui::answers::{beats_chance, headline, task_place, tasks};
 use crate::tui::app::{App, DetailView};
 use crate::tui::format;
 use crate::tui::table::{self, Cell, Column, Row};
@@ -37,9 +37,9 @@ fn lines<'a>(tasks: &[&'a TaskRecord]) -> Vec<Line<'a>> {
     let mut lines = Vec::new();
     let mut last = None;
     for (at, task) in tasks.iter().enumerate() {
-        let own = (task.form, family(task));
-        if last != Some(own) && family(task) != task.task {
-            lines.push(Line::Family(family(task), task.form));
+        let own = (task.form, task.family());
+        if last != Some(own) && task.family() != task.task {
+            lines.push(Line::Family(task.family(), task.form));
         }
         last = Some(own);
         lines.push(Line::Task(at));
@@ -123,6 +123,7 @@ fn cells(app: &App, task: &TaskRecord) -> Vec<Cell> {
         ScoringForm::Plain => task.task.clone(),
         ScoringForm::Sentinel => format!("{} <X0>", task.task),
     };
+    let name = if task.later { format!("{name} later") } else { name };
     let Some((metric, best)) = headline(task) else {
         return vec![plain(name), Cell::new("no score", palette.dim)];
     };
