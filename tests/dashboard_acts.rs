@@ -645,7 +645,7 @@ fn wide_and_commanding_characters_of_samples_are_whole_and_harmless() {
     let wide = "夜の港に船が静かに入ってきた、潮とともに。".repeat(8);
     detail.samples[0].prompt = format!("\x1b[2J\u{202e}{wide}");
     data::tell(&mut app, Update::Run(Box::new(detail)));
-    press(&mut app, "\t\tz");
+    press(&mut app, "\t\t\tz");
     let screen: String = rows(&app).concat().chars().filter(|c| !c.is_whitespace() && !"┃│".contains(*c)).collect();
     assert!(screen.contains(&format!("\\x1b[2J\\u{{202e}}{wide}")), "{}", rows(&app).join("\n"));
 }

@@ -1,6 +1,6 @@
 //! How the tests of real processes wait: for as long as something advances, however slow the machine is, and no longer.
-//! Promises: no wait ends while runs make steps or a screen shows what it has not shown before; one that ends says what was
-//! seen last. Must not know: what is waited for.
+//! Promises: no wait ends while runs make steps or a screen shows what it has not shown before, but for one through more
+//! events than any test needs; one that ends says what was seen last. Must not know: what is waited for.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,6 +14,8 @@ use trilab::runlog::Home;
 
 /// How long nothing may advance: far longer than any single step, start or answer takes on a slow machine.
 const QUIET: Duration = Duration::from_secs(120);
+/// How many events any single wait may see, in the time of the lab: runs that go on and on do not make it endless.
+const ENOUGH: usize = 10_000;
 /// Between two looks at what advances.
 const LOOK: Duration = Duration::from_millis(500);
 /// Between two looks at what is waited for.
@@ -23,6 +25,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 pub(crate) struct Patience<'h> {
     home: &'h Home,
     seen: BTreeSet<(String, String)>,
+    /// Events that were logged when the wait began.
+    before: Option<usize>,
     last: String,
     advanced: Instant,
     looked: Option<Instant>,
@@ -31,7 +35,7 @@ pub(crate) struct Patience<'h> {
 impl<'h> Patience<'h> {
     /// Patience with what happens in a home.
     pub(crate) fn new(home: &'h Home) -> Self {
-        Self { home, seen: BTreeSet::new(), last: String::new(), advanced: Instant::now(), looked: None }
+        Self { home, seen: BTreeSet::new(), before: None, last: String::new(), advanced: Instant::now(), looked: None }
     }
 
     /// Ends the test if nothing has advanced for a while, neither in the home nor on the screen.
@@ -40,7 +44,8 @@ impl<'h> Patience<'h> {
             return;
         }
         self.looked = Some(Instant::now());
-        let (standing, screen) = (standing(self.home), screen());
+        let ((events, standing), screen) = (standing(self.home), screen());
+        let news = events.saturating_sub(*self.before.get_or_insert(events));
         // The load of the machine and the time that is left are no news: figures on a screen change for ever.
         let words = screen.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
         self.last = format!("{standing}\n{screen}");
@@ -49,6 +54,7 @@ impl<'h> Patience<'h> {
         }
         let quiet = self.advanced.elapsed();
         assert!(quiet < QUIET, "waited in vain for {what}: nothing advances; seen last:\n{}", self.last);
+        assert!(news < ENOUGH, "waited in vain for {what} through {news} events; seen last:\n{}", self.last);
     }
 }
 
@@ -92,18 +98,20 @@ fn gather(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8
     })
 }
 
-/// Where the runs of a home stand: the last event of each, and the corpora that are there or on their way.
-fn standing(home: &Home) -> String {
-    let mut lines = Vec::new();
+/// Where the runs of a home stand: how many events there are, the last one of each run, and the corpora that are there or on
+/// their way.
+fn standing(home: &Home) -> (usize, String) {
+    let (mut count, mut lines) = (0, Vec::new());
     for id in home.list_runs().unwrap_or_default() {
         let run = home.run(&id);
         let Some(attempt) = run.attempts().ok().and_then(|attempts| attempts.last().copied()) else { continue };
         let log = fs::read(run.attempt(attempt).events_path()).unwrap_or_default();
         let events = String::from_utf8_lossy(&log);
+        count += events.lines().count();
         lines.push(format!("{id} {attempt}: {}", events.lines().last().unwrap_or("nothing")));
     }
     sizes(&home.corpora_dir(), &mut lines);
-    lines.join("\n")
+    (count, lines.join("\n"))
 }
 
 fn sizes(folder: &Path, lines: &mut Vec<String>) {

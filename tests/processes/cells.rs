@@ -14,9 +14,20 @@ const MICRO: &str = "name = 'all-cells'\n\
     [model]\nd_model = 16\nnum_layers = 2\nnum_heads = 2\nd_ff = 24\n\
     [training]\nseq_len = 48\nbatch_size = 4\nwarmup_steps = 1\n[budget]\nsteps = 4\n\
     [probes]\nvalidation_every = 4\nvalidation_examples = 4\nrank_every = 4\nsample_every = 4\nsample_tokens = 4\n\
-    zero_shot = ['shipped:world_order_0', 'shipped:write_span']\nzero_shot_every = 0\n\
-    [stages.mtf]\nobjective = 'MTF'\ndropout = 0.1\ntasks = ['shipped:world']\nheld_out = ['world_order']\nexamples = 12\n\
+    zero_shot = ['order.yaml', 'span.yaml']\nzero_shot_every = 0\n\
+    [stages.mtf]\nobjective = 'MTF'\ndropout = 0.1\ntasks = ['shipped:writing']\nheld_out = ['write_span']\nexamples = 12\n\
     [stages.ft]\nobjective = 'FT'\ndropout = 0.1\ntasks = ['shipped:write_span']\nexamples = 20\n";
+
+/// Shipped tasks of both kinds with a few items each: many items would tell no more of a cell.
+const TASKS: [(&str, &str); 2] = [
+    ("order.yaml", include_str!("../../data/tasks/world_order_0.yaml")),
+    ("span.yaml", include_str!("../../data/tasks/write_span.yaml")),
+];
+
+fn with_few_items(task: &str) -> String {
+    let line = |line: &str| if line.starts_with("  count: ") { "  count: 4".to_owned() } else { line.to_owned() };
+    task.lines().map(line).collect::<Vec<_>>().join("\n")
+}
 
 #[test]
 fn a_study_of_all_cells_finishes() {
@@ -32,6 +43,9 @@ fn a_study_of_all_cells_finishes() {
     }
     writeln!(study, "[grid]\nlineages = {lineages:?}").unwrap();
     std::fs::write(lab.folder().join("all.toml"), study).unwrap();
+    for (name, task) in TASKS {
+        std::fs::write(lab.folder().join(name), with_few_items(task)).unwrap();
+    }
     let done = lab.run(&["study", "submit", "all.toml", "--wait"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     let runs = lab.run(&["run", "list", "--json"]).json();

@@ -4,8 +4,8 @@ use super::composing;
 use super::figures;
 use super::pty::{Home, Terminal};
 
-/// Of a run of the grid: enough for figures of every kind.
-const STEPS: u64 = 12;
+/// Of a run of the grid: no more than its warmup, and enough for figures of every kind.
+const STEPS: u64 = 20;
 /// Of the run that is paused, watched and stopped: it never comes to its end, on no machine.
 const ENDLESS: u64 = 1_000_000;
 
