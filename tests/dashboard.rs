@@ -276,6 +276,20 @@ fn review_screens() {
         let effects = press(&mut app, "a\n");
         reply(&mut app, &effects, Reply::Plan(Box::new(data::plan())));
         snapshot("review", &app);
+        let mut noted = data::plan();
+        noted.notices = vec![
+            "5 files in `/texts/stories` are not read, because only .txt and .jsonl are: 4 .jsonl.gz, 1 .md; decompress what \
+             should be read"
+                .to_owned(),
+            "of the settings of the tokenizer /texts/words.json, its BPE dropout of 0.1 is switched off, because the same text \
+             must have the same tokens"
+                .to_owned(),
+            "copa: 3 of 40 labels name no choice and are left out".to_owned(),
+        ];
+        let mut app = data::app(columns, rows);
+        let effects = press(&mut app, "a\n");
+        reply(&mut app, &effects, Reply::Plan(Box::new(noted)));
+        snapshot("review_notes", &app);
     }
 }
 

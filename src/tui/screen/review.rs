@@ -39,6 +39,9 @@ pub fn draw(app: &App, review: &Review, area: Rect, buf: &mut Buffer) {
     let rows = review.plan.as_ref().map_or(0, |plan| plan.runs.len() as u16);
     let most = if rows == 0 { area.height } else { area.height.saturating_sub(LEAST_BELOW) };
     if let Some(plan) = &review.plan {
+        // A line is left for the refusals, or for the word that they stand behind the runs.
+        let taken = text.len() + 2 + usize::from(!plan.refusals.is_empty());
+        text.extend(notes(app, plan, width, usize::from(most).saturating_sub(taken)));
         let refused = refusals(app, plan, 0, width);
         let fits = rows == 0 || text.len() + refused.len() + 2 <= usize::from(most);
         let told = || {
@@ -70,6 +73,14 @@ pub fn draw(app: &App, review: &Review, area: Rect, buf: &mut Buffer) {
 
 /// Lines that runs have at least, with their frame and heading.
 const LEAST_BELOW: u16 = 6;
+
+/// What a person should know of the texts and tasks: in full where `room` lines do for it, else a line each.
+fn notes(app: &App, plan: &PlanReport, width: usize, room: usize) -> Vec<Line<'static>> {
+    let marked = || plan.notices.iter().map(|notice| format!("! {notice}"));
+    let whole: Vec<String> = marked().flat_map(|note| format::wrap(&note, width)).collect();
+    let told = if whole.len() <= room { whole } else { marked().map(|note| table::shorten(&note, width)).collect() };
+    told.into_iter().map(|line| Line::styled(line, app.palette.warn)).collect()
+}
 
 /// The refusals from one on, each with its reason.
 fn refusals(app: &App, plan: &PlanReport, from: usize, width: usize) -> Vec<Line<'static>> {
@@ -130,8 +141,6 @@ fn totals(app: &App, plan: &PlanReport, width: usize) -> Vec<Line<'static>> {
     } else {
         text.extend(facts.iter().map(|fact| Line::from(entry(fact))));
     }
-    let notices = plan.notices.iter().flat_map(|notice| format::wrap(&format!("! {notice}"), width));
-    text.extend(notices.map(|line| Line::styled(line, palette.warn)));
     if plan.runs.is_empty() {
         text.push(Line::styled("no run is left to queue; Esc goes back", palette.bad));
     } else {
