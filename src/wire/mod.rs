@@ -6,6 +6,7 @@ pub mod message;
 pub mod error;
 pub mod frame;
 pub mod identity;
+mod patience;
 mod stuck;
 pub mod socket;
 pub mod client;

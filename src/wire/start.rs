@@ -11,20 +11,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::client::Connection;
 use super::error::WireError;
 use super::identity::LabIdentity;
 use super::message::ServerInfo;
+use super::patience::{LOOK, Patience};
 use super::socket::{ServerRecord, Surroundings, check_peer, choose};
 use super::stuck::{Pid, cure, holder};
 use crate::runlog::Home;
 
-/// How long a server may take to greet.
+/// How long a server that does nothing else may take to greet.
 const GREETING: Duration = Duration::from_secs(5);
 
-/// How long a new server has until it answers, and an old one until it is gone.
+/// How long a new server has until it answers, and an old one until it is gone, while it does nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Between two looks.
@@ -84,13 +85,25 @@ async fn reach(home: &Home) -> Result<Reached, WireError> {
     }
 }
 
-fn silent(home: &Home, pid: Pid) -> WireError {
-    WireError::Silent { seconds: GREETING.as_secs(), log: home.server_log(), cure: cure(pid) }
+/// What a server says, or an error where it says nothing and does nothing.
+async fn heard<T>(home: &Home, pid: Pid, said: impl Future<Output = Result<T, WireError>>) -> Result<T, WireError> {
+    let mut patience = Patience::new(home, GREETING);
+    let mut said = std::pin::pin!(said);
+    loop {
+        match timeout(LOOK, &mut said).await {
+            Ok(said) => return said,
+            Err(_) if patience.lasts() => {}
+            Err(_) => {
+                let seconds = patience.seconds();
+                return Err(WireError::Silent { seconds, log: home.server_log(), cure: cure(pid) });
+            }
+        }
+    }
 }
 
-fn stuck(home: &Home, what: &'static str, pid: Pid) -> WireError {
+fn stuck(home: &Home, what: &'static str, pid: Pid, patience: &Patience<'_>) -> WireError {
     let pid = pid.or_else(|| holder(&home.server_lock()));
-    WireError::Stuck { what, seconds: PATIENCE.as_secs(), log: home.server_log(), cure: cure(pid) }
+    WireError::Stuck { what, seconds: patience.seconds(), log: home.server_log(), cure: cure(pid) }
 }
 
 /// A connection to the server of `home`, if one runs.
@@ -100,8 +113,7 @@ fn stuck(home: &Home, what: &'static str, pid: Pid) -> WireError {
 /// [`Connection::connect`].
 pub async fn connect(home: &Home) -> Result<Connection, WireError> {
     let Reached { stream, lab, pid } = reach(home).await?;
-    let greeted = timeout(GREETING, Connection::connect(stream)).await.map_err(|_| silent(home, pid))?;
-    let connection = greeted?;
+    let connection = heard(home, pid, Connection::connect(stream)).await?;
     Reached::check(home, lab, connection.server())?;
     Ok(connection)
 }
@@ -112,7 +124,7 @@ const fn is_absence(error: &WireError) -> bool {
 }
 
 /// A connection to the server of `home`, which is made if there is none; if no server runs, `start` is called once to start
-/// it in the background, and it has ten seconds to answer.
+/// it in the background, and it has ten seconds to answer, and longer as long as it works.
 ///
 /// # Errors
 /// The server speaks another protocol, cannot be started, or does not answer; the error names its log.
@@ -146,9 +158,9 @@ pub async fn attach_again(
 
 /// Start a server, unless another client just does, and wait for its answer.
 async fn start_one(home: &Home, start: &(dyn Fn() -> io::Result<()> + Sync)) -> Result<Connection, WireError> {
-    let deadline = Instant::now() + PATIENCE;
-    let Some(_starting) = starter(home, deadline).await? else {
-        return wait_for(home, deadline).await;
+    let mut patience = Patience::new(home, PATIENCE);
+    let Some(_starting) = starter(home, &mut patience).await? else {
+        return wait_for(home, &mut patience).await;
     };
     // Another client may have started it while this one waited for the lock.
     match connect(home).await {
@@ -159,7 +171,7 @@ async fn start_one(home: &Home, start: &(dyn Fn() -> io::Result<()> + Sync)) -> 
     // looked at again and again: a server may be leaving, or was killed and a worker that it was just starting still has
     // the file open for an instant.
     let mut started = false;
-    while Instant::now() < deadline {
+    while patience.lasts() {
         if !started && !server_is_alive(home)? {
             start().map_err(WireError::Program)?;
             started = true;
@@ -169,18 +181,18 @@ async fn start_one(home: &Home, start: &(dyn Fn() -> io::Result<()> + Sync)) -> 
             other => return other,
         }
     }
-    wait_for(home, deadline).await
+    wait_for(home, &mut patience).await
 }
 
-/// The right to start the server; `None` if another client keeps it until the deadline.
-async fn starter(home: &Home, deadline: Instant) -> Result<Option<File>, WireError> {
+/// The right to start the server; `None` if another client keeps it as long as patience lasts.
+async fn starter(home: &Home, patience: &mut Patience<'_>) -> Result<Option<File>, WireError> {
     let path = start_lock(home);
     let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
     let file = open.map_err(|reason| WireError::Unwritable { path, reason })?;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(Some(file)),
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(PAUSE).await,
+            Err(TryLockError::WouldBlock) if patience.lasts() => sleep(PAUSE).await,
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(WireError::Io(error)),
         }
@@ -202,17 +214,17 @@ fn server_is_alive(home: &Home) -> Result<bool, WireError> {
     }
 }
 
-async fn wait_for(home: &Home, deadline: Instant) -> Result<Connection, WireError> {
+async fn wait_for(home: &Home, patience: &mut Patience<'_>) -> Result<Connection, WireError> {
     loop {
         match connect(home).await {
-            Err(error) if is_absence(&error) && Instant::now() < deadline => sleep(PAUSE).await,
+            Err(error) if is_absence(&error) && patience.lasts() => sleep(PAUSE).await,
             Err(WireError::NoServer { .. } | WireError::Closed) if server_is_alive(home)? => {
-                return Err(stuck(home, "reach the server", None));
+                return Err(stuck(home, "reach the server", None, patience));
             }
             Err(WireError::NoServer { .. } | WireError::Closed) => {
                 let log = home.server_log();
                 let said = last_line(home).unwrap_or_else(|| "nothing".to_owned());
-                return Err(WireError::NotStarted { seconds: PATIENCE.as_secs(), log, said });
+                return Err(WireError::NotStarted { seconds: patience.seconds(), log, said });
             }
             other => return other,
         }
@@ -234,31 +246,31 @@ fn last_line(home: &Home) -> Option<String> {
 /// # Errors
 /// It does not answer or does not leave; the error names its process and how to end it.
 pub async fn stop_server(home: &Home) -> Result<bool, WireError> {
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(home, PATIENCE);
     let Reached { stream, lab, pid } = loop {
         match reach(home).await {
             Ok(reached) => break reached,
             Err(WireError::NoServer { .. }) if !server_is_alive(home)? => return Ok(false),
             // It is starting or leaving.
-            Err(WireError::NoServer { .. }) if Instant::now() < deadline => sleep(PAUSE).await,
+            Err(WireError::NoServer { .. }) if patience.lasts() => sleep(PAUSE).await,
             Err(WireError::NoServer { .. }) => {
-                return Err(stuck(home, "stop the server, which does not listen,", None));
+                return Err(stuck(home, "stop the server, which does not listen,", None, &patience));
             }
             Err(error) => return Err(error),
         }
     };
     let asked = Connection::shut_down(stream, |server| Reached::check(home, lab, server));
-    match timeout(GREETING, asked).await.map_err(|_| silent(home, pid))? {
+    match heard(home, pid, asked).await {
         // It was leaving already.
         Ok(()) | Err(WireError::Closed) => {}
         Err(error) => return Err(error),
     }
-    let deadline = Instant::now() + PATIENCE;
+    let mut patience = Patience::new(home, PATIENCE);
     // A dashboard may have started another one at once.
     let is_another = || ServerRecord::read(home).is_some_and(|record| pid.is_some_and(|pid| pid != record.pid));
     while server_is_alive(home)? && !is_another() {
-        if Instant::now() >= deadline {
-            return Err(stuck(home, "stop the server, which promised to leave,", pid));
+        if !patience.lasts() {
+            return Err(stuck(home, "stop the server, which promised to leave,", pid, &patience));
         }
         sleep(PAUSE).await;
     }
