@@ -4,9 +4,7 @@
 pub(crate) mod keys;
 
 use trilab::config::{ScreenConfig, Theme};
-use trilab::core::board::{
-    BoardCell, BoardColumn, ColumnKind, Estimate, Footing, Leaderboard, LeaderboardRow,
-};
+use trilab::core::board::{BoardCell, BoardColumn, ColumnKind, Estimate, Footing, Leaderboard, LeaderboardRow};
 use trilab::core::metric::Direction::Higher as HIGHER;
 use trilab::core::spec::{DataSpec, SPEC_FORMAT};
 use trilab::core::stage::Budget;

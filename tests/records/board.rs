@@ -273,10 +273,16 @@ fn means_are_over_what_every_study_asks_and_say_so() {
     assert_eq!(same.notices, Vec::<String>::new());
     let some = board(vec![run(cd, &["a", "b"]), run(nd, &["a", "c"])]);
     assert_eq!(some.column("zero_shot").unwrap().over, ["a"]);
-    assert_eq!(some.notices, ["zero-shot is over the 1 of 3 tasks that every row's study asks"]);
+    assert_eq!(some.notices, ["zero-shot is over the 1 of 3 tasks that every run's study asked"]);
+    // Nor have the seeds of one row a mean over different tasks, as where a study shares a run with another that asks others.
+    let mut other = run(cd, &["c"]);
+    other.spec.seed = 2;
+    other.spec.id = other.spec.content_id().unwrap();
+    let seeds = board(vec![run(cd, &["b"]), other]);
+    assert!(seeds.rows.len() == 1 && seeds.column("zero_shot").is_err());
     let none = board(vec![run(cd, &["b"]), run(nd, &["c"])]);
     assert!(none.column("zero_shot").is_err());
-    assert_eq!(none.notices, ["no zero-shot mean: the rows' studies ask different tasks"]);
+    assert_eq!(none.notices, ["no zero-shot mean: the runs' studies asked different tasks"]);
     // A task may be called as something else is.
     let called = board(vec![run(cd, &["zero_shot", "continuation_loss"])]);
     assert_eq!(value(&called.rows[0], "continuation_loss"), Some(2.0));
