@@ -8,48 +8,52 @@ use std::path::{Path, PathBuf};
 
 use trilab::core::task::{ScoringForm, TaskMetric};
 use trilab::eval::{
-    EvalError, OutputType, PreparedTask, ScoreRequest, Scored, Scorer, ScorerError, Suite, TaskReport, WriteRequest,
-    Written, evaluate, families, gather, group_reports, zero_shot_metrics,
+    Answered, EvalError, OutputType, PreparedTask, ScoreRequest, Scored, Scorer, ScorerError, Suite, TaskReport,
+    WriteRequest, Written, evaluate, families, gather, group_reports, zero_shot_metrics,
 };
 
 /// Answers by a rule and remembers what it was asked.
 struct Known {
     rule: fn(&str, &str) -> f64,
     asked: Vec<ScoreRequest>,
-    refused: Option<usize>,
+    /// Requests without a score.
+    refused: Vec<usize>,
 }
 
 impl Known {
     fn new(rule: fn(&str, &str) -> f64) -> Self {
-        Self { rule, asked: Vec::new(), refused: None }
+        Self { rule, asked: Vec::new(), refused: Vec::new() }
     }
 }
 
 impl Scorer for Known {
-    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Scored>, ScorerError> {
-        if let Some(index) = self.refused {
-            return Err(ScorerError::Request { index, reason: "too long".to_owned() });
-        }
+    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Answered<Scored>>, ScorerError> {
         self.asked.extend_from_slice(requests);
-        let answer = |request: &ScoreRequest| {
+        let answer = |(index, request): (usize, &ScoreRequest)| {
+            if self.refused.contains(&index) {
+                return Err("too long".to_owned());
+            }
             let log_likelihood = (self.rule)(&request.context, &request.continuation);
-            Scored { log_likelihood, greedy: log_likelihood > -1.5, tokens: 1, cut: 0 }
+            Ok(Scored { log_likelihood, greedy: log_likelihood > -1.5, tokens: 1, cut: 0 })
         };
-        Ok(requests.iter().map(answer).collect())
+        Ok(requests.iter().enumerate().map(answer).collect())
     }
 
-    fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Scored>, ScorerError> {
+    fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Answered<Scored>>, ScorerError> {
         let alone = |text: &String| ScoreRequest { context: String::new(), continuation: text.clone() };
         self.score(&texts.iter().map(alone).collect::<Vec<_>>())
     }
 
     /// The end of the context, from its last colon on.
-    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<Written>, ScorerError> {
-        let end = |request: &WriteRequest| {
+    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<Answered<Written>>, ScorerError> {
+        let end = |(index, request): (usize, &WriteRequest)| {
+            if self.refused.contains(&index) {
+                return Err("no such letters".to_owned());
+            }
             let text = request.context.rsplit(": ").next().unwrap_or_default().to_owned();
-            Written { text, cut: usize::from(request.context.len() > 1000) }
+            Ok(Written { text, cut: usize::from(request.context.len() > 1000) })
         };
-        Ok(requests.iter().map(end).collect())
+        Ok(requests.iter().enumerate().map(end).collect())
     }
 }
 
@@ -260,14 +264,27 @@ fn wordings_are_declared_by_their_files() {
 }
 
 #[test]
-fn a_failure_names_document_and_request() {
+fn what_cannot_be_scored_is_left_out_and_named() {
     let task =
         format!("{HEAD}task: t\noutput_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: c\ndoc_to_target: 0\n");
-    let rows = "{\"q\": \"1\", \"c\": [\"a\", \"b\", \"e\"]}\n{\"q\": \"2\", \"c\": [\"a\", \"b\"]}\n";
+    let rows = "{\"q\": \"1\", \"c\": [\"a\", \"b\", \"e\"]}\n{\"q\": \"2\", \"c\": [\"a\", \"b\"]}\n\
+                {\"q\": \"3\", \"c\": [\"a\", \"b\"]}\n";
     let files = Files::new(&[("t.yaml", &task), ("d.jsonl", rows)]);
-    let mut scorer = Known { refused: Some(4), ..Known::new(|_, _| 0.0) };
+    let mut scorer = Known { refused: vec![4], ..Known::new(|context, _| if context == "3" { -1.0 } else { -2.0 }) };
+    let report = files.evaluate("t", &mut scorer, None).unwrap();
+    let seen: Vec<usize> = report.items.iter().map(|item| item.document).collect();
+    assert_eq!((seen, report.left_out.clone()), (vec![0, 2], vec![1]));
+    assert_eq!(report.items[1].log_likelihoods, [-1.0, -1.0], "each item has the answers to its own requests");
+    let record = report.record(1, ScoringForm::Plain, 0.0);
+    assert_eq!(record.items, 2, "what was scored");
+    assert!(record.right.is_empty(), "its items cannot be paired in order with those of a model that scores all");
+    assert_eq!(
+        report.notices,
+        ["1 of 3 items are left out, because this model cannot score them: document 1, request 1: too long"]
+    );
+    let mut scorer = Known { refused: vec![0, 4, 6], ..Known::new(|_, _| 0.0) };
     let said = files.evaluate("t", &mut scorer, None).unwrap_err().to_string();
-    assert_eq!(said, "score task t, document 1, request 1: too long");
+    assert_eq!(said, "score task t: none of its 3 items can be scored by this model: document 0, request 0: too long");
     let broken =
         Files::new(&[("t.yaml", &task.replace("doc_to_text: q", "doc_to_text: '{{nope}}'")), ("d.jsonl", rows)]);
     let said = broken.evaluate("t", &mut scorer, None).unwrap_err().to_string();
@@ -304,7 +321,7 @@ mod models {
             validation_fraction: 0.2,
             tokenizer: TokenizerSpec::Bpe(280),
         };
-        let manifest = prepare(&settings, folder, &mut |_| {}).unwrap();
+        let manifest = prepare(&settings, folder, &mut |_| {}).unwrap().manifest;
         Corpus::open(&folder.join(manifest.fingerprint)).unwrap()
     }
 
@@ -339,7 +356,12 @@ mod models {
                 precision: Precision::F32,
                 dropout: 0.0,
             },
-            data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: PathBuf::new() },
+            data: DataSpec {
+                fingerprint: "f".to_owned(),
+                name: "test".to_owned(),
+                directory: PathBuf::new(),
+                notices: Vec::new(),
+            },
             prompts: None,
             parent: None,
             ancestors: Vec::new(),
@@ -362,6 +384,15 @@ mod models {
             tasks_fingerprint: None,
             execution: ExecutionSpec { device: Device::Cpu, threads: 1, program_version: "test".to_owned() },
         }
+    }
+
+    /// The scores of requests that all have one.
+    fn all(answers: Vec<Answered<Scored>>) -> Vec<Scored> {
+        answers.into_iter().map(Result::unwrap).collect()
+    }
+
+    fn scored(scorer: &ModelScorer<'_>, pairs: &[(Vec<u32>, Vec<u32>)]) -> Vec<Scored> {
+        all(scorer.score_tokens(pairs).unwrap())
     }
 
     fn trainer(spec: &RunSpec) -> Trainer {
@@ -489,7 +520,7 @@ mod models {
                 request("three", " ferries"),
                 request("a harbour. ", "morning bells"),
             ];
-            let scored = scorer.score(&asked).unwrap();
+            let scored = all(scorer.score(&asked).unwrap());
             for (request, scored) in asked.iter().zip(&scored) {
                 // Blanks at the end of a context belong to the continuation; all four split at a word's beginning.
                 let context = encode(request.context.trim_end());
@@ -541,7 +572,7 @@ mod models {
             let trainer = Trainer::new(&spec(case.architecture, Objective::SpanCorruption, &corpus, 0)).unwrap();
             by_formula(&trainer);
             let scorer = ModelScorer::new(&trainer, corpus.tokenizer(), case.form).unwrap();
-            let found = scorer.score_tokens(&[(case.context.clone(), case.continuation.clone())]).unwrap();
+            let found = scored(&scorer, &[(case.context.clone(), case.continuation.clone())]);
             let difference = (found[0].log_likelihood - case.log_likelihood).abs();
             let (architecture, form, tokens) = (case.architecture, case.form, case.context.len());
             assert!(difference < 1e-4, "{architecture} {form} after {tokens}: off by {difference}");
@@ -557,7 +588,7 @@ mod models {
         let mut scorer = ModelScorer::new(&trainer, corpus.tokenizer(), ScoringForm::Plain).unwrap();
         let long = "the fog and then a harbour. ferries and three bells in the morning. a whistle ".repeat(3);
         let scored =
-            scorer.score(&[request("", "ferries"), request(" \n", "x"), request(long.trim(), " bells")]).unwrap();
+            all(scorer.score(&[request("", "ferries"), request(" \n", "x"), request(long.trim(), " bells")]).unwrap());
         let tokens = corpus.tokenizer().encode(&long).unwrap();
         let bells = corpus.tokenizer().encode(" bells").unwrap();
         let ferries = corpus.tokenizer().encode("ferries").unwrap();
@@ -580,17 +611,19 @@ mod models {
             expected += stepwise(&trainer, None, &before, before.len(), &tokens[done..end]).0;
             done = end;
         }
-        let rolled = scorer.score_rolling(&[long.clone(), String::new()]).unwrap();
+        let rolled = all(scorer.score_rolling(&[long.clone(), String::new()]).unwrap());
         assert!(
             (rolled[0].log_likelihood / expected - 1.0).abs() < 1e-5,
             "{} is not {expected}",
             rolled[0].log_likelihood
         );
         assert_eq!((rolled[0].tokens, rolled[1].tokens, rolled[1].log_likelihood), (tokens.len(), 0, 0.0));
-        let said = scorer.score(&[request("a", " b"), request("a", &long)]).unwrap_err();
-        assert!(matches!(&said, ScorerError::Request { index: 1, reason } if reason.contains("seq_len")), "{said}");
-        let said = scorer.score(&[request("a", "")]).unwrap_err().to_string();
-        assert!(said.contains("nothing is left to score"), "{said}");
+        let mixed = [request("a", " b"), request("a", &long), request("a", ""), request("a", " b")];
+        let found = scorer.score(&mixed).unwrap();
+        let [first, too_long, empty, last] = found.as_slice() else { panic!("{found:?}") };
+        assert!(too_long.as_ref().unwrap_err().contains("seq_len"), "{too_long:?}");
+        assert!(empty.as_ref().unwrap_err().contains("nothing is left to score"), "{empty:?}");
+        assert_eq!(first.as_ref().unwrap(), last.as_ref().unwrap(), "the others have their scores");
     }
 
     #[test]
@@ -604,7 +637,7 @@ mod models {
             let trainer = trainer(&spec(architecture, objective, &corpus, 3));
             let scores = |positions| {
                 let scorer = ModelScorer::new(&trainer, corpus.tokenizer(), form).unwrap();
-                scorer.with_batch_positions(positions).score(&asked).unwrap()
+                all(scorer.with_batch_positions(positions).score(&asked).unwrap())
             };
             let alone = scores(1);
             for positions in [50, 4096] {
@@ -641,9 +674,9 @@ mod models {
         for (architecture, objective, form, _) in cells() {
             let trainer = trainer(&spec(architecture, objective, &corpus, 3));
             let scorer = ModelScorer::new(&trainer, corpus.tokenizer(), form).unwrap();
-            let together = scorer.score_tokens(&pairs).unwrap();
+            let together = scored(&scorer, &pairs);
             for (pair, shared) in pairs.iter().zip(together) {
-                let alone = scorer.score_tokens(std::slice::from_ref(pair)).unwrap()[0];
+                let alone = scored(&scorer, std::slice::from_ref(pair))[0];
                 let apart = (alone.log_likelihood - shared.log_likelihood).abs();
                 assert!(apart < 1e-5, "{architecture}:{objective} {form} {pair:?}: {apart}");
                 assert_eq!((alone.greedy, alone.tokens, alone.cut), (shared.greedy, shared.tokens, shared.cut));
@@ -681,8 +714,10 @@ mod models {
                 .map(|(prefix, continuation)| -expected(&trainer, (architecture, asking), &v, (prefix, continuation)).0)
                 .sum();
             assert!((metrics[&loss] - expected / 512.0).abs() < 1e-5, "{architecture}:{objective} {form}");
-            let bytes: u32 = pairs.iter().flat_map(|(_, c)| c).map(|id| corpus.tokenizer().byte_length(*id)).sum();
-            assert!((metrics[&bits] - expected / f64::from(bytes) / std::f64::consts::LN_2).abs() < 1e-5);
+            let text = |c: &Vec<u32>| c.iter().copied().filter(|id| v.is_text(*id)).collect::<Vec<_>>();
+            let bytes: usize = pairs.iter().map(|(_, c)| corpus.tokenizer().decode(&text(c)).len()).sum();
+            let bytes = f64::from(u32::try_from(bytes).unwrap());
+            assert!((metrics[&bits] - expected / bytes / std::f64::consts::LN_2).abs() < 1e-5);
             let asked = Asking::all(&trainer.spec().objective).len();
             assert_eq!(metrics.contains_key(&Metric::ContinuationLossSentinel), asked == 2);
         }
@@ -770,20 +805,59 @@ fn written_answers_are_scored_as_the_field_scores_them() {
     let task = "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\ntest_split: test\n\
                 output_type: generate_until\ndoc_to_text: q\ndoc_to_target: a\n\
                 generation_kwargs: {until: ['.'], max_gen_toks: 4, do_sample: false}\n\
-                metric_list: [{metric: exact_match}, {metric: token_f1}, {metric: bleu}, {metric: rouge2}]\n";
+                metric_list: [{metric: exact_match}, {metric: squad_exact_match}, {metric: token_f1}, {metric: bleu}, \
+                {metric: rouge2}]\n";
     let rows = "{\"q\": \"Say: the old grey mill\", \"a\": [\"Old grey mill!\", \"x\"]}\n\
-                {\"q\": \"Say: a red bell\", \"a\": \"the red drum\"}\n";
+                {\"q\": \"Say: a red bell\", \"a\": \"the red drum\"}\n\
+                {\"q\": \"Say: a red bell\", \"a\": [\"b\", \"a red bell\"]}\n\
+                {\"q\": \"Say: nothing\", \"a\": null}\n";
     let files = Files::new(&[("t.yaml", task), ("d.jsonl", rows)]);
     let report = files.evaluate("t", &mut Known::new(|_, _| 0.0), None).unwrap();
     let score = |metric| report.scores[&metric].value;
-    assert!((score(TaskMetric::ExactMatch) - 0.5).abs() < 1e-12, "articles, case and punctuation do not count");
-    assert!((score(TaskMetric::TokenF1) - 0.75).abs() < 1e-12, "red of red bell and red drum");
+    // lm_eval 0.4.13's exact_match gives 0, 0 and 1: one gold of several is enough, case, articles and punctuation count.
+    assert!((score(TaskMetric::ExactMatch) - 1.0 / 3.0).abs() < 1e-12);
+    assert!((score(TaskMetric::SquadExactMatch) - 2.0 / 3.0).abs() < 1e-12, "as SQuAD compares");
+    assert!((score(TaskMetric::TokenF1) - 2.5 / 3.0).abs() < 1e-12, "red of red bell and red drum");
     assert!(score(TaskMetric::Rouge2) > 0.0 && score(TaskMetric::Bleu) > 0.0);
     assert_eq!(report.items[0].written.as_deref(), Some("the old grey mill"));
-    assert_eq!(report.right.first(2).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(report.right.first(3).collect::<Vec<_>>(), [false, false, true]);
+    assert_eq!(
+        (report.items.len(), report.left_out.as_slice()),
+        (3, &[3][..]),
+        "nobody can be right without an answer"
+    );
+    let loose =
+        task.replace("{metric: exact_match}", "{metric: exact_match, ignore_case: true, ignore_punctuation: true}");
+    let files = Files::new(&[("t.yaml", &loose), ("d.jsonl", &rows.replace("Old grey mill!", "The old, grey mill"))]);
+    let report = files.evaluate("t", &mut Known::new(|_, _| 0.0), None).unwrap();
+    assert!((report.scores[&TaskMetric::ExactMatch].value - 2.0 / 3.0).abs() < 1e-12);
     let odd = task.replace("do_sample: false", "do_sample: true");
     let said = Suite::load(&["t.yaml".into()], &|_| Ok(odd.clone())).unwrap_err().to_string();
-    assert!(said.contains("`do_sample` of `generation_kwargs` is not supported"), "{said}");
+    assert!(said.contains("`do_sample: True` of `generation_kwargs` is not supported"), "{said}");
+}
+
+/// The harness keeps the blank that a model writes before its answer, and its `remove_whitespace` takes it off.
+#[test]
+fn white_space_around_an_answer_counts_unless_a_filter_takes_it_off() {
+    let task = "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\ntest_split: test\n\
+                output_type: generate_until\ndoc_to_text: q\ndoc_to_target: a\nmetric_list: [{metric: exact_match}]\n";
+    let rows = "{\"q\": \"Say:  four\", \"a\": \"four\"}\n{\"q\": \"Say: five\", \"a\": \"six\"}\n";
+    let evaluated = |filters: &str| {
+        let files = Files::new(&[("t.yaml", &format!("{task}{filters}")), ("d.jsonl", rows)]);
+        files.evaluate("t", &mut Known::new(|_, _| 0.0), None).unwrap()
+    };
+    let bare = evaluated("filter_list: [{name: all, filter: [{function: take_first}]}]\n");
+    assert_eq!(bare.scores[&TaskMetric::ExactMatch].value, 0.0);
+    assert!(
+        bare.notices[0].starts_with("1 of 2 answers are right but for white space around them"),
+        "{:?}",
+        bare.notices
+    );
+    let cure = bare.notices[0].split('`').nth(1).unwrap();
+    let cured = evaluated(&format!("{cure}\n"));
+    assert_eq!(cured.scores[&TaskMetric::ExactMatch].value, 0.5);
+    assert!(cured.notices.is_empty());
+    assert_eq!(cured.items[0].written.as_deref(), Some(" four"), "as it was written");
 }
 
 /// The first fenced block of that language in README.md.

@@ -48,7 +48,12 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: usize,
             precision: Precision::F32,
             dropout: 0.0,
         },
-        data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: "none".into() },
+        data: DataSpec {
+            fingerprint: "f".to_owned(),
+            name: "test".to_owned(),
+            directory: "none".into(),
+            notices: Vec::new(),
+        },
         prompts: None,
         parent: None,
         ancestors: Vec::new(),
@@ -81,7 +86,7 @@ fn corpus_in(folder: &Path) -> Corpus {
         validation_fraction: 0.05,
         tokenizer: TokenizerSpec::Bytes,
     };
-    let manifest = trilab::corpus::prepare(&settings, folder, &mut |_| {}).unwrap();
+    let manifest = trilab::corpus::prepare(&settings, folder, &mut |_| {}).unwrap().manifest;
     Corpus::open(&folder.join(manifest.fingerprint)).unwrap()
 }
 
@@ -362,7 +367,7 @@ fn a_text_too_short_to_probe_is_said_and_does_not_end_the_run() {
         validation_fraction: 0.05,
         tokenizer: TokenizerSpec::Bytes,
     };
-    let manifest = trilab::corpus::prepare(&settings, folder.path(), &mut |_| {}).unwrap();
+    let manifest = trilab::corpus::prepare(&settings, folder.path(), &mut |_| {}).unwrap().manifest;
     let corpus = Corpus::open(&folder.path().join(manifest.fingerprint)).unwrap();
     // One example fits the validation text; what an encoder and then its decoder read does not.
     let length = usize::try_from(corpus.validation().len()).unwrap() * 2 / 3;

@@ -22,8 +22,8 @@ use trilab::core::{
 };
 use trilab::runlog::Home;
 use trilab::schedule::{
-    Action, CorpusFacts, Found, Launcher, LocalLauncher, Parent, Plan, Queue, StageFacts, StudyFacts, Workload,
-    launches, plan, report, standing,
+    Action, CorpusFacts, Found, Launcher, LocalLauncher, Parent, PartFacts, Plan, Queue, StageFacts, StudyFacts,
+    Workload, launches, plan, report, standing,
 };
 use trilab::store::{AttemptFacts, Ending};
 
@@ -114,16 +114,22 @@ fn corpus() -> CorpusFacts {
         vocab_size: 300,
         vocabulary: "bytes".to_owned(),
         directory: PathBuf::from("corpora/f00d"),
-        train_tokens: Some(100_000),
-        train_bytes: 100_000,
+        train: PartFacts { bytes: 100_000, documents: 1, tokens: Some(100_000) },
+        validation: PartFacts { bytes: 5_000, documents: 1, tokens: Some(5_000) },
         ready: true,
+        notices: Vec::new(),
     }
 }
 
 /// The tasks of the stage `mtf` have a fingerprint.
 fn facts() -> StudyFacts {
     let mtf = StageFacts { tasks: Some("p".to_owned()), corpus: None };
-    StudyFacts { corpus: corpus(), zero_shot: None, stages: BTreeMap::from([("mtf".to_owned(), mtf)]) }
+    StudyFacts {
+        corpus: corpus(),
+        zero_shot: None,
+        stages: BTreeMap::from([("mtf".to_owned(), mtf)]),
+        notices: Vec::new(),
+    }
 }
 
 fn planned(change: impl FnOnce(&mut StudySpec)) -> Plan {
@@ -157,6 +163,52 @@ fn the_grid_is_seven_cells_with_first_seeds_first() {
     assert_eq!((run.model.head_dim, run.model.d_ff, run.training.micro_batch_size), (16, 256, 16));
     assert_eq!(run.id, run.content_id().unwrap());
     assert_eq!(run.execution.program_version, "0.1.0");
+}
+
+#[test]
+fn texts_that_are_too_short_are_refused_before_they_are_prepared_and_the_part_is_named() {
+    let short = |part: &str, tokens: Option<u64>, bytes: u64| {
+        let mut known = facts();
+        let facts = PartFacts { bytes, documents: 1, tokens };
+        match part {
+            "training" => known.corpus.train = facts,
+            _ => known.corpus.validation = facts,
+        }
+        let mut study = study();
+        study.grid.architecture = Architecture::CausalDecoder.into();
+        study.grid.objective = Objective::FullLm.into();
+        study.training.seq_len = Axis(vec![128]);
+        let plan = plan(&study, &known, "0.1.0").unwrap();
+        plan.refusals.first().map_or_else(String::new, |refusal| refusal.reason.clone())
+    };
+    assert_eq!(short("training", Some(128), 500), "", "a window and no more");
+    assert_eq!(short("validation", None, 127), "", "a byte a token and an end mark might do");
+    assert_eq!(
+        short("training", Some(127), 500),
+        "one example takes 128 tokens, but the training text of world has only 127; lower training.seq_len, or add text"
+    );
+    assert_eq!(
+        short("validation", Some(20), 500),
+        "one example takes 128 tokens, but the validation text of world has only 20; lower training.seq_len, or raise \
+         corpus.validation_fraction, or add validation text"
+    );
+    let bound = short("validation", None, 126);
+    assert!(bound.contains("the validation text of world has at most 127"), "{bound}");
+}
+
+#[test]
+fn what_should_be_known_of_texts_and_tasks_is_in_the_report_once_and_in_the_runs() {
+    let mut known = facts();
+    known.corpus.notices = vec!["4 files are not read".to_owned()];
+    known.notices = vec!["2 labels name no choice".to_owned(), "4 files are not read".to_owned()];
+    let study = study();
+    let plan = plan(&study, &known, "0.1.0").unwrap();
+    let report = report(&study, &plan, &known, &Workload::default(), &|_| None);
+    assert_eq!(report.notices, ["4 files are not read", "2 labels name no choice"]);
+    assert_eq!(plan.runs[0].data.notices, known.corpus.notices);
+    let mut other = plan.runs[0].clone();
+    other.data.notices.clear();
+    assert_eq!(other.content_id().unwrap(), plan.runs[0].id, "recorded, not hashed");
 }
 
 #[test]

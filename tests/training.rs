@@ -70,7 +70,12 @@ fn run_spec(architecture: Architecture, objective: Objective, vocab_size: u32, d
             precision: Precision::F32,
             dropout: 0.0,
         },
-        data: DataSpec { fingerprint: "f".to_owned(), name: "test".to_owned(), directory: directory.to_owned() },
+        data: DataSpec {
+            fingerprint: "f".to_owned(),
+            name: "test".to_owned(),
+            directory: directory.to_owned(),
+            notices: Vec::new(),
+        },
         prompts: None,
         parent: None,
         ancestors: Vec::new(),
@@ -581,7 +586,7 @@ fn corpus_in(folder: &Path) -> Corpus {
         validation_fraction: 0.05,
         tokenizer: TokenizerSpec::Bytes,
     };
-    let manifest = trilab::corpus::prepare(&settings, folder, &mut |_| {}).unwrap();
+    let manifest = trilab::corpus::prepare(&settings, folder, &mut |_| {}).unwrap().manifest;
     Corpus::open(&folder.join(manifest.fingerprint)).unwrap()
 }
 

@@ -2,13 +2,22 @@
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
 
 use super::arguments::CorpusCommand;
 use super::lab::Lab;
 use super::output::{print, print_json};
 use crate::config::{ConfigError, paths};
 use crate::core::texts::{CorpusSettings, TokenizerSpec};
-use crate::corpus::{Manifest, Progress, prepare};
+use crate::corpus::{Manifest, Prepared, Progress, prepare};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Output<'a> {
+    #[serde(flatten)]
+    manifest: &'a Manifest,
+    notices: &'a [String],
+}
 
 pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
     let CorpusCommand::Prepare { paths: texts, tokenizer, field, validation, validation_fraction, json } = command;
@@ -28,7 +37,7 @@ pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
     };
     let bar = ProgressBar::new(0).with_style(style()?);
     let mut phase = "";
-    let manifest = prepare(&settings, &lab.home.corpora_dir(), &mut |progress: Progress| {
+    let prepared = prepare(&settings, &lab.home.corpora_dir(), &mut |progress: Progress| {
         if phase != progress.phase {
             phase = progress.phase;
             bar.set_message(phase);
@@ -37,8 +46,12 @@ pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
         bar.set_position(progress.done);
     });
     bar.finish_and_clear();
-    let manifest = manifest?;
-    if json { print_json(&manifest) } else { print(&text(lab, &manifest)) }
+    let Prepared { manifest, notices } = prepared?;
+    if json {
+        return print_json(&Output { manifest: &manifest, notices: &notices });
+    }
+    notices.iter().for_each(|notice| eprintln!("trilab: note: {notice}"));
+    print(&text(lab, &manifest))
 }
 
 fn text(lab: &Lab, manifest: &Manifest) -> String {
@@ -49,7 +62,11 @@ fn text(lab: &Lab, manifest: &Manifest) -> String {
     let train = part("train", &manifest.train, manifest.train_tokens);
     let validation = part("validation", &manifest.validation, manifest.validation_tokens);
     let (name, vocabulary) = (&manifest.name, manifest.vocab_size);
-    format!("corpus       {name}\nvocabulary   {vocabulary}\n{train}{validation}folder       {}\n", folder.display())
+    let covered = format!("covered      {} of the text by tokens that tell it\n", manifest.coverage.told());
+    format!(
+        "corpus       {name}\nvocabulary   {vocabulary}\n{train}{validation}{covered}folder       {}\n",
+        folder.display()
+    )
 }
 
 fn style() -> Result<ProgressStyle> {

@@ -15,7 +15,8 @@ use crate::core::task::{FamilyScore, ScoringForm, TaskRecord, TaskScores};
 use crate::core::{RunEvent, RunId, RunSpec, StampedEvent};
 use crate::corpus::Corpus;
 use crate::eval::{
-    Gathered, GroupReport, Suite, TaskReport, evaluate, families, gather, group_reports, leak, read, templates,
+    EvalError, Gathered, GroupReport, PreparedTask, Suite, TaskReport, families, gather, group_reports, leak, read,
+    templates,
 };
 use crate::kernel::memory::keep_large_blocks;
 use crate::report::eval::{Row, table};
@@ -36,6 +37,8 @@ struct Output {
     families: Vec<FamilyScore>,
     /// Tasks that could not be scored, with the reason.
     failed: Vec<String>,
+    /// What of the tasks is left out or cannot be right.
+    notices: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -80,10 +83,13 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
         groups: Vec::new(),
         families: Vec::new(),
         failed: Vec::new(),
+        notices: Vec::new(),
     };
+    let limit = command.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let prepared = prepared(&suite, limit, &mut output);
     for form in &forms(&spec.objective) {
         let mut scorer = ModelScorer::new(&trainer, corpus.tokenizer(), *form)?;
-        score(&suite, &mut scorer, *form, command.limit, &mut log, &mut output)?;
+        score(&suite, &prepared, &mut scorer, *form, &mut log, &mut output)?;
     }
     tell_server(lab, &spec.id);
     if command.json {
@@ -107,29 +113,60 @@ fn no_leak(lab: &Lab, spec: &RunSpec, sources: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The prompts of all tasks, made once for all forms. A task that cannot be asked is told and left out; the others go on.
+fn prepared(suite: &Suite, limit: Option<usize>, output: &mut Output) -> Vec<PreparedTask> {
+    let mut prepared = Vec::new();
+    for task in suite.tasks() {
+        match PreparedTask::new(task, &read, limit) {
+            Ok(task) => {
+                task.notices().iter().for_each(|notice| tell(output, task.name(), notice));
+                prepared.push(task);
+            }
+            Err(error) => fail(output, &error),
+        }
+    }
+    prepared
+}
+
+/// A word on a task, once.
+fn tell(output: &mut Output, task: &str, notice: &str) {
+    let notice = format!("{task}: {notice}");
+    if !output.notices.contains(&notice) {
+        eprintln!("trilab: {notice}");
+        output.notices.push(notice);
+    }
+}
+
+/// A task has no scores.
+fn fail(output: &mut Output, error: &EvalError) {
+    let error = error.to_string();
+    if !output.failed.contains(&error) {
+        eprintln!("trilab: could not {error}");
+        output.failed.push(error);
+    }
+}
+
 /// Scores every task in one form. A task that fails is told and left out; the others go on.
 fn score(
     suite: &Suite,
+    prepared: &[PreparedTask],
     scorer: &mut ModelScorer<'_>,
     form: ScoringForm,
-    limit: Option<u64>,
     log: &mut EvalLog,
     output: &mut Output,
 ) -> Result<()> {
-    let limit = limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let (mut reports, mut records) = (Vec::new(), Vec::new());
-    for task in suite.tasks() {
+    for task in prepared {
         let began = Instant::now();
-        let report = match evaluate(task, &read, scorer, limit) {
+        let report = match task.ask(scorer, None) {
             Ok(report) => report,
             Err(error) => {
-                eprintln!("trilab: could not {error}");
-                output.failed.push(error.to_string());
+                fail(output, &error);
                 continue;
             }
         };
         for notice in &report.notices {
-            eprintln!("trilab: {}: {notice}", report.task);
+            tell(output, &report.task, notice);
         }
         let seconds = began.elapsed().as_secs_f64();
         let record = report.record(output.step, form, seconds);

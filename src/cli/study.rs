@@ -110,6 +110,7 @@ async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool) -> Result<Exi
     for refusal in &plan.refusals {
         eprintln!("trilab: {}: {}", refusal.cell, refusal.reason);
     }
+    plan.notices.iter().for_each(|notice| eprintln!("trilab: note: {notice}"));
     let last = tokio::select! {
         last = watch(connection, &runs) => last?,
         signal = tokio::signal::ctrl_c() => {

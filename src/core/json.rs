@@ -92,6 +92,30 @@ pub fn columns(object: &str) -> Result<Columns, JsonError> {
     Ok(columns)
 }
 
+/// The member `name` of `object`, as it is written; `None` if there is none.
+///
+/// # Errors
+/// `object` is not JSON, or not an object.
+pub fn member(object: &str, name: &str) -> Result<Option<String>, JsonError> {
+    let found = read(object, |text| Ok(visit(text, Named(name))?.map(|raw| raw.get().to_owned())))?;
+    Ok(found.0)
+}
+
+/// The elements of `list`, as they are written; `None` if it is no list.
+///
+/// # Errors
+/// `list` is not JSON.
+pub fn elements(list: &str) -> Result<Option<Vec<String>>, JsonError> {
+    if !list.trim_start().starts_with('[') {
+        return Ok(None);
+    }
+    let found = read(list, |text| {
+        let raw: Vec<&RawValue> = serde_json::from_str(text)?;
+        Ok(raw.into_iter().map(|raw| raw.get().to_owned()).collect())
+    })?;
+    Ok(Some(found.0))
+}
+
 /// Reads `object` as it is or, where that fails, as Python would; the number of halves of surrogate pairs.
 fn read<T>(object: &str, parse: impl Fn(&str) -> Result<T, serde_json::Error>) -> Result<(T, usize), JsonError> {
     let error = match parse(object) {
@@ -105,7 +129,8 @@ fn read<T>(object: &str, parse: impl Fn(&str) -> Result<T, serde_json::Error>) -
         }
         let message = error.to_string();
         let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-        JsonError::Broken { column: error.column(), message: message.to_owned() }
+        let line = if error.line() > 1 { format!(" (line {} of the text)", error.line()) } else { String::new() };
+        JsonError::Broken { column: error.column(), message: format!("{message}{line}") }
     })
 }
 
@@ -261,6 +286,20 @@ mod tests {
         assert_eq!(found.halves, 1);
         let deep = columns(&format!("{{\"d\": {}{}}}", "[".repeat(500), "]".repeat(500))).unwrap();
         assert_eq!(deep.unreadable, [("d".to_owned(), "it is nested too deeply")]);
+    }
+
+    #[test]
+    fn lists_and_members_are_read_one_by_one() {
+        let rows = elements(" [{\"a\": NaN, \"b\": 1},\n{\"b\": \"\\ud83d\"}, 3]").unwrap().unwrap();
+        assert_eq!(rows.len(), 3);
+        assert_eq!(columns(&rows[0]).unwrap().unreadable.len(), 1);
+        assert_eq!(columns(&rows[1]).unwrap().readable["b"], "\u{fffd}");
+        assert_eq!(columns(&rows[2]), Err(JsonError::NotAnObject));
+        assert_eq!(elements("{}").unwrap(), None);
+        assert_eq!(member("{\"v\": Infinity, \"rows\": [1, 2]}", "rows").unwrap().unwrap(), "[1, 2]");
+        assert_eq!(member("{}", "rows").unwrap(), None);
+        let said = elements("[1,\n2,\n x]").unwrap_err().to_string();
+        assert_eq!(said, "broken JSON at column 2: expected value (line 3 of the text)");
     }
 
     #[test]

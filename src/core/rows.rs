@@ -4,6 +4,24 @@
 use super::architecture::{Architecture, Layout};
 use super::objective::{MixturePart, Objective, ObjectiveSpec, Task};
 
+/// Tokens of a held-out text that is continued, half of them its prefix: wherever the model can read that many and the marks
+/// around them.
+const CONTINUATION: usize = 64;
+
+/// Positions that the longest form of a continuation needs besides its tokens.
+const CONTINUATION_MARKS: usize = 4; // one more with a mode token, which then costs a token of the prefix
+
+/// Tokens of the texts by which all cells are compared, prefix and continuation, for models that read `seq_len` positions: the
+/// largest power of two that fits, at most 64; below 2 there is nothing to continue.
+#[must_use]
+pub const fn continuation_window(seq_len: usize) -> usize {
+    match seq_len.saturating_sub(CONTINUATION_MARKS).checked_ilog2() {
+        Some(power) if 1 << power < CONTINUATION => 1 << power,
+        Some(_) => CONTINUATION,
+        None => 0,
+    }
+}
+
 /// Lengths of one span-corrupted example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanLengths {

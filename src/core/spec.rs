@@ -182,6 +182,9 @@ pub struct DataSpec {
     pub name: String,
     /// Folder of the shards.
     pub directory: PathBuf,
+    /// What a person should know of the texts as the study names them, a sentence each. Recorded, not hashed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 /// A stage that this run continues.

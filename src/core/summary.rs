@@ -304,4 +304,6 @@ pub struct PlanReport {
     pub seconds: Option<f64>,
     /// Seconds until the queue, this study included, is empty.
     pub queue_done_s: Option<f64>,
+    /// What a person should know of its texts and tasks, a sentence each.
+    pub notices: Vec<String>,
 }

@@ -34,15 +34,17 @@ pub enum TaskMetric {
     Bleu,
     /// ROUGE-2 F of what is written, 0 to 1.
     Rouge2,
-    /// Share of what is written that is an answer, after `SQuAD`'s normalisation.
+    /// Share of what is written that is an answer, character by character, but for what the task file says to ignore.
     ExactMatch,
+    /// The same after `SQuAD`'s normalisation: without case, ASCII punctuation, articles and extra blanks.
+    SquadExactMatch,
     /// `SQuAD`'s F1 over the words of what is written and of the answer.
     TokenF1,
 }
 
 impl TaskMetric {
     /// All, in the order of tables.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Acc,
         Self::AccNorm,
         Self::AccBytes,
@@ -55,6 +57,7 @@ impl TaskMetric {
         Self::Bleu,
         Self::Rouge2,
         Self::ExactMatch,
+        Self::SquadExactMatch,
         Self::TokenF1,
     ];
 
@@ -74,6 +77,7 @@ impl TaskMetric {
             Self::Bleu => "bleu",
             Self::Rouge2 => "rouge2",
             Self::ExactMatch => "exact_match",
+            Self::SquadExactMatch => "squad_exact_match",
             Self::TokenF1 => "token_f1",
         }
     }
@@ -90,6 +94,7 @@ impl TaskMetric {
             | Self::Bleu
             | Self::Rouge2
             | Self::ExactMatch
+            | Self::SquadExactMatch
             | Self::TokenF1 => Direction::Higher,
             Self::Perplexity | Self::WordPerplexity | Self::BytePerplexity | Self::BitsPerByte => Direction::Lower,
         }
@@ -106,6 +111,7 @@ impl TaskMetric {
             | Self::F1
             | Self::Rouge2
             | Self::ExactMatch
+            | Self::SquadExactMatch
             | Self::TokenF1 => Some((0.0, 1.0)),
             Self::Bleu => Some((0.0, 100.0)),
             Self::Perplexity | Self::WordPerplexity | Self::BytePerplexity | Self::BitsPerByte => None,
@@ -122,6 +128,7 @@ impl TaskMetric {
             | Self::AccMutualInfo
             | Self::Rouge2
             | Self::ExactMatch
+            | Self::SquadExactMatch
             | Self::TokenF1 => true,
             Self::F1
             | Self::Bleu

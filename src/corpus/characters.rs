@@ -1,6 +1,9 @@
 //! One token per character: the characters of the training text by code point, then one id for every other character.
 //! Promises: ids depend on the set of characters only. Must not know: files.
 
+use std::collections::BTreeMap;
+
+use super::coverage::{Coverage, EncodedText};
 use super::error::CorpusError;
 
 /// Code points, surrogates included.
@@ -25,6 +28,32 @@ impl CharacterSet {
     pub(super) fn into_characters(self) -> Characters {
         let seen = (0u32..).zip(self.0).filter_map(|(point, seen)| seen.then_some(point));
         Characters { sorted: seen.filter_map(char::from_u32).collect() }
+    }
+}
+
+/// How often a text holds which characters.
+#[derive(Default)]
+pub(super) struct CharacterCounts(BTreeMap<char, u64>);
+
+impl CharacterCounts {
+    pub(super) fn add(&mut self, text: &str) {
+        for c in text.chars() {
+            *self.0.entry(c).or_default() += 1;
+        }
+    }
+
+    /// What of the text a table does not know.
+    pub(super) fn missing_from(&self, table: &Characters) -> Coverage {
+        let mut coverage = Coverage::default();
+        for (c, count) in &self.0 {
+            let bytes = count * c.len_utf8() as u64;
+            coverage.bytes += bytes;
+            if table.sorted.binary_search(c).is_err() {
+                coverage.unknown += bytes;
+                coverage.keep_examples(c.encode_utf8(&mut [0; 4]));
+            }
+        }
+        coverage
     }
 }
 
@@ -69,9 +98,15 @@ impl Characters {
         ids.iter().map(|id| self.character(*id).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
     }
 
-    /// Bytes of a character; 1 for the unknown mark, the least it can stand for.
-    pub(super) fn byte_length(&self, id: u32) -> u32 {
-        self.character(id).map_or(1, |c| c.len_utf8() as u32)
+    /// The tokens of `text` with the bytes of the character that each stands for.
+    pub(super) fn measure(&self, text: &str) -> EncodedText {
+        let ids = self.encode(text);
+        let mut encoded = EncodedText::exact(ids, text.chars().map(|c| c.len_utf8() as u32).collect());
+        for (_, c) in encoded.ids.iter().zip(text.chars()).filter(|(id, _)| **id == self.unknown()) {
+            encoded.coverage.unknown += c.len_utf8() as u64;
+            encoded.coverage.keep_examples(c.encode_utf8(&mut [0; 4]));
+        }
+        encoded
     }
 
     fn character(&self, id: u32) -> Option<char> {

@@ -4,6 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::core::encoding::NotText;
+
 /// Why a corpus cannot be surveyed, prepared or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CorpusError {
@@ -29,9 +31,20 @@ pub enum CorpusError {
     /// A file of another kind.
     #[error("read `{}`: a text must end in .txt or .jsonl; rename or convert it", .0.display())]
     UnknownKind(PathBuf),
+    /// A pattern that nothing fits.
+    #[error("find the text `{0}`: no file fits the pattern; correct `corpus.paths` or `corpus.validation`")]
+    NothingFits(String),
+    /// A pipe, a device or a socket.
+    #[error("read `{}`: it is not a regular file, and texts are read more than once; save its text in a file", .0.display())]
+    NoFile(PathBuf),
     /// A folder without texts.
-    #[error("find texts in the folder `{}`: it holds no .txt or .jsonl file", .0.display())]
-    EmptyFolder(PathBuf),
+    #[error("find texts in the folder `{}`: it holds no .txt or .jsonl file{}", .path.display(), only(.others))]
+    EmptyFolder {
+        /// The folder.
+        path: PathBuf,
+        /// What it holds instead; empty if nothing.
+        others: String,
+    },
     /// No text at all, or none for one part of the split.
     #[error("find any text for {part} in {paths}; add text or change the split")]
     Empty {
@@ -41,14 +54,14 @@ pub enum CorpusError {
         paths: String,
     },
     /// Bytes that are not UTF-8.
-    #[error("read `{}`{}: invalid UTF-8 at byte {offset} of the file; convert the file to UTF-8", .path.display(), line_note(*.line))]
-    Utf8 {
+    #[error("read `{}`{}: {reason}", .path.display(), line_note(*.line))]
+    NotText {
         /// The file.
         path: PathBuf,
         /// Its line, for .jsonl files.
         line: Option<u64>,
-        /// Offset of the first bad byte in the file.
-        offset: u64,
+        /// What they are, and the cure.
+        reason: NotText,
     },
     /// A line that is not a JSON object.
     #[error("read `{}` line {line}: {message}; each line must be one JSON object", .path.display())]
@@ -129,6 +142,10 @@ impl CorpusError {
         move |source| Self::Io { action, path: path.to_path_buf(), source }
     }
 
+    pub(super) fn not_text(path: &Path, line: Option<u64>, reason: NotText) -> Self {
+        Self::NotText { path: path.to_path_buf(), line, reason }
+    }
+
     pub(super) fn tokenizer(name: impl Into<String>, message: impl ToString) -> Self {
         Self::Tokenizer { name: name.into(), message: message.to_string() }
     }
@@ -136,6 +153,10 @@ impl CorpusError {
     pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_path_buf(), reason: reason.into() }
     }
+}
+
+fn only(others: &str) -> String {
+    if others.is_empty() { String::new() } else { format!(", only {others}") }
 }
 
 fn line_note(line: Option<u64>) -> String {

@@ -4,26 +4,31 @@
 
 mod bpe;
 mod characters;
+mod coverage;
 mod error;
 mod order;
 mod prepare;
 mod reader;
+mod remarks;
+mod sample;
 mod shard;
 mod source;
 mod split;
 mod subword;
 mod survey;
 mod tokenizer;
+mod training;
 mod vocabulary;
 pub mod world;
 
+pub use coverage::Coverage;
 pub use error::CorpusError;
 pub use order::{DataOrder, OrderError, validation_start};
-pub use prepare::{Progress, prepare};
+pub use prepare::{Prepared, Progress, prepare};
 pub use reader::{Corpus, Manifest};
 pub use shard::TokenStream;
 pub use source::shipped_names;
-pub use survey::{Survey, TextSize, survey};
+pub use survey::{PartTokens, Survey, TextSize, survey};
 pub use tokenizer::Tokenizer;
 pub use vocabulary::{Mark, SENTINELS, SENTINELS_BESIDE_MARKS, Vocabulary};
 

@@ -7,24 +7,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::CORPUS_FORMAT;
-use super::bpe::BpeTrainer;
+use super::coverage::{Coverage, EncodedText};
 use super::error::CorpusError;
-use super::reader::{MANIFEST, Manifest, shard_path};
+use super::reader::{MANIFEST, Manifest, byte_counts_path, shard_path};
 use super::shard::{ShardWriter, width_for};
 use super::split::{Part, Texts};
-use super::subword::Subwords;
 use super::survey::{Learned, Studied, study};
 use super::tokenizer::Tokenizer;
+use super::training::train_bpe;
 use crate::core::texts::CorpusSettings;
 
 /// Text that is encoded at once, in bytes: enough to keep all cores busy, little enough to hold.
 const BATCH: usize = 4 << 20;
-
-/// Text that a BPE is trained on at most, in bytes; from longer texts pieces are taken evenly.
-const BPE_SAMPLE: u64 = 64 << 20;
-
-/// Pieces in which text is offered to the BPE sample.
-const SAMPLE_PIECE: usize = 1 << 16;
 
 /// How far a preparation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +31,15 @@ pub struct Progress {
     pub total: u64,
 }
 
+/// A corpus that is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prepared {
+    /// What its folder holds.
+    pub manifest: Manifest,
+    /// What a person should know of the texts as they are now and of the tokenizer, a sentence each.
+    pub notices: Vec<String>,
+}
+
 /// Prepares the corpus below `corpora_dir`, in a folder named by its fingerprint; does nothing if it is there already.
 ///
 /// # Errors
@@ -45,15 +48,28 @@ pub fn prepare(
     settings: &CorpusSettings,
     corpora_dir: &Path,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Manifest, CorpusError> {
+) -> Result<Prepared, CorpusError> {
     let studied = study(settings, &mut |done, total| progress(Progress { phase: "reading", done, total }))?;
+    let mut notices = studied.texts.remarks.lines();
+    notices.extend(studied.tokenizer.changes(&settings.tokenizer));
+    let manifest = whole_or_made(settings, studied, corpora_dir, progress)?;
+    notices.extend(manifest.coverage.sentence("the text"));
+    Ok(Prepared { manifest, notices })
+}
+
+fn whole_or_made(
+    settings: &CorpusSettings,
+    studied: Studied,
+    corpora_dir: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Manifest, CorpusError> {
     let folder = corpora_dir.join(&studied.survey.fingerprint);
-    if let Ok(Some(manifest)) = Manifest::find(&folder) {
+    if let Some(manifest) = whole(&folder) {
         return Ok(manifest);
     }
     fs::create_dir_all(corpora_dir).map_err(CorpusError::io("create", corpora_dir))?;
     let lock = Lock::take(corpora_dir, &studied.survey.fingerprint, progress)?;
-    if let Ok(Some(manifest)) = Manifest::find(&folder) {
+    if let Some(manifest) = whole(&folder) {
         return Ok(manifest);
     }
     let partial = lock.partial_folder()?;
@@ -68,6 +84,11 @@ pub fn prepare(
     written
 }
 
+/// The manifest of a folder that has all that this program writes; what an earlier version prepared is prepared again.
+fn whole(folder: &Path) -> Option<Manifest> {
+    Manifest::find(folder).ok().flatten().filter(|_| byte_counts_path(folder).exists())
+}
+
 fn write_all(
     settings: &CorpusSettings,
     studied: Studied,
@@ -77,13 +98,15 @@ fn write_all(
     let Studied { survey, texts, tokenizer } = studied;
     let tokenizer = match tokenizer {
         Learned::Known(tokenizer) => tokenizer,
-        Learned::Untrained(text_size) => train_bpe(&texts, text_size, survey.train.bytes, progress)?,
+        Learned::Untrained(text_size) => train_bpe(&texts, text_size, survey.train.bytes, &mut |done, total| {
+            progress(Progress { phase: "training the tokenizer", done, total });
+        })?,
     };
     tokenizer.save(folder)?;
     let total = survey.train.bytes + survey.validation.bytes;
     let mut encoder = Encoder::new(&tokenizer, folder, total, progress)?;
     texts.visit(&mut |part, document| encoder.document(part, document))?;
-    let (train_tokens, validation_tokens, done) = encoder.finish()?;
+    let Encoded { train_tokens, validation_tokens, bytes: done, coverage } = encoder.finish()?;
     let again = Texts::scan(settings, &mut |_, _| {})?;
     if done != total || again.content != texts.content {
         return Err(CorpusError::Changed);
@@ -98,6 +121,7 @@ fn write_all(
         train_tokens,
         validation_tokens,
         settings: settings.clone(),
+        coverage,
     };
     let path = folder.join(MANIFEST);
     let text = serde_json::to_string_pretty(&manifest).map_err(|e| CorpusError::damaged(&path, e.to_string()))?;
@@ -106,37 +130,13 @@ fn write_all(
     Ok(manifest)
 }
 
-/// Trains on all of the training text, or on pieces spread evenly over it if it is longer than [`BPE_SAMPLE`].
-fn train_bpe(
-    texts: &Texts,
-    text_size: u32,
-    total: u64,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Tokenizer, CorpusError> {
-    let mut trainer = BpeTrainer::default();
-    let (mut seen, mut taken) = (0u64, 0u64);
-    texts.visit(&mut |part, document| {
-        if part == Part::Validation {
-            return Ok(());
-        }
-        let mut rest = document;
-        while let Some((piece, tail)) = rest.split_at_checked(rest.floor_char_boundary(SAMPLE_PIECE)) {
-            if piece.is_empty() {
-                break;
-            }
-            rest = tail;
-            if u128::from(taken) * u128::from(total) <= u128::from(seen) * u128::from(BPE_SAMPLE) || total <= BPE_SAMPLE
-            {
-                trainer.feed(piece)?;
-                taken += piece.len() as u64;
-            }
-            seen += piece.len() as u64;
-            progress(Progress { phase: "training the tokenizer", done: seen, total });
-        }
-        Ok(())
-    })?;
-    let inner = trainer.train(text_size as usize)?;
-    Ok(Tokenizer::Subwords(Box::new(Subwords::trained(inner, text_size)?)))
+/// What encoding gave.
+struct Encoded {
+    train_tokens: u64,
+    validation_tokens: u64,
+    /// UTF-8 bytes of text.
+    bytes: u64,
+    coverage: Coverage,
 }
 
 /// Encodes documents in batches and writes their tokens.
@@ -144,6 +144,11 @@ struct Encoder<'e> {
     tokenizer: &'e Tokenizer,
     train: ShardWriter,
     validation: ShardWriter,
+    /// What each validation token covers.
+    byte_counts: ShardWriter,
+    coverage: Coverage,
+    /// Bytes of the document at hand that no token of it could be charged with.
+    owed: u32,
     pending: Vec<Pending>,
     pending_bytes: usize,
     done: u64,
@@ -170,6 +175,9 @@ impl<'e> Encoder<'e> {
             tokenizer,
             train: ShardWriter::create(shard_path(folder, Part::Train), width)?,
             validation: ShardWriter::create(shard_path(folder, Part::Validation), width)?,
+            byte_counts: ShardWriter::create(byte_counts_path(folder), 4)?,
+            coverage: Coverage::default(),
+            owed: 0,
             pending: Vec::new(),
             pending_bytes: 0,
             done: 0,
@@ -193,16 +201,25 @@ impl<'e> Encoder<'e> {
 
     fn flush(&mut self) -> Result<(), CorpusError> {
         let texts: Vec<&str> = self.pending.iter().map(|pending| pending.text.as_str()).collect();
-        let encoded = self.tokenizer.encode_all(&texts)?;
-        let end = [self.tokenizer.vocabulary().end()];
-        for (pending, tokens) in self.pending.iter().zip(encoded) {
-            let shard = match pending.part {
-                Part::Train => &mut self.train,
-                Part::Validation => &mut self.validation,
-            };
-            shard.push(&tokens)?;
+        let encoded = self.tokenizer.measure_all(&texts)?;
+        let end = self.tokenizer.vocabulary().end();
+        for (pending, encoded) in self.pending.iter().zip(encoded) {
+            let EncodedText { mut ids, mut bytes, coverage } = encoded;
+            self.coverage.add(&coverage);
+            match bytes.first_mut() {
+                Some(first) => *first += std::mem::take(&mut self.owed),
+                None => self.owed += pending.text.len() as u32,
+            }
             if pending.closes {
-                shard.push(&end)?;
+                ids.push(end);
+                bytes.push(std::mem::take(&mut self.owed));
+            }
+            match pending.part {
+                Part::Train => self.train.push(&ids)?,
+                Part::Validation => {
+                    self.validation.push(&ids)?;
+                    self.byte_counts.push(&bytes)?;
+                }
             }
         }
         self.done += self.pending_bytes as u64;
@@ -212,9 +229,15 @@ impl<'e> Encoder<'e> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<(u64, u64, u64), CorpusError> {
+    fn finish(mut self) -> Result<Encoded, CorpusError> {
         self.flush()?;
-        Ok((self.train.finish()?, self.validation.finish()?, self.done))
+        self.byte_counts.finish()?;
+        Ok(Encoded {
+            train_tokens: self.train.finish()?,
+            validation_tokens: self.validation.finish()?,
+            bytes: self.done,
+            coverage: self.coverage,
+        })
     }
 }
 
@@ -263,15 +286,13 @@ impl Lock {
 /// one, another preparation was faster and made the same.
 fn install(partial: &Path, folder: &Path) -> Result<(), CorpusError> {
     if folder.exists() {
-        if matches!(Manifest::find(folder), Ok(Some(_))) {
+        if whole(folder).is_some() {
             return fs::remove_dir_all(partial).map_err(CorpusError::io("remove", partial));
         }
         fs::remove_dir_all(folder).map_err(CorpusError::io("remove", folder))?;
     }
     match fs::rename(partial, folder) {
-        Err(_) if matches!(Manifest::find(folder), Ok(Some(_))) => {
-            fs::remove_dir_all(partial).map_err(CorpusError::io("remove", partial))
-        }
+        Err(_) if whole(folder).is_some() => fs::remove_dir_all(partial).map_err(CorpusError::io("remove", partial)),
         moved => moved.map_err(CorpusError::io("create", folder)),
     }
 }
@@ -306,7 +327,8 @@ mod tests {
         fs::write(&texts, "{\"text\":\"one\"}\n{\"text\":\"two\"}\n{\"text\":\"three\"}\n").unwrap();
         let corpora = home.path().join("corpora");
         let mut phases = Vec::new();
-        let manifest = prepare(&settings(&texts, TokenizerSpec::Bytes), &corpora, &mut |p| phases.push(p)).unwrap();
+        let manifest =
+            prepare(&settings(&texts, TokenizerSpec::Bytes), &corpora, &mut |p| phases.push(p)).unwrap().manifest;
         assert_eq!((manifest.train.documents, manifest.validation.documents), (2, 1));
         assert_eq!(manifest.train_tokens + manifest.validation_tokens, 11 + 3);
         let last = phases.last().unwrap();
@@ -332,13 +354,15 @@ mod tests {
             [TokenizerSpec::Bytes, TokenizerSpec::Chars, TokenizerSpec::Bpe(512), TokenizerSpec::File(file.clone())]
         {
             let settings = settings(Path::new("shipped:harbour"), tokenizer.clone());
-            let manifest = prepare(&settings, home.path(), &mut |_| {}).unwrap();
+            let Prepared { manifest, notices } = prepare(&settings, home.path(), &mut |_| {}).unwrap();
             let corpus = Corpus::open(&home.path().join(&manifest.fingerprint)).unwrap();
             assert_eq!(corpus.vocabulary().size() as usize, manifest.vocab_size);
             let ids = |stream: &super::super::TokenStream| stream.window(0, stream.len() as usize).unwrap();
             let (train, validation) = (ids(corpus.train()), ids(corpus.validation()));
-            let bytes = |ids: &[u32]| ids.iter().map(|id| u64::from(corpus.tokenizer().byte_length(*id))).sum::<u64>();
-            assert_eq!(bytes(&train), manifest.train.bytes);
+            let counts = ids(corpus.byte_counts().unwrap());
+            assert_eq!(counts.len(), validation.len());
+            assert_eq!(counts.iter().map(|count| u64::from(*count)).sum::<u64>(), manifest.validation.bytes);
+            assert_eq!((manifest.coverage.told(), notices), ("100 %".to_owned(), Vec::new()));
             let text = corpus.tokenizer().decode(&[train, validation].concat()).replace("</s>", "");
             assert_eq!(text, include_str!("../../data/corpora/harbour.txt"));
             if let (Tokenizer::Subwords(subwords), TokenizerSpec::Bpe(_)) = (corpus.tokenizer(), tokenizer) {
@@ -355,7 +379,7 @@ mod tests {
         let mut encoded = false;
         assert_eq!(prepare(&settings, home.path(), &mut |p| encoded |= p.phase == "encoding").unwrap(), first);
         assert!(!encoded);
-        let folder = home.path().join(&first.fingerprint);
+        let folder = home.path().join(&first.manifest.fingerprint);
         fs::write(folder.join(MANIFEST), "{\"format\":1,").unwrap();
         assert!(Corpus::open(&folder).unwrap_err().to_string().contains("trilab corpus prepare"));
         assert_eq!(prepare(&settings, home.path(), &mut |_| {}).unwrap(), first);
@@ -378,14 +402,14 @@ mod tests {
     fn preparations_at_once_all_end_well() {
         let home = tempfile::tempdir().unwrap();
         let settings = settings(Path::new("shipped:harbour"), TokenizerSpec::Bpe(300));
-        let manifests: Vec<Manifest> = std::thread::scope(|scope| {
+        let manifests: Vec<Prepared> = std::thread::scope(|scope| {
             let started: Vec<_> =
                 (0..4).map(|_| scope.spawn(|| prepare(&settings, home.path(), &mut |_| {}).unwrap())).collect();
             started.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(manifests.windows(2).all(|pair| pair[0] == pair[1]));
         assert_eq!(names(home.path()).len(), 2);
-        Corpus::open(&home.path().join(&manifests[0].fingerprint)).unwrap();
+        Corpus::open(&home.path().join(&manifests[0].manifest.fingerprint)).unwrap();
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::CORPUS_FORMAT;
+use super::coverage::Coverage;
 use super::error::CorpusError;
 use super::shard::TokenStream;
 use super::split::Part;
@@ -39,6 +40,9 @@ pub struct Manifest {
     pub validation_tokens: u64,
     /// The settings it was first prepared with.
     pub settings: CorpusSettings,
+    /// What of the text its tokens tell; of both parts.
+    #[serde(default)]
+    pub coverage: Coverage,
 }
 
 impl Manifest {
@@ -65,6 +69,11 @@ pub(super) fn shard_path(folder: &Path, part: Part) -> PathBuf {
     folder.join(format!("{}.tokens", part.name()))
 }
 
+/// The file of what the validation tokens cover.
+pub(super) fn byte_counts_path(folder: &Path) -> PathBuf {
+    folder.join("validation.bytes")
+}
+
 /// A prepared corpus.
 #[derive(Debug)]
 pub struct Corpus {
@@ -72,6 +81,7 @@ pub struct Corpus {
     tokenizer: Tokenizer,
     train: TokenStream,
     validation: TokenStream,
+    byte_counts: Option<TokenStream>,
 }
 
 impl Corpus {
@@ -85,6 +95,11 @@ impl Corpus {
         let tokenizer = Tokenizer::load(folder)?;
         let train = TokenStream::open(&shard_path(folder, Part::Train))?;
         let validation = TokenStream::open(&shard_path(folder, Part::Validation))?;
+        let counts = byte_counts_path(folder);
+        let byte_counts = counts.exists().then(|| TokenStream::open(&counts)).transpose()?;
+        if byte_counts.as_ref().is_some_and(|counts| counts.len() != validation.len()) {
+            return Err(CorpusError::damaged(&counts, "it does not have a number for each validation token"));
+        }
         for (stream, part, tokens) in
             [(&train, Part::Train, manifest.train_tokens), (&validation, Part::Validation, manifest.validation_tokens)]
         {
@@ -96,7 +111,7 @@ impl Corpus {
         if tokenizer.vocabulary().size() as usize != manifest.vocab_size {
             return Err(CorpusError::damaged(&folder.join(MANIFEST), "its vocabulary is not that of tokenizer.json"));
         }
-        Ok(Self { manifest, tokenizer, train, validation })
+        Ok(Self { manifest, tokenizer, train, validation, byte_counts })
     }
 
     /// What the folder says of itself.
@@ -127,5 +142,12 @@ impl Corpus {
     #[must_use]
     pub const fn validation(&self) -> &TokenStream {
         &self.validation
+    }
+
+    /// UTF-8 bytes of the validation text that each validation token covers, in the same places; an end mark covers none, unless
+    /// its document has no other token. Absent from what a version before 0.2 prepared.
+    #[must_use]
+    pub const fn byte_counts(&self) -> Option<&TokenStream> {
+        self.byte_counts.as_ref()
     }
 }

@@ -1,16 +1,18 @@
 //! Where texts come from: files and folders (.txt is one document, each .jsonl line is one), and texts in the binary.
-//! Promises: the order is that of the settings, folders sorted by path; errors name file, line and byte.
-//! Must not know: tokens.
+//! Promises: the order is that of the settings, folders sorted by path; errors name file, line and byte; what is passed over is
+//! counted. Must not know: tokens.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
+use std::collections::HashSet;
+use std::fs::{self, File, FileType};
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::error::CorpusError;
+use super::remarks::Remarks;
 use super::world::WorldText;
+use crate::config::paths::matching;
+use crate::core::encoding::{NotText, text_of};
+use crate::core::json::{Column, column};
 
 /// Texts embedded in the program.
 const SHIPPED: &[(&str, &str)] = &[("harbour", include_str!("../../data/corpora/harbour.txt"))];
@@ -22,8 +24,25 @@ const SHIPPED_PREFIX: &str = "shipped:";
 pub(super) enum Source {
     Shipped(&'static str),
     World(WorldText),
-    Text(PathBuf),
-    Lines(PathBuf),
+    File(TextFile),
+}
+
+/// A file of texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TextFile {
+    path: PathBuf,
+    /// Where it lies, the same for every way to write its path.
+    place: PathBuf,
+    kind: Kind,
+}
+
+/// How a file falls into documents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// It is one.
+    Whole,
+    /// Each line is a JSON object with one.
+    Lines,
 }
 
 /// Receives one document.
@@ -56,36 +75,25 @@ pub(super) fn title(paths: &[String]) -> String {
     if paths.len() > 1 { format!("{name}+{}", paths.len() - 1) } else { name }
 }
 
-/// The sources that `paths` name; each file once, where it comes first.
-pub(super) fn sources(paths: &[String]) -> Result<Vec<Source>, CorpusError> {
+/// The sources that `paths` name; each file once, where it comes first. What is passed over in folders is remarked.
+pub(super) fn sources(paths: &[String], remarks: &mut Remarks) -> Result<Vec<Source>, CorpusError> {
     let mut found = Vec::new();
     for path in paths {
         match path.strip_prefix(SHIPPED_PREFIX) {
             Some(name) => found.push(shipped(name)?),
             None => {
-                let path = Path::new(path);
-                let kind = fs::metadata(path).map_err(|source| match source.kind() {
-                    std::io::ErrorKind::NotFound => CorpusError::Missing(path.to_path_buf()),
-                    _ => CorpusError::Io { action: "read", path: path.to_path_buf(), source },
-                })?;
-                if kind.is_dir() {
-                    let before = found.len();
-                    walk(path, &mut BTreeSet::new(), &mut found)?;
-                    if found.len() == before {
-                        return Err(CorpusError::EmptyFolder(path.to_path_buf()));
-                    }
-                } else {
-                    found.push(file(path).ok_or_else(|| CorpusError::UnknownKind(path.to_path_buf()))?);
+                let named = matching(path).map_err(CorpusError::io("read", Path::new(path)))?;
+                if named.is_empty() {
+                    return Err(CorpusError::NothingFits(path.clone()));
+                }
+                for path in named {
+                    add(&path, &mut found, remarks)?;
                 }
             }
         }
     }
-    let mut seen = Vec::new();
-    found.retain(|source| {
-        let fresh = !seen.contains(&source.place());
-        seen.push(source.place());
-        fresh
-    });
+    let mut seen = HashSet::new();
+    found.retain(|source| seen.insert(source.place()));
     Ok(found)
 }
 
@@ -98,38 +106,94 @@ fn shipped(name: &str) -> Result<Source, CorpusError> {
     text.map(Source::Shipped).ok_or_else(|| CorpusError::UnknownShipped { name: name.to_owned(), known: known() })
 }
 
-fn file(path: &Path) -> Option<Source> {
+/// Adds the file or the folder at `path`, which somebody named.
+fn add(path: &Path, found: &mut Vec<Source>, remarks: &mut Remarks) -> Result<(), CorpusError> {
+    let missing = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => CorpusError::Missing(path.to_path_buf()),
+        _ => CorpusError::Io { action: "read", path: path.to_path_buf(), source },
+    };
+    let place = path.canonicalize().map_err(missing)?;
+    let file_type = fs::metadata(&place).map_err(missing)?.file_type();
+    if file_type.is_dir() {
+        let (before, mut inside) = (found.len(), Remarks::default());
+        Walk { visited: HashSet::new(), found, remarks: &mut inside, top: path }.folder(path, place)?;
+        if found.len() == before {
+            return Err(CorpusError::EmptyFolder { path: path.to_path_buf(), others: inside.others() });
+        }
+        remarks.add(inside);
+        return Ok(());
+    }
+    let kind = kind(path).ok_or_else(|| CorpusError::UnknownKind(path.to_path_buf()))?;
+    if !file_type.is_file() {
+        return Err(CorpusError::NoFile(path.to_path_buf()));
+    }
+    found.push(Source::File(TextFile { path: path.to_path_buf(), place, kind }));
+    Ok(())
+}
+
+fn kind(path: &Path) -> Option<Kind> {
     match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-        "txt" => Some(Source::Text(path.to_path_buf())),
-        "jsonl" => Some(Source::Lines(path.to_path_buf())),
+        "txt" => Some(Kind::Whole),
+        "jsonl" => Some(Kind::Lines),
         _ => None,
     }
 }
 
-/// Collects the texts below `folder`; hidden entries and folders already visited (links in a circle) are passed over.
-fn walk(folder: &Path, visited: &mut BTreeSet<PathBuf>, found: &mut Vec<Source>) -> Result<(), CorpusError> {
-    let real = folder.canonicalize().map_err(CorpusError::io("read", folder))?;
-    if !visited.insert(real) {
-        return Ok(());
-    }
-    let entries = fs::read_dir(folder).map_err(CorpusError::io("read", folder))?;
-    let mut paths = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<Vec<PathBuf>, _>>()
-        .map_err(CorpusError::io("read", folder))?;
-    paths.sort();
-    for path in paths {
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if hidden {
-            continue;
+/// A walk through a folder that somebody named.
+struct Walk<'w> {
+    /// Folders that were walked or are being walked: links may go round in a circle.
+    visited: HashSet<PathBuf>,
+    found: &'w mut Vec<Source>,
+    remarks: &'w mut Remarks,
+    top: &'w Path,
+}
+
+impl Walk<'_> {
+    /// Collects the texts below `folder`, which lies at `place`; hidden entries are none.
+    fn folder(&mut self, folder: &Path, place: PathBuf) -> Result<(), CorpusError> {
+        if !self.visited.insert(place.clone()) {
+            return Ok(());
         }
-        if path.is_dir() {
-            walk(&path, visited, found)?;
-        } else if let Some(source) = file(&path) {
-            found.push(source);
+        let read = || CorpusError::io("read", folder);
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(folder).map_err(read())? {
+            let entry = entry.map_err(read())?;
+            entries.push((entry.file_name(), entry.file_type().map_err(read())?));
         }
+        entries.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (name, file_type) in entries {
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            self.entry(&folder.join(&name), place.join(&name), file_type)?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn entry(&mut self, path: &Path, mut place: PathBuf, mut file_type: FileType) -> Result<(), CorpusError> {
+        let kind = kind(path);
+        if file_type.is_symlink() {
+            // Only a link can lead to a folder for the second time, or out of the one that was named.
+            let target = path.canonicalize().and_then(|target| Ok((fs::metadata(&target)?.file_type(), target)));
+            match target {
+                Ok(found) => (file_type, place) = found,
+                // What is no text is nobody's loss.
+                Err(_) if kind.is_none() => return Ok(()),
+                Err(error) => return Err(CorpusError::io("read", path)(error)),
+            }
+        }
+        if file_type.is_dir() {
+            return self.folder(path, place);
+        }
+        match kind {
+            Some(kind) if file_type.is_file() => {
+                self.found.push(Source::File(TextFile { path: path.to_path_buf(), place, kind }));
+            }
+            // A pipe has no end and a device no size, whatever they are called.
+            Some(_) | None => self.remarks.passed_over(self.top, path, file_type.is_file()),
+        }
+        Ok(())
+    }
 }
 
 impl Source {
@@ -141,7 +205,7 @@ impl Source {
                 PathBuf::from(format!("{SHIPPED_PREFIX}{name}"))
             }
             Self::World(text) => PathBuf::from(format!("{SHIPPED_PREFIX}{text}")),
-            Self::Text(path) | Self::Lines(path) => path.canonicalize().unwrap_or_else(|_| path.clone()),
+            Self::File(file) => file.place.clone(),
         }
     }
 
@@ -151,32 +215,28 @@ impl Source {
             Self::Shipped(text) => text.len() as u64,
             // What cannot be told has no size; reading it says why.
             Self::World(text) => text.size().unwrap_or(0),
-            Self::Text(path) | Self::Lines(path) => fs::metadata(path).map_or(0, |kind| kind.len()),
+            Self::File(file) => fs::metadata(&file.path).map_or(0, |found| found.len()),
         }
     }
 
     /// Gives every document to `sink`, in order; texts without a character are no documents.
-    pub(super) fn read(&self, field: &str, sink: &mut Sink) -> Result<(), CorpusError> {
+    pub(super) fn read(&self, field: &str, remarks: &mut Remarks, sink: &mut Sink) -> Result<(), CorpusError> {
         match self {
             Self::Shipped(text) => sink(text),
             Self::World(text) => text.read(sink),
-            Self::Text(path) => {
+            Self::File(TextFile { path, kind: Kind::Whole, .. }) => {
                 let bytes = fs::read(path).map_err(CorpusError::io("read", path))?;
-                let text = String::from_utf8(bytes).map_err(|e| CorpusError::Utf8 {
-                    path: path.clone(),
-                    line: None,
-                    offset: e.utf8_error().valid_up_to() as u64,
-                })?;
-                if text.is_empty() { Ok(()) } else { sink(&text) }
+                let text = text_of(&bytes).map_err(|reason| CorpusError::not_text(path, None, reason))?;
+                if text.is_empty() { Ok(()) } else { sink(text) }
             }
-            Self::Lines(path) => read_lines(path, field, sink),
+            Self::File(TextFile { path, kind: Kind::Lines, .. }) => read_lines(path, field, remarks, sink),
         }
     }
 }
 
-fn read_lines(path: &Path, field: &str, sink: &mut Sink) -> Result<(), CorpusError> {
+fn read_lines(path: &Path, field: &str, remarks: &mut Remarks, sink: &mut Sink) -> Result<(), CorpusError> {
     let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(CorpusError::io("read", path))?);
-    let (mut bytes, mut offset, mut line) = (Vec::new(), 0u64, 0u64);
+    let (mut bytes, mut before, mut line) = (Vec::new(), 0, 0u64);
     loop {
         bytes.clear();
         let read = reader.read_until(b'\n', &mut bytes).map_err(CorpusError::io("read", path))?;
@@ -184,34 +244,38 @@ fn read_lines(path: &Path, field: &str, sink: &mut Sink) -> Result<(), CorpusErr
             return Ok(());
         }
         line += 1;
-        let text = std::str::from_utf8(&bytes).map_err(|e| CorpusError::Utf8 {
-            path: path.to_path_buf(),
-            line: Some(line),
-            offset: offset + e.valid_up_to() as u64,
+        // Files that were joined have a mark in front of each.
+        let text = text_of(&bytes).map_err(|reason| {
+            let reason = match reason {
+                NotText::Invalid { offset } => NotText::Invalid { offset: before + offset },
+                NotText::Wide if line > 1 => NotText::Invalid { offset: before },
+                NotText::Wide => NotText::Wide,
+            };
+            CorpusError::not_text(path, Some(line), reason)
         })?;
         if !text.trim().is_empty() {
-            let document = field_of(text, path, line, field)?;
+            let (document, halves) = field_of(text, path, line, field)?;
+            if halves > 0 {
+                remarks.halved(path, line);
+            }
             if !document.is_empty() {
                 sink(&document)?;
             }
         }
-        offset += read as u64;
+        before += read;
     }
 }
 
-fn field_of(text: &str, path: &Path, line: u64, field: &str) -> Result<String, CorpusError> {
-    let said = |message: String| CorpusError::Json { path: path.to_path_buf(), line, message };
-    let missing =
-        |found: String| CorpusError::MissingField { path: path.to_path_buf(), line, field: field.to_owned(), found };
-    match serde_json::from_str(text) {
-        Err(error) => Err(said(format!("broken JSON at column {}: {error}", error.column()))),
-        Ok(Value::Object(mut object)) => match object.remove(field) {
-            Some(Value::String(document)) => Ok(document),
-            Some(_) => Err(missing("it holds no string".to_owned())),
-            None if object.is_empty() => Err(missing("the line has no fields".to_owned())),
-            None => Err(missing(format!("its fields are {}", object.keys().cloned().collect::<Vec<_>>().join(", ")))),
-        },
-        Ok(_) => Err(said("it is JSON but not an object".to_owned())),
+fn field_of(text: &str, path: &Path, line: u64, field: &str) -> Result<(String, usize), CorpusError> {
+    let missing = |found: String| {
+        Err(CorpusError::MissingField { path: path.to_path_buf(), line, field: field.to_owned(), found })
+    };
+    match column(text, field) {
+        Err(error) => Err(CorpusError::Json { path: path.to_path_buf(), line, message: error.to_string() }),
+        Ok((Column::Text(document), halves)) => Ok((document, halves)),
+        Ok((Column::NoText, _)) => missing("it holds no string".to_owned()),
+        Ok((Column::Missing(names), _)) if names.is_empty() => missing("the line has no fields".to_owned()),
+        Ok((Column::Missing(names), _)) => missing(format!("its fields are {}", names.join(", "))),
     }
 }
 
@@ -222,8 +286,8 @@ mod tests {
     fn documents(paths: &[&Path]) -> Result<Vec<String>, CorpusError> {
         let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         let mut all = Vec::new();
-        for source in sources(&paths)? {
-            source.read("text", &mut |document| {
+        for source in sources(&paths, &mut Remarks::default())? {
+            source.read("text", &mut Remarks::default(), &mut |document| {
                 all.push(document.to_owned());
                 Ok(())
             })?;
@@ -270,24 +334,27 @@ mod tests {
         has(said("x.md", b"a"), &["x.md", ".txt or .jsonl"]);
         has(documents(&[&folder.path().join("none.txt")]).unwrap_err().to_string(), &["none.txt", "no such file"]);
         has(documents(&[tempfile::tempdir().unwrap().path()]).unwrap_err().to_string(), &["no .txt or .jsonl"]);
-        has(sources(&["shipped:moon".to_owned()]).unwrap_err().to_string(), &["moon", "known are: harbour, world"]);
+        has(
+            sources(&["shipped:moon".to_owned()], &mut Remarks::default()).unwrap_err().to_string(),
+            &["moon", "known are: harbour, world"],
+        );
     }
 
     #[test]
     fn the_world_is_told_document_by_document() {
         let asked = ["shipped:world?documents=3".to_owned(), "shipped:world?documents=3&seed=1".to_owned()];
-        let found = sources(&asked).unwrap();
+        let found = sources(&asked, &mut Remarks::default()).unwrap();
         assert_eq!(found.len(), 1, "the same text twice");
         let mut told = Vec::new();
         found[0]
-            .read("text", &mut |document| {
+            .read("text", &mut Remarks::default(), &mut |document| {
                 told.push(document.to_owned());
                 Ok(())
             })
             .unwrap();
         assert_eq!(told.len(), 3);
         assert_eq!(found[0].size(), told.iter().map(|document| document.len() as u64).sum::<u64>());
-        let said = sources(&["shipped:world?sed=3".to_owned()]).unwrap_err().to_string();
+        let said = sources(&["shipped:world?sed=3".to_owned()], &mut Remarks::default()).unwrap_err().to_string();
         assert!(said.contains("world?sed=3") && said.contains("unknown key `sed`"), "{said}");
     }
 

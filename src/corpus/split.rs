@@ -2,10 +2,14 @@
 //! only document. Promises: no seed and no clock take part; both parts hold text.
 //! Must not know: tokens.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
+
 use blake3::{Hash, Hasher};
 
 use super::CORPUS_FORMAT;
 use super::error::CorpusError;
+use super::remarks::Remarks;
 use super::source::{Sink, Source, sources};
 use crate::core::texts::CorpusSettings;
 
@@ -45,6 +49,10 @@ pub(super) struct Texts {
     rule: Rule,
     /// Hash of every document and of the split, not of paths and times.
     pub(super) content: Hash,
+    /// UTF-8 bytes of all documents.
+    pub(super) bytes: u64,
+    /// What was seen on the way.
+    pub(super) remarks: Remarks,
 }
 
 /// Hash of a document's text and its length, in reading order.
@@ -57,10 +65,12 @@ impl Texts {
     /// Reads everything once to know contents and split. `progress` receives the bytes of text read and the bytes of all
     /// files.
     pub(super) fn scan(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64)) -> Result<Self, CorpusError> {
-        let train = sources(&settings.paths)?;
-        let validation = sources(&settings.validation)?;
-        if let Some(both) = train.iter().find(|source| validation.iter().any(|other| other.place() == source.place())) {
-            return Err(CorpusError::InBothParts(both.place()));
+        let mut remarks = Remarks::default();
+        let train = sources(&settings.paths, &mut remarks)?;
+        let validation = sources(&settings.validation, &mut remarks)?;
+        let places: HashSet<PathBuf> = train.iter().map(Source::place).collect();
+        if let Some(both) = validation.iter().map(Source::place).find(|place| places.contains(place)) {
+            return Err(CorpusError::InBothParts(both));
         }
         let total = train.iter().chain(&validation).map(Source::size).sum();
         let mut read = 0;
@@ -68,7 +78,7 @@ impl Texts {
         hasher.update(&CORPUS_FORMAT.to_le_bytes());
         let mut digests = Vec::new();
         for source in &train {
-            source.read(&settings.field, &mut |document| {
+            source.read(&settings.field, &mut remarks, &mut |document| {
                 read += document.len() as u64;
                 progress(read, total);
                 let content = blake3::hash(document.as_bytes());
@@ -90,7 +100,7 @@ impl Texts {
         };
         let mut documents = 0u64;
         for source in &validation {
-            source.read(&settings.field, &mut |document| {
+            source.read(&settings.field, &mut remarks, &mut |document| {
                 read += document.len() as u64;
                 progress(read, total);
                 documents += 1;
@@ -101,7 +111,8 @@ impl Texts {
         if rule == Rule::Explicit && documents == 0 {
             return Err(empty("validation"));
         }
-        Ok(Self { train, validation, field: settings.field.clone(), rule, content: hasher.finalize() })
+        let (field, content) = (settings.field.clone(), hasher.finalize());
+        Ok(Self { train, validation, field, rule, content, bytes: read, remarks })
     }
 
     /// Gives every document of both parts to `sink`, training texts in order, validation texts in order.
@@ -128,7 +139,8 @@ impl Texts {
     }
 
     fn each(&self, sources: &[Source], sink: &mut Sink) -> Result<(), CorpusError> {
-        sources.iter().try_for_each(|source| source.read(&self.field, sink))
+        // What is to be remarked was counted by the first reading.
+        sources.iter().try_for_each(|source| source.read(&self.field, &mut Remarks::default(), sink))
     }
 }
 

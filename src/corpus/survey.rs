@@ -7,12 +7,15 @@ use std::fs;
 use blake3::Hasher;
 use serde::{Deserialize, Serialize};
 
-use super::characters::CharacterSet;
+use super::characters::{CharacterCounts, CharacterSet};
 use super::error::CorpusError;
+use super::sample::Sample;
 use super::source::title;
 use super::split::{Part, Texts};
 use super::tokenizer::Tokenizer;
+use super::training::train_bpe;
 use super::vocabulary::Vocabulary;
+use crate::core::encoding::without_mark;
 use crate::core::texts::{CorpusSettings, TokenizerSpec};
 
 /// Hexadecimal digits of a fingerprint.
@@ -43,6 +46,32 @@ pub struct Survey {
     pub train: TextSize,
     /// Validation text.
     pub validation: TextSize,
+    /// Tokens of both, if they are known before the text is prepared.
+    pub tokens: Option<PartTokens>,
+    /// What a person should know of the texts and the tokenizer, a sentence each.
+    pub notices: Vec<String>,
+}
+
+/// Tokens of the two parts, end marks included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartTokens {
+    /// Of the training text.
+    pub train: u64,
+    /// Of the validation text.
+    pub validation: u64,
+}
+
+impl PartTokens {
+    pub(super) const fn of(&mut self, part: Part) -> &mut u64 {
+        match part {
+            Part::Train => &mut self.train,
+            Part::Validation => &mut self.validation,
+        }
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self { train: self.train + other.train, validation: self.validation + other.validation }
+    }
 }
 
 /// What a survey learns on the way and the preparation needs.
@@ -58,11 +87,23 @@ pub(super) enum Learned {
     Untrained(u32),
 }
 
+impl Learned {
+    /// What was switched off of the settings of a person's file, a sentence each.
+    pub(super) fn changes(&self, spec: &TokenizerSpec) -> Vec<String> {
+        let changed = match self {
+            Self::Known(tokenizer) => tokenizer.changed(),
+            Self::Untrained(_) => &[],
+        };
+        changed.iter().map(|change| format!("of the settings of the tokenizer {spec}, {change}")).collect()
+    }
+}
+
 /// A tokenizer as far as it is known before the texts are read.
 enum Asked {
-    Known(Tokenizer),
+    Bytes,
     Chars(CharacterSet),
     Bpe(u32),
+    File(Tokenizer),
 }
 
 /// Reads the texts and says what the corpus is.
@@ -74,28 +115,18 @@ pub fn survey(settings: &CorpusSettings) -> Result<Survey, CorpusError> {
 }
 
 pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64)) -> Result<Studied, CorpusError> {
-    let (label, seed_bytes, mut tokenizer) = asked(&settings.tokenizer)?;
+    let (label, seed_bytes, mut asked) = asked(&settings.tokenizer)?;
     let texts = Texts::scan(settings, progress)?;
-    let (mut train, mut validation) = (TextSize::default(), TextSize::default());
+    let mut seen = Seen::of(texts.bytes);
     texts.visit(&mut |part, document| {
-        let size = match part {
-            Part::Train => {
-                if let Asked::Chars(characters) = &mut tokenizer {
-                    characters.add(document);
-                }
-                &mut train
-            }
-            Part::Validation => &mut validation,
-        };
-        size.documents += 1;
-        size.bytes += document.len() as u64;
+        seen.document(&mut asked, part, document);
         Ok(())
     })?;
-    let tokenizer = match tokenizer {
-        Asked::Known(tokenizer) => Learned::Known(tokenizer),
-        Asked::Chars(characters) => Learned::Known(Tokenizer::Chars(characters.into_characters())),
-        Asked::Bpe(text_size) => Learned::Untrained(text_size),
-    };
+    let (train, validation) = (seen.train, seen.validation);
+    let (tokenizer, tokens, covered) = seen.learned(asked, &texts, &label)?;
+    let mut notices = texts.remarks.lines();
+    notices.extend(tokenizer.changes(&settings.tokenizer));
+    notices.extend(covered);
     let vocabulary = match &tokenizer {
         Learned::Known(tokenizer) => tokenizer.vocabulary(),
         Learned::Untrained(text_size) => Vocabulary::new(*text_size),
@@ -113,15 +144,92 @@ pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64
         vocab_size: vocabulary.size() as usize,
         train,
         validation,
+        tokens,
+        notices,
     };
     Ok(Studied { survey, texts, tokenizer })
+}
+
+/// What the second reading of the texts counts.
+struct Seen {
+    train: TextSize,
+    validation: TextSize,
+    characters: PartTokens,
+    /// The characters of the validation text, for a table of those of the training text.
+    held_out: CharacterCounts,
+    sample: Sample,
+}
+
+impl Seen {
+    /// Of a text of `bytes`.
+    fn of(bytes: u64) -> Self {
+        Self {
+            train: TextSize::default(),
+            validation: TextSize::default(),
+            characters: PartTokens::default(),
+            held_out: CharacterCounts::default(),
+            sample: Sample::of(bytes),
+        }
+    }
+
+    fn document(&mut self, asked: &mut Asked, part: Part, document: &str) {
+        let size = match part {
+            Part::Train => &mut self.train,
+            Part::Validation => &mut self.validation,
+        };
+        size.documents += 1;
+        size.bytes += document.len() as u64;
+        match asked {
+            Asked::Bytes => {}
+            Asked::Chars(set) => {
+                *self.characters.of(part) += document.chars().count() as u64;
+                match part {
+                    Part::Train => set.add(document),
+                    Part::Validation => self.held_out.add(document),
+                }
+            }
+            Asked::File(_) | Asked::Bpe(_) => self.sample.document(part, document),
+        }
+    }
+
+    /// The tokenizer, the tokens of both parts as far as they are known, and a sentence about what the tokenizer does not cover.
+    fn learned(
+        self,
+        asked: Asked,
+        texts: &Texts,
+        label: &str,
+    ) -> Result<(Learned, Option<PartTokens>, Option<String>), CorpusError> {
+        let (train, validation) = (self.train, self.validation);
+        let ends = PartTokens { train: train.documents, validation: validation.documents };
+        let bytes = PartTokens { train: train.bytes, validation: validation.bytes };
+        Ok(match asked {
+            Asked::Bytes => (Learned::Known(Tokenizer::Bytes), Some(bytes.and(ends)), None),
+            Asked::Chars(set) => {
+                let table = set.into_characters();
+                let covered = self.held_out.missing_from(&table).sentence("the validation text");
+                (Learned::Known(Tokenizer::Chars(table)), Some(self.characters.and(ends)), covered)
+            }
+            Asked::Bpe(text_size) if self.sample.is_whole() => {
+                let trained = train_bpe(texts, text_size, train.bytes, &mut |_, _| {})?;
+                let (tokens, _) = self.sample.tried(&trained, label)?;
+                (Learned::Known(trained), tokens, None)
+            }
+            Asked::Bpe(text_size) => (Learned::Untrained(text_size), None, None),
+            Asked::File(tokenizer) => {
+                let (tokens, coverage) = self.sample.tried(&tokenizer, label)?;
+                let whole = self.sample.is_whole();
+                let covered = coverage.sentence(if whole { "the text" } else { "a sample of the text" });
+                (Learned::Known(tokenizer), tokens, covered)
+            }
+        })
+    }
 }
 
 /// Its name for people, the bytes that identify it, and what is known of it.
 fn asked(spec: &TokenizerSpec) -> Result<(String, Vec<u8>, Asked), CorpusError> {
     let label = spec.to_string();
     match spec {
-        TokenizerSpec::Bytes => Ok((label.clone(), label.into_bytes(), Asked::Known(Tokenizer::Bytes))),
+        TokenizerSpec::Bytes => Ok((label.clone(), label.into_bytes(), Asked::Bytes)),
         TokenizerSpec::Chars => Ok((label.clone(), label.into_bytes(), Asked::Chars(CharacterSet::new()))),
         TokenizerSpec::Bpe(size) => {
             let text_size =
@@ -129,12 +237,15 @@ fn asked(spec: &TokenizerSpec) -> Result<(String, Vec<u8>, Asked), CorpusError> 
             Ok((label.clone(), label.into_bytes(), Asked::Bpe(text_size)))
         }
         TokenizerSpec::File(path) => {
-            let json = fs::read(path).map_err(CorpusError::io("read", path))?;
-            let tokenizer = Tokenizer::of_file(&json, path)?;
+            let bytes = fs::read(path).map_err(CorpusError::io("read", path))?;
+            let json = without_mark(&bytes);
+            let tokenizer = Tokenizer::of_file(json, path)?;
             let stem = path.file_stem().map_or(label, |stem| stem.to_string_lossy().into_owned());
             let mut identity = b"file".to_vec();
-            identity.extend_from_slice(blake3::hash(&json).as_bytes());
-            Ok((stem, identity, Asked::Known(tokenizer)))
+            identity.extend_from_slice(blake3::hash(json).as_bytes());
+            // Earlier versions left these settings on: what they prepared under this name has other tokens.
+            tokenizer.changed().iter().for_each(|change| identity.extend_from_slice(change.as_bytes()));
+            Ok((stem, identity, Asked::File(tokenizer)))
         }
     }
 }
@@ -199,7 +310,7 @@ mod tests {
         // Once it is trained, other texts can be read with it.
         let folder = tempfile::tempdir().unwrap();
         let own = settings(&["shipped:harbour".to_owned()], spec);
-        let manifest = crate::corpus::prepare(&own, folder.path(), &mut |_| {}).unwrap();
+        let manifest = crate::corpus::prepare(&own, folder.path(), &mut |_| {}).unwrap().manifest;
         let prepared = folder.path().join(manifest.fingerprint);
         let file = TokenizerSpec::File(prepared.join("tokenizer.json"));
         let other = shipped("world?documents=50", file);

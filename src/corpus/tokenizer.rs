@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CORPUS_FORMAT;
 use super::characters::Characters;
+use super::coverage::EncodedText;
 use super::error::CorpusError;
 use super::subword::Subwords;
 use super::vocabulary::Vocabulary;
@@ -106,15 +107,31 @@ impl Tokenizer {
         self.vocabulary().is_text(id) && self.decode(&[id]).ends_with(['.', '?', '!', '\n'])
     }
 
-    /// UTF-8 bytes that a text id stands for, 0 for specials. Exact for bytes, characters and byte-level BPE; for other
-    /// subwords the length of the written entry; 1 for an unknown character.
-    #[must_use]
-    pub fn byte_length(&self, id: u32) -> u32 {
+    /// The tokens of each of `texts` with the bytes of the text that each covers: its offsets in the text, whatever its written
+    /// entry looks like. White space and what else has no token counts for the token behind it.
+    pub(super) fn measure_all(&self, texts: &[&str]) -> Result<Vec<EncodedText>, CorpusError> {
+        let bytes = |text: &&str| EncodedText::exact(text.bytes().map(u32::from).collect(), vec![1; text.len()]);
         match self {
-            _ if !self.vocabulary().is_text(id) => 0,
-            Self::Bytes => 1,
-            Self::Chars(characters) => characters.byte_length(id),
-            Self::Subwords(subwords) => subwords.byte_length(id),
+            Self::Bytes => Ok(texts.iter().map(bytes).collect()),
+            Self::Chars(characters) => Ok(texts.iter().map(|text| characters.measure(text)).collect()),
+            Self::Subwords(subwords) => subwords.measure_all(texts),
+        }
+    }
+
+    /// The tokens of `text` and the UTF-8 bytes of it that each covers.
+    ///
+    /// # Errors
+    /// As for [`Tokenizer::encode`].
+    pub fn measure(&self, text: &str) -> Result<(Vec<u32>, Vec<u32>), CorpusError> {
+        let measured = self.measure_all(&[text])?.pop().unwrap_or_default();
+        Ok((measured.ids, measured.bytes))
+    }
+
+    /// Settings of a person's file that were switched off, in words.
+    pub(super) fn changed(&self) -> &[String] {
+        match self {
+            Self::Bytes | Self::Chars(_) => &[],
+            Self::Subwords(subwords) => subwords.changed(),
         }
     }
 
@@ -244,7 +261,8 @@ mod tests {
         for tokenizer in [Tokenizer::Bytes, chars(text), bpe(TEXT, 400)] {
             let ids = tokenizer.encode(text).unwrap();
             assert_eq!(tokenizer.decode(&ids), text);
-            assert_eq!(ids.iter().map(|id| tokenizer.byte_length(*id) as usize).sum::<usize>(), text.len());
+            let measured = tokenizer.measure_all(&[text]).unwrap().remove(0);
+            assert_eq!((measured.ids, measured.bytes.iter().sum::<u32>() as usize), (ids.clone(), text.len()));
             let folder = tempfile::tempdir().unwrap();
             tokenizer.save(folder.path()).unwrap();
             let loaded = Tokenizer::load(folder.path()).unwrap();
@@ -258,7 +276,6 @@ mod tests {
         let v = Tokenizer::Bytes.vocabulary();
         let ids = [v.start(), u32::from(b'a'), v.first_sentinel(), u32::from(b'b'), 0xC3, v.end(), v.pad()];
         assert_eq!(Tokenizer::Bytes.decode(&ids), "<s>a<X0>b\u{fffd}</s><pad>");
-        assert_eq!(ids.map(|id| Tokenizer::Bytes.byte_length(id)), [0, 1, 0, 1, 1, 0, 0]);
     }
 
     #[test]
@@ -285,7 +302,6 @@ mod tests {
         let tokenizer = bpe("ab", 300);
         assert_eq!(tokenizer.vocabulary().text_size(), 300);
         assert_eq!(tokenizer.decode(&[299]), "<?299>");
-        assert_eq!(tokenizer.byte_length(299), 0);
     }
 
     #[test]

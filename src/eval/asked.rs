@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::dataset::DatasetKind;
 use super::document::{Document, ReadText};
 use super::documents::documents;
-use super::requests::{Question, items};
-use super::task_file::{DatasetKind, Task};
+use super::requests::{Question, questions};
+use super::task_file::Task;
 use super::{EvalError, source};
 use crate::core::seed::index_of;
 
@@ -21,7 +22,7 @@ pub(super) fn contexts(task: &Task, read: ReadText<'_>) -> Result<HashMap<String
         Question::Rolling(_) => Vec::new(),
     };
     let mut found = HashMap::new();
-    for item in items(&bare, read, None)? {
+    for item in questions(&bare, read, None)?.items {
         for context in of(item.question) {
             found.entry(squeezed(&context)).or_insert(item.document);
         }
@@ -57,19 +58,21 @@ pub(super) fn all_examples(task: &Task, read: ReadText<'_>) -> Result<HashSet<u6
     }
 }
 
-/// Whether the tasks of a person's own sources can be asked: their data is read and their prompts are made.
+/// Whether the tasks of a person's own sources can be asked: their data is read and their prompts are made. What of them is left
+/// out, in words.
 ///
 /// # Errors
 /// One cannot; the task and what is wrong are named.
-pub fn can_be_asked(sources: &[String]) -> Result<(), EvalError> {
+pub fn can_be_asked(sources: &[String]) -> Result<Vec<String>, EvalError> {
     if sources.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
-    let own = |task: &&Task| !source::is_shipped(&task.path);
-    source::gather(sources)?
-        .suite
-        .tasks()
-        .iter()
-        .filter(own)
-        .try_for_each(|task| items(task, &source::read, None).map(drop))
+    let gathered = source::gather(sources)?;
+    let mut notices = gathered.notices;
+    for task in gathered.suite.tasks().iter().filter(|task| !source::is_shipped(&task.path)) {
+        notices.extend(
+            questions(task, &source::read, None)?.notices.into_iter().map(|told| format!("{}: {told}", task.name)),
+        );
+    }
+    Ok(notices)
 }

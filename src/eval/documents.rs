@@ -1,15 +1,21 @@
 //! The documents of a split: rows of columns, from JSON lines, JSON or plain text.
-//! Promises: every document has every column of its file, as the data-set library of the field gives them. Must not
-//! know: where files are (a function reads them), prompts.
+//! Promises: every document has every column of its file, as the data-set library of the field gives them; what cannot be read
+//! in a column that no prompt uses is no obstacle. Must not know: where files are (a function reads them), models.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 
 use super::EvalError;
+use super::dataset::{DatasetKind, Paragraphs};
 use super::document::{Document, ReadText};
+use super::prompt::used_columns;
 use super::prompted;
-use super::task_file::{DatasetKind, Paragraphs, Task};
+use super::task_file::{OutputType, Task};
+use crate::core::json::{Columns, columns, elements, member};
+
+/// The field of a label that is a column as it is.
+const LABEL: &str = "doc_to_target";
 
 /// The documents of `split`, in the order of the files.
 ///
@@ -22,6 +28,11 @@ pub(super) fn documents(task: &Task, split: &str, read: ReadText<'_>) -> Result<
         let known: Vec<&str> = task.dataset.files.iter().map(|(name, _)| name.as_str()).collect();
         failed(format!("`data_files` has no split `{split}`, only {}", known.join(", ")))
     })?;
+    let spares_labels = match task.output {
+        OutputType::MultipleChoice | OutputType::GenerateUntil => true,
+        OutputType::Loglikelihood | OutputType::LoglikelihoodRolling => false,
+    };
+    let used = Used { columns: used_columns(task).map_err(failed)?, spares_labels };
     let mut rows = match &task.dataset.kind {
         DatasetKind::World(items) => items.documents().map_err(failed)?,
         DatasetKind::Text(_) | DatasetKind::Json { .. } | DatasetKind::Prompted => Vec::new(),
@@ -31,11 +42,11 @@ pub(super) fn documents(task: &Task, split: &str, read: ReadText<'_>) -> Result<
         match &task.dataset.kind {
             DatasetKind::World(_) => {}
             DatasetKind::Prompted => {
-                let own = json(&text, None, path).map_err(failed)?;
+                let own = json(&text, None, path, &used).map_err(failed)?;
                 rows.extend(prompted::rows(own, split).map_err(failed)?);
             }
             DatasetKind::Text(paragraphs) => rows.extend(plain(&text, *paragraphs)),
-            DatasetKind::Json { field } => rows.extend(json(&text, field.as_deref(), path).map_err(failed)?),
+            DatasetKind::Json { field } => rows.extend(json(&text, field.as_deref(), path, &used).map_err(failed)?),
         }
     }
     if rows.is_empty() {
@@ -71,32 +82,59 @@ fn plain(text: &str, paragraphs: Paragraphs) -> Vec<Document> {
     pieces.into_iter().map(|piece| Map::from_iter([("text".to_owned(), Value::from(piece))])).collect()
 }
 
-fn json(text: &str, field: Option<&str>, path: &Path) -> Result<Vec<Document>, String> {
-    let shown = path.display();
-    let whole = |text: &str| serde_json::from_str::<Value>(text).map_err(|e| format!("{shown} is not JSON: {e}"));
-    let listed = match field {
-        Some(field) => match whole(text)? {
-            Value::Object(mut map) => map.remove(field).ok_or_else(|| format!("{shown} has no field `{field}`"))?,
-            _ => return Err(format!("{shown} is no object with a field `{field}`")),
-        },
-        None if text.trim_start().starts_with('[') => whole(text)?,
-        None => return json_lines(text, path),
-    };
-    let Value::Array(items) = listed else { return Err(format!("{shown} holds no list of documents")) };
-    let row = |(place, item)| match item {
-        Value::Object(row) => Ok(row),
-        _ => Err(format!("document {place} of {shown} is no object")),
-    };
-    items.into_iter().enumerate().map(row).collect()
+/// What of the columns matters.
+struct Used {
+    /// Columns that the fields of a task use, each with the field.
+    columns: Vec<(String, &'static str)>,
+    /// Whether a document without a label is left out by itself.
+    spares_labels: bool,
 }
 
-fn json_lines(text: &str, path: &Path) -> Result<Vec<Document>, String> {
-    let lines = text.split('\n').zip(1..).filter(|(line, _)| !line.trim().is_empty());
-    lines
-        .map(|(line, number): (&str, usize)| {
-            serde_json::from_str(line).map_err(|e| format!("{}:{number} is no JSON object: {e}", path.display()))
-        })
-        .collect()
+fn json(text: &str, field: Option<&str>, path: &Path, used: &Used) -> Result<Vec<Document>, String> {
+    let shown = path.display();
+    let broken = |e| format!("{shown} cannot be read: {e}");
+    let listed = match field {
+        Some(field) => {
+            let found = member(text, field).map_err(broken)?;
+            let found = found.ok_or_else(|| format!("{shown} has no field `{field}`"))?;
+            elements(&found).map_err(broken)?.ok_or_else(|| format!("`{field}` of {shown} is no list of documents"))?
+        }
+        None => match elements(text).map_err(broken)? {
+            Some(listed) => listed,
+            None => {
+                let lines = text.split('\n').zip(1..).filter(|(line, _)| !line.trim().is_empty());
+                let row = |(line, number): (&str, usize)| {
+                    columns(line)
+                        .map_err(|e| e.to_string())
+                        .and_then(|found| document(found, used))
+                        .map_err(|e| format!("{shown}:{number}: {e}"))
+                };
+                return lines.map(row).collect();
+            }
+        },
+    };
+    let row = |(place, item): (usize, &String)| {
+        let found = columns(item).map_err(|e| e.to_string()).and_then(|found| document(found, used));
+        found.map_err(|e| format!("document {place} of {shown}: {e}"))
+    };
+    listed.iter().enumerate().map(row).collect()
+}
+
+/// The row of `found`. A label that cannot be read is none; any other column that is used must be readable.
+fn document(found: Columns, used: &Used) -> Result<Document, String> {
+    let mut row = found.readable;
+    for (column, reason) in found.unreadable {
+        let fields: Vec<&str> =
+            used.columns.iter().filter(|(name, _)| *name == column).map(|(_, field)| *field).collect();
+        match fields.first() {
+            None => {}
+            Some(_) if used.spares_labels && fields.iter().all(|field| *field == LABEL) => {
+                row.insert(column, Value::Null);
+            }
+            Some(field) => return Err(format!("`{field}` uses the column `{column}`, which cannot be read: {reason}")),
+        }
+    }
+    Ok(row)
 }
 
 #[cfg(test)]
@@ -119,14 +157,43 @@ mod tests {
     #[test]
     fn json_in_its_three_shapes_gives_the_same_rows() {
         let path = Path::new("d.json");
-        let lines = json("{\"a\": 1}\n\n{\"b\": \"x\"}\n", None, path).unwrap();
-        assert_eq!(lines, json("[{\"a\": 1},\n{\"b\": \"x\"}]", None, path).unwrap());
-        assert_eq!(lines, json("{\"v\": 2, \"rows\": [{\"a\": 1}, {\"b\": \"x\"}]}", Some("rows"), path).unwrap());
+        let json =
+            |text: &str, field| super::json(text, field, path, &Used { columns: Vec::new(), spares_labels: true });
+        let lines = json("{\"a\": 1}\n\n{\"b\": \"x\"}\n", None).unwrap();
+        assert_eq!(lines, json("[{\"a\": 1},\n{\"b\": \"x\"}]", None).unwrap());
+        assert_eq!(lines, json("{\"v\": 2, \"rows\": [{\"a\": 1}, {\"b\": \"x\"}]}", Some("rows")).unwrap());
         let mut filled = lines;
         fill(&mut filled);
         assert_eq!(Value::from(filled), json!([{"a": 1, "b": null}, {"a": null, "b": "x"}]));
-        assert!(json("{\"a\": 1}\nx\n", None, path).unwrap_err().starts_with("d.json:2 is no JSON object"));
-        assert!(json("{}", Some("rows"), path).unwrap_err().contains("no field `rows`"));
-        assert!(json("[1]", None, path).unwrap_err().contains("document 0"));
+        assert!(json("{\"a\": 1}\nx\n", None).unwrap_err().starts_with("d.json:2: broken JSON at column 1"));
+        assert!(json("{}", Some("rows")).unwrap_err().contains("no field `rows`"));
+        assert!(json("[1]", None).unwrap_err().contains("document 0"));
+    }
+
+    /// Rows of a task that uses the columns `q`, `c` and, as its label, `a`.
+    fn read(lines: &str) -> Result<Vec<Document>, String> {
+        let task = super::super::task_file::tests::task(
+            "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: d.jsonl}}\ntest_split: test\n\
+             output_type: multiple_choice\ndoc_to_text: \"{{q}}?\"\ndoc_to_choice: c\ndoc_to_target: a\n",
+        );
+        documents(&task, "test", &|_: &Path| Ok(lines.to_owned())).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn only_columns_that_are_used_must_be_readable() {
+        let deep = format!("{}1{}", "[".repeat(3000), "]".repeat(3000));
+        for odd in ["NaN", "-Infinity", "1e999", "{\"x\": [Infinity]}", &deep] {
+            let rows =
+                read(&format!("{{\"odd\": {odd}, \"q\": \"cut \\ud83d\", \"c\": [\"x\"], \"a\": 0}}\n")).unwrap();
+            assert_eq!((&rows[0]["q"], &rows[0]["a"]), (&json!("cut \u{fffd}"), &json!(0)), "{odd}");
+            let said = read(&format!("\n{{\"q\": {odd}, \"c\": [\"x\"], \"a\": 0}}\n")).unwrap_err();
+            let wanted =
+                "use the data of task t: t/d.jsonl:2: `doc_to_text` uses the column `q`, which cannot be read: it ";
+            assert!(said.starts_with(wanted), "{said}");
+            assert_eq!(
+                read(&format!("[{{\"q\": \"Q\", \"c\": [\"x\"], \"a\": {odd}}}]")).unwrap()[0]["a"],
+                Value::Null
+            );
+        }
     }
 }

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::EvalError;
 use super::document::ReadText;
-use super::requests::{Item, Question, items};
-use super::scorer::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest, Written};
+use super::python;
+use super::requests::{Item, Question, Questions, questions};
+use super::scorer::{Answered, ScoreRequest, Scored, Scorer, ScorerError, WriteRequest, Written};
 use super::scores::{Contribution, aggregate, choice, likelihood, rolling, written};
 use super::task_file::{OutputType, Task};
 use crate::core::task::{ItemMarks, ScoringForm, TaskMetric, TaskRecord, TaskScores};
@@ -47,13 +48,15 @@ pub struct TaskReport {
     pub scores: TaskScores,
     /// Which documents were answered rightly.
     pub right: ItemMarks,
-    /// One row a document.
+    /// One row a document that has a score.
     pub items: Vec<ItemRow>,
+    /// Documents that have none: their data or this model do not allow it.
+    pub left_out: Vec<usize>,
     /// Requests made.
     pub requests: usize,
     /// Requests whose context did not fit and was cut off on the left.
     pub cut: usize,
-    /// What a person should know: scores that are not finite.
+    /// What a person should know of this model's answers: items that it cannot score, scores that are not finite.
     pub notices: Vec<String>,
 }
 
@@ -62,6 +65,8 @@ pub struct TaskReport {
 pub struct PreparedTask {
     task: Task,
     items: Vec<Item>,
+    left_out: Vec<usize>,
+    notices: Vec<String>,
 }
 
 /// An item as a person reads it.
@@ -74,15 +79,28 @@ pub struct ItemText {
 }
 
 impl PreparedTask {
-    /// Makes the prompts of the first `limit` documents of `task`.
+    /// Makes the prompts of the first `limit` documents of `task` that can be asked.
     ///
     /// # Errors
-    /// Data or templates are wrong; the document is named.
+    /// Data or templates are wrong; the document is named. Or no document can be asked.
     pub fn new(task: &Task, read: ReadText<'_>, limit: Option<usize>) -> Result<Self, EvalError> {
-        Ok(Self { task: task.clone(), items: items(task, read, limit)? })
+        let Questions { items, left_out, notices } = questions(task, read, limit)?;
+        Ok(Self { task: task.clone(), items, left_out, notices })
     }
 
-    /// How many documents there are.
+    /// The task's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.task.name
+    }
+
+    /// What a person should know of its data: what of them is left out, and the cure.
+    #[must_use]
+    pub fn notices(&self) -> &[String] {
+        &self.notices
+    }
+
+    /// How many documents are asked.
     #[must_use]
     pub fn len(&self) -> usize {
         self.items.len()
@@ -120,31 +138,99 @@ impl PreparedTask {
         })
     }
 
-    /// Asks `scorer` the first `limit` documents and scores the answers.
+    /// Asks `scorer` the first `limit` documents and scores the answers. An item that the model cannot score is left out.
     ///
     /// # Errors
-    /// The scorer fails; document and request are named.
+    /// The scorer fails, or no item can be scored.
     pub fn ask(&self, scorer: &mut dyn Scorer, limit: Option<usize>) -> Result<TaskReport, EvalError> {
         let task = &self.task;
         let items = self.items.get(..limit.unwrap_or(usize::MAX).min(self.items.len())).unwrap_or(&[]);
-        let written = answers_written(task, items, scorer)?;
+        let failed = |reason: String| EvalError::Score { place: format!("task {}", task.name), reason };
+        let mut written = answers_written(task, items, scorer)?.into_iter();
         let scored = answers(task, items, scorer)?;
-        let mut rest = scored.as_slice();
+        let requests = scored.len() + written.len();
+        let mut scored = scored.into_iter();
         let (mut contributions, mut rows) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
-        for (place, item) in items.iter().enumerate() {
-            let (own, tail) = rest.split_at_checked(count(item)).unwrap_or((rest, &[]));
-            rest = tail;
-            let (contribution, row) = judged(item, own, written.get(place).map(|written| &written.text));
+        let (mut left_out, mut refused, mut cut) = (Vec::new(), None, 0);
+        for item in items {
+            let own: Vec<Answered<Scored>> = scored.by_ref().take(count(item)).collect();
+            let answer = match &item.question {
+                Question::Writing { .. } => written.next().map(|answer| answer.map(Some)),
+                Question::Choice { .. } | Question::Likelihood(_) | Question::Rolling(_) => Some(Ok(None)),
+            };
+            let (own, answer) = match (whole(own), answer) {
+                (Ok(own), Some(Ok(answer))) => (own, answer),
+                (Err((request, reason)), _) => {
+                    refused.get_or_insert_with(|| format!("document {}, request {request}: {reason}", item.document));
+                    left_out.push(item.document);
+                    continue;
+                }
+                (Ok(_), Some(Err(reason))) => {
+                    refused.get_or_insert_with(|| format!("document {}: {reason}", item.document));
+                    left_out.push(item.document);
+                    continue;
+                }
+                (Ok(_), None) => return Err(failed("an answer that was to be written is missing".to_owned())),
+            };
+            cut += own
+                .iter()
+                .map(|scored| scored.cut)
+                .chain(answer.iter().map(|answer| answer.cut))
+                .filter(|cut| *cut > 0)
+                .count();
+            let (contribution, row) = judged(task, item, &own, answer.map(|answer| answer.text)).map_err(failed)?;
             contributions.push(contribution);
             rows.push(row);
         }
-        let (scores, notices) = aggregate(&task.metrics, &contributions);
-        let cuts = scored.iter().map(|scored| scored.cut).chain(written.iter().map(|written| written.cut));
-        let cut = cuts.filter(|cut| *cut > 0).count();
-        let (task, wording_of, right) = (task.name.clone(), task.wording_of.clone(), right(&contributions));
-        let requests = scored.len() + written.len();
-        Ok(TaskReport { task, wording_of, scores, right, items: rows, requests, cut, notices })
+        let (mut notices, refused_any) = (Vec::new(), refused.is_some());
+        if let Some(refused) = refused {
+            let (lost, all) = (left_out.len(), items.len());
+            if lost == all {
+                return Err(failed(format!("none of its {all} items can be scored by this model: {refused}")));
+            }
+            notices
+                .push(format!("{lost} of {all} items are left out, because this model cannot score them: {refused}"));
+        }
+        notices.extend(blanks(task, items, &rows));
+        let (scores, not_finite) = aggregate(&task.metrics, &contributions);
+        notices.extend(not_finite);
+        // Those before the first item that is not asked.
+        let end = self.items.get(items.len()).map_or(usize::MAX, |item| item.document);
+        left_out.extend(self.left_out.iter().filter(|document| **document < end));
+        left_out.sort_unstable();
+        let (name, wording_of) = (task.name.clone(), task.wording_of.clone());
+        // Marks are paired with those of other models by their order, and another model may score all the items.
+        let right = if refused_any { ItemMarks::default() } else { right(task, &contributions) };
+        Ok(TaskReport { task: name, wording_of, scores, right, items: rows, left_out, requests, cut, notices })
     }
+}
+
+/// All the answers of an item, or the first request without one and why.
+fn whole(answers: Vec<Answered<Scored>>) -> Result<Vec<Scored>, (usize, String)> {
+    answers.into_iter().enumerate().map(|(request, answer)| answer.map_err(|reason| (request, reason))).collect()
+}
+
+/// A word on answers that are right but for the white space around them, where that decides.
+fn blanks(task: &Task, items: &[Item], rows: &[ItemRow]) -> Option<String> {
+    if !task.metrics.contains(&TaskMetric::ExactMatch) {
+        return None;
+    }
+    let near = rows.iter().filter(|row| {
+        let item = items.iter().find(|item| item.document == row.document);
+        let golds = item.and_then(|item| match &item.question {
+            Question::Writing { golds, .. } => Some(golds),
+            Question::Choice { .. } | Question::Likelihood(_) | Question::Rolling(_) => None,
+        });
+        let (Some(golds), Some(text), Some(false)) = (golds, &row.written, row.exact) else { return false };
+        task.exact.matches(text.trim_matches(python::is_space), golds).unwrap_or(false)
+    });
+    let count = near.count();
+    (count > 0).then(|| {
+        format!(
+            "{count} of {} answers are right but for white space around them, which exact_match counts; to take it off write              `filter_list: [{{name: strip, filter: [{{function: remove_whitespace}}, {{function: take_first}}]}}]`",
+            rows.len()
+        )
+    })
 }
 
 /// Asks `scorer` the first `limit` documents of `task` and scores the answers.
@@ -178,14 +264,19 @@ impl TaskReport {
     }
 }
 
-/// Which items count as right by accuracy or exact match; none where neither says anything.
-fn right(contributions: &[Contribution]) -> ItemMarks {
-    let tells = |item: &Contribution| told(item, TaskMetric::Acc).or_else(|| told(item, TaskMetric::ExactMatch));
+/// Which items count as right by accuracy or by what is written; none where neither says anything.
+fn right(task: &Task, contributions: &[Contribution]) -> ItemMarks {
+    let tells = |item: &Contribution| told(item, TaskMetric::Acc).or_else(|| told(item, exactness(task)));
     contributions
         .iter()
         .map(tells)
         .collect::<Option<Vec<bool>>>()
         .map_or_else(ItemMarks::default, |right| ItemMarks::new(&right))
+}
+
+/// By what an answer that is written counts as right: by exact match where the task reports it, else as `SQuAD` compares.
+fn exactness(task: &Task) -> TaskMetric {
+    if task.metrics.contains(&TaskMetric::ExactMatch) { TaskMetric::ExactMatch } else { TaskMetric::SquadExactMatch }
 }
 
 /// Whether an item is right by `metric`.
@@ -201,7 +292,7 @@ fn count(item: &Item) -> usize {
     }
 }
 
-fn answers(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<Scored>, EvalError> {
+fn answers(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<Answered<Scored>>, EvalError> {
     let answered = match task.output {
         OutputType::LoglikelihoodRolling => {
             let text = |item: &Item| match &item.question {
@@ -220,22 +311,11 @@ fn answers(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<S
             scorer.score(&items.iter().flat_map(requests).collect::<Vec<ScoreRequest>>())
         }
     };
-    let wanted: usize = items.iter().map(count).sum();
-    match answered {
-        Ok(scored) if scored.len() == wanted => Ok(scored),
-        Ok(scored) => Err(EvalError::Score {
-            place: format!("task {}", task.name),
-            reason: format!("{wanted} requests had {} answers", scored.len()),
-        }),
-        Err(ScorerError::Model(reason)) => Err(EvalError::Score { place: format!("task {}", task.name), reason }),
-        Err(ScorerError::Request { index, reason }) => {
-            Err(EvalError::Score { place: place(task, items, index), reason })
-        }
-    }
+    all_answered(task, items.iter().map(count).sum(), answered)
 }
 
 /// What is written behind the contexts of `items`; nothing where nothing is to be.
-fn answers_written(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<Written>, EvalError> {
+fn answers_written(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Result<Vec<Answered<Written>>, EvalError> {
     let request = |item: &Item| match &item.question {
         Question::Writing { request, .. } => Some(request.clone()),
         Question::Choice { .. } | Question::Likelihood(_) | Question::Rolling(_) => None,
@@ -244,34 +324,26 @@ fn answers_written(task: &Task, items: &[Item], scorer: &mut dyn Scorer) -> Resu
     if requests.is_empty() {
         return Ok(Vec::new());
     }
-    let failed = |place: String, reason: String| EvalError::Score { place, reason };
-    match scorer.write(&requests) {
-        Ok(written) if written.len() == requests.len() => Ok(written),
-        Ok(written) => Err(failed(
-            format!("task {}", task.name),
-            format!("{} requests had {} answers", requests.len(), written.len()),
-        )),
-        Err(ScorerError::Model(reason)) => Err(failed(format!("task {}", task.name), reason)),
-        Err(ScorerError::Request { index, reason }) => {
-            let document = items.get(index).map_or(index, |item| item.document);
-            Err(failed(format!("task {}, document {document}", task.name), reason))
-        }
-    }
+    let answered = scorer.write(&requests);
+    all_answered(task, requests.len(), answered)
 }
 
-/// Which document and request the `index`-th request is.
-fn place(task: &Task, items: &[Item], index: usize) -> String {
-    let mut before = 0;
-    for item in items {
-        if index < before + count(item) {
-            return format!("task {}, document {}, request {}", task.name, item.document, index - before);
-        }
-        before += count(item);
-    }
-    format!("task {}, request {index}", task.name)
+/// The answers to as many requests.
+fn all_answered<T>(task: &Task, wanted: usize, answered: Result<Vec<T>, ScorerError>) -> Result<Vec<T>, EvalError> {
+    let failed = |reason: String| EvalError::Score { place: format!("task {}", task.name), reason };
+    let answered = answered.map_err(|error| failed(error.to_string()))?;
+    let found = answered.len();
+    if found == wanted { Ok(answered) } else { Err(failed(format!("{wanted} requests had {found} answers"))) }
 }
 
-fn judged(item: &Item, scored: &[Scored], written: Option<&String>) -> (Contribution, ItemRow) {
+/// # Errors
+/// A pattern of the task takes too long on what was written.
+fn judged(
+    task: &Task,
+    item: &Item,
+    scored: &[Scored],
+    written: Option<String>,
+) -> Result<(Contribution, ItemRow), String> {
     let (contribution, predicted, right) = match &item.question {
         Question::Choice { choices, gold, .. } => {
             let (contribution, predicted) = choice(scored, choices, gold);
@@ -280,7 +352,8 @@ fn judged(item: &Item, scored: &[Scored], written: Option<&String>) -> (Contribu
         Question::Likelihood(_) => (scored.first().map(likelihood).unwrap_or_default(), None, None),
         Question::Rolling(text) => (scored.first().map(|one| rolling(text, one)).unwrap_or_default(), None, None),
         Question::Writing { golds, .. } => {
-            (written.map(|text| self::written(text, golds)).unwrap_or_default(), None, None)
+            let text = task.writing.judged(written.as_deref().unwrap_or_default());
+            (self::written(text, golds, &task.exact)?, None, None)
         }
     };
     let row = ItemRow {
@@ -290,8 +363,8 @@ fn judged(item: &Item, scored: &[Scored], written: Option<&String>) -> (Contribu
         greedy: scored.iter().map(|scored| scored.greedy).collect(),
         predicted,
         gold: right,
-        written: written.cloned(),
-        exact: written.and_then(|_| told(&contribution, TaskMetric::ExactMatch)),
+        exact: written.as_ref().and_then(|_| told(&contribution, exactness(task))),
+        written,
     };
-    (contribution, row)
+    Ok((contribution, row))
 }

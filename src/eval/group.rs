@@ -168,6 +168,7 @@ mod tests {
             scores: TaskScores::from([(TaskMetric::Acc, TaskScore { value, stderr: Some(stderr), chance: Some(0.5) })]),
             right: ItemMarks::default(),
             items: vec![row; items],
+            left_out: Vec::new(),
             requests: items,
             cut: 0,
             notices: vec![],

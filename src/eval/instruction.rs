@@ -4,11 +4,12 @@
 //! are held out by name. Must not know: tokens, models.
 
 use super::asked::{all_examples, contexts, examples, squeezed};
+use super::dataset::DatasetKind;
 use super::document::{Document, ReadText};
 use super::documents::documents;
 use super::prompted::{ALL, INPUTS, TARGETS};
-use super::requests::{Question, items};
-use super::task_file::{DatasetKind, Task};
+use super::requests::{Question, Questions, questions};
+use super::task_file::Task;
 use super::{EvalError, source};
 use crate::core::PromptSpec;
 
@@ -48,6 +49,8 @@ pub struct Template {
     pub written_out: bool,
     /// Its data.
     pub pairs: Vec<Pair>,
+    /// What a person should know of them: what is left out, and the cure.
+    pub notices: Vec<String>,
 }
 
 /// The templates that `spec` trains on, in the order of its sources.
@@ -56,9 +59,15 @@ pub struct Template {
 /// A source cannot be used, a task has no training data, a family that is held out does not exist, or nothing is left.
 pub fn templates(spec: &PromptSpec) -> Result<Vec<Template>, EvalError> {
     let of_task = |task: Task| {
-        let pairs = pairs(&task, spec.examples, &source::read)?;
+        let (pairs, notices) = pairs(&task, spec.examples, &source::read)?;
         let family = task.wording_of.as_ref().unwrap_or(&task.name).clone();
-        Ok(Template { family, name: task.name, written_out: task.dataset.kind == DatasetKind::Prompted, pairs })
+        Ok(Template {
+            family,
+            name: task.name,
+            written_out: task.dataset.kind == DatasetKind::Prompted,
+            pairs,
+            notices,
+        })
     };
     let found: Vec<Template> = trained(spec)?.into_iter().map(of_task).collect::<Result<_, EvalError>>()?;
     if !found.iter().flat_map(|template| &template.pairs).any(Pair::validates) {
@@ -93,8 +102,9 @@ fn trained(spec: &PromptSpec) -> Result<Vec<Task>, EvalError> {
     }
 }
 
-/// The pairs of one task: `examples` of a generated one, else all of its training split, without what its test asks.
-fn pairs(task: &Task, count: usize, read: ReadText<'_>) -> Result<Vec<Pair>, EvalError> {
+/// The pairs of one task: `examples` of a generated one, else all of its training split, without what its test asks. What of
+/// them is left out, in words.
+fn pairs(task: &Task, count: usize, read: ReadText<'_>) -> Result<(Vec<Pair>, Vec<String>), EvalError> {
     let failed = |reason: String| EvalError::Data { task: task.name.clone(), reason };
     let own = match &task.dataset.kind {
         DatasetKind::Prompted => {
@@ -109,7 +119,7 @@ fn pairs(task: &Task, count: usize, read: ReadText<'_>) -> Result<Vec<Pair>, Eva
                 targets: format!(" {}", text(row, TARGETS)),
                 example,
             };
-            return Ok((0..).zip(&rows).map(pair).collect());
+            return Ok(((0..).zip(&rows).map(pair).collect(), Vec::new()));
         }
         DatasetKind::World(own) => {
             let mut training = task.clone();
@@ -126,15 +136,15 @@ fn pairs(task: &Task, count: usize, read: ReadText<'_>) -> Result<Vec<Pair>, Eva
     };
     let (asked, asked_examples) = (contexts(task, read)?, all_examples(task, read)?);
     let numbers = examples(&own, read)?;
-    let mut found = Vec::new();
-    for item in items(&own, read, None)? {
+    let (mut found, Questions { items, notices, .. }) = (Vec::new(), questions(&own, read, None)?);
+    for item in items {
         let (inputs, targets) = pair(item.question).map_err(failed)?;
         let example = numbers.get(item.document).copied().unwrap_or(item.document as u64);
         if !asked.contains_key(&squeezed(&inputs)) && !asked_examples.contains(&example) {
             found.push(Pair { inputs, targets, example });
         }
     }
-    Ok(found)
+    Ok((found, notices))
 }
 
 /// The context and its right continuation.

@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use super::asked::{contexts, examples, squeezed};
+use super::dataset::DatasetKind;
 use super::instruction::Template;
 use super::prompted::data_set;
-use super::task_file::DatasetKind;
 use super::{EvalError, source};
 
 /// The first item of the tasks of `evaluated` that is among the data of `trained`, in words, or the first data set that both have

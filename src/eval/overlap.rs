@@ -28,7 +28,7 @@ pub(super) fn normalized_answer(text: &str) -> String {
 /// 1 where `prediction` equals one of `golds` as [`normalized_answer`] has them, else 0, also without golds
 /// (`exact_match_score` of `SQuAD`'s `evaluate-v1.1.py`, its best over the golds).
 #[must_use]
-pub(super) fn exact_match(prediction: &str, golds: &[String]) -> f64 {
+pub(super) fn squad_exact_match(prediction: &str, golds: &[String]) -> f64 {
     let prediction = normalized_answer(prediction);
     f64::from(u8::from(golds.iter().any(|gold| normalized_answer(gold) == prediction)))
 }
@@ -250,10 +250,10 @@ mod tests {
             ("théâtre a\u{301} an_a", "théâtre \u{301} ana", 1.0, 1.0),
         ];
         for (prediction, golds, exact, f1) in cases {
-            close(exact_match(prediction, &listed(golds)), exact, prediction);
+            close(squad_exact_match(prediction, &listed(golds)), exact, prediction);
             close(token_f1(prediction, &listed(golds)), f1, prediction);
         }
-        close(exact_match("", &[]) + token_f1("", &[]), 0.0, "without golds, where the script fails");
+        close(squad_exact_match("", &[]) + token_f1("", &[]), 0.0, "without golds, where the script fails");
     }
 
     /// As `normalize_answer` of the same script printed them.

@@ -5,7 +5,7 @@
 use fancy_regex::{Captures, Regex};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior};
 use serde_json::Value;
 
 use super::document::Document;
@@ -18,11 +18,11 @@ pub(super) struct Prompts<'t> {
     environment: Environment<'static>,
 }
 
-/// The text of a document before its continuation: a text, or the index of one of the choices.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The text of a document before its continuation: a text, or the label of one of the choices.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Asked {
     Text(String),
-    Index(usize),
+    Index(Value),
 }
 
 const TEXT: &str = "doc_to_text";
@@ -40,7 +40,7 @@ impl<'t> Prompts<'t> {
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
         environment.set_syntax(syntax.map_err(|e| e.to_string())?);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        environment.set_unknown_method_callback(python_method);
         environment.add_filter("regex_replace", regex_replace);
         environment.set_formatter(|out, _, value| match value.kind() {
             ValueKind::Undefined => Err(Error::new(ErrorKind::UndefinedError, "a name is not defined")),
@@ -89,7 +89,7 @@ impl<'t> Prompts<'t> {
     }
 
     /// A rendered number is an index where there are choices.
-    fn as_index(&self, value: Value, rendered: bool) -> Result<Value, String> {
+    fn as_index(&self, value: Value, rendered: bool) -> Value {
         match &value {
             Value::String(text)
                 if rendered
@@ -97,25 +97,27 @@ impl<'t> Prompts<'t> {
                     && !text.is_empty()
                     && text.bytes().all(|b| b.is_ascii_digit()) =>
             {
-                python::literal(text)
+                // What Python does not read as a number, as 007, stays a text.
+                python::literal(text).unwrap_or(value)
             }
-            _ => Ok(value),
+            _ => value,
         }
     }
 
     /// What stands before the continuation.
     pub(super) fn text(&self, document: &Document) -> Result<Asked, String> {
         let (value, rendered) = self.field(TEXT, &self.task.text, document)?;
-        match self.as_index(value, rendered)? {
+        match self.as_index(value, rendered) {
             Value::String(text) => Ok(Asked::Text(text)),
-            value => index(&value).map(Asked::Index).ok_or_else(|| wrong(TEXT, &value, "a text or an index")),
+            label @ (Value::Number(_) | Value::Bool(_)) => Ok(Asked::Index(label)),
+            value => Err(wrong(TEXT, &value, "a text or an index")),
         }
     }
 
     /// The answer: a text, an index or a list of either.
     pub(super) fn target(&self, document: &Document) -> Result<Value, String> {
         let (value, rendered) = self.field(TARGET, &self.task.target, document)?;
-        let value = self.as_index(value, rendered)?;
+        let value = self.as_index(value, rendered);
         match &value {
             Value::String(text) if rendered && text.len() >= 2 && text.starts_with('[') && text.ends_with(']') => {
                 // What looks like a list and is none is a text, as in the harness.
@@ -125,23 +127,26 @@ impl<'t> Prompts<'t> {
         }
     }
 
-    /// The choices; none if the task has none.
+    /// The choices; none if the task has none, an empty list if the document has none.
     pub(super) fn choices(&self, document: &Document) -> Result<Option<Vec<String>>, String> {
         let Some(field) = &self.task.choice else { return Ok(None) };
         let (value, rendered) = self.field(CHOICE, field, document)?;
         let value = match &value {
-            Value::String(text) if rendered => {
-                python::literal(text).map_err(|e| format!("`{CHOICE}` gave no Python list: {e}"))?
-            }
+            Value::String(text) if rendered => python::literal(text).map_err(|e| {
+                format!("`{CHOICE}` gave no Python list: {e}; texts with quotes are safe as `{{{{[a, b]}}}}`")
+            })?,
             _ => value,
         };
-        let Value::Array(items) = value else { return Err(wrong(CHOICE, &value, "a list of texts")) };
+        let items = match value {
+            Value::Array(items) => items,
+            Value::Null => Vec::new(),
+            other => return Err(wrong(CHOICE, &other, "a list of texts")),
+        };
         let text = |item| match item {
             Value::String(text) => Ok(text),
             other => Err(format!("{}; write it in quotes", wrong(CHOICE, &other, "a list of texts"))),
         };
-        let choices = items.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
-        if choices.is_empty() { Err(format!("`{CHOICE}` gave no choices")) } else { Ok(Some(choices)) }
+        items.into_iter().map(text).collect::<Result<Vec<_>, _>>().map(Some)
     }
 
     /// What stands before everything else.
@@ -150,6 +155,42 @@ impl<'t> Prompts<'t> {
             return Ok(String::new());
         }
         self.value(DESCRIPTION, &self.task.description, document).map(|(value, _)| python::text(&value))
+    }
+}
+
+/// The columns that the fields of `task` may use, each with the field: a field's whole text, and the names in a template.
+///
+/// # Errors
+/// A template is not Jinja; the message names the key.
+pub(super) fn used_columns(task: &Task) -> Result<Vec<(String, &'static str)>, String> {
+    let prompts = Prompts::new(task)?;
+    let description = Field::Text(task.description.clone());
+    let fields = [(TEXT, Some(&task.text)), (CHOICE, task.choice.as_ref()), (DESCRIPTION, Some(&description))];
+    let mut used = Vec::new();
+    for (key, field) in fields.into_iter().chain([(TARGET, Some(&task.target))]) {
+        let Some(Field::Text(source)) = field else { continue };
+        used.push((source.clone(), key));
+        let template = prompts.environment.get_template(key).map_err(|e| format!("the template `{key}`: {e}"))?;
+        used.extend(template.undeclared_variables(false).into_iter().map(|name| (name, key)));
+    }
+    Ok(used)
+}
+
+/// Python's methods, with those of lists that the field's tasks use.
+fn python_method(
+    state: &mut State<'_, '_>,
+    value: &minijinja::Value,
+    method: &str,
+    arguments: &[minijinja::Value],
+) -> Result<minijinja::Value, Error> {
+    match (value.kind(), method, arguments) {
+        (ValueKind::Seq, "index", [wanted]) => {
+            let place = value.try_iter()?.position(|item| item == *wanted);
+            place.map(minijinja::Value::from).ok_or_else(|| {
+                Error::new(ErrorKind::InvalidOperation, format!("{wanted:?} is not in the list {value}"))
+            })
+        }
+        _ => minijinja_contrib::pycompat::unknown_method_callback(state, value, method, arguments),
     }
 }
 
@@ -247,7 +288,7 @@ mod tests {
         let task = task(&format!("{HEAD}output_type: loglikelihood\ndoc_to_text: {quoted}\ndoc_to_target: x\n"));
         match Prompts::new(&task)?.text(&document(row))? {
             Asked::Text(text) => Ok(text),
-            Asked::Index(index) => Err(format!("index {index}")),
+            Asked::Index(label) => Err(format!("label {label}")),
         }
     }
 

@@ -4,8 +4,11 @@
 
 use std::path::Path;
 
+use super::dataset::{Dataset, DatasetKind};
 use super::document::Document;
-use super::task_file::{Dataset, DatasetKind, Field, OutputType, Task};
+use super::exact::ExactRule;
+use super::task_file::{Field, OutputType, Task};
+use super::writing::Writing;
 use crate::core::task::TaskMetric;
 
 /// How a file of prompts ends.
@@ -51,15 +54,17 @@ pub(super) fn task(path: &Path) -> Task {
         fewshot_split: ALL.to_owned(),
         drop_self: false,
         num_fewshot: 0,
+        first_examples: false,
         output: OutputType::MultipleChoice,
         text: column(INPUTS),
         target: column(LABEL),
         choice: Some(column(CHOICES)),
-        writing: (Vec::new(), 0),
+        writing: Writing::default(),
         description: String::new(),
         target_delimiter: " ".to_owned(),
         fewshot_delimiter: "\n\n".to_owned(),
         metrics: vec![TaskMetric::Acc, TaskMetric::AccNorm],
+        exact: ExactRule::default(),
     }
 }
 

@@ -45,40 +45,33 @@ pub struct Written {
     pub cut: usize,
 }
 
-/// Why a text has no score.
+/// The model or its device failed: nothing has a score.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ScorerError {
-    /// One request cannot be scored.
-    #[error("request {index}: {reason}")]
-    Request {
-        /// Its place among the requests, from 0.
-        index: usize,
-        /// Why, and the cure.
-        reason: String,
-    },
-    /// The model or its device failed.
-    #[error("{0}")]
-    Model(String),
-}
+#[error("{0}")]
+pub struct ScorerError(pub String);
+
+/// What came of one request: its answer, or why it cannot have one and the cure.
+pub type Answered<T> = Result<T, String>;
 
 /// Something that knows how likely texts are.
 pub trait Scorer {
     /// The score of each continuation after its context, in the order of the requests.
     ///
     /// # Errors
-    /// A request cannot be scored (it is named), or the model fails.
-    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Scored>, ScorerError>;
+    /// The model fails.
+    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Answered<Scored>>, ScorerError>;
 
     /// The score of each whole text, window by window, every token once; in the order of the texts. An empty text has
     /// log-likelihood 0.
     ///
     /// # Errors
-    /// A text cannot be scored (it is named), or the model fails.
-    fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Scored>, ScorerError>;
+    /// The model fails.
+    fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Answered<Scored>>, ScorerError>;
 
-    /// What is written behind each context, the likeliest token every time; in the order of the requests.
+    /// What is written behind each context, the likeliest token every time, as it is written: blanks at its ends belong to it,
+    /// but for those that the context ended in. In the order of the requests.
     ///
     /// # Errors
-    /// A context cannot be read (it is named), or the model fails.
-    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<Written>, ScorerError>;
+    /// The model fails.
+    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<Answered<Written>>, ScorerError>;
 }

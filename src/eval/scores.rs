@@ -1,8 +1,9 @@
 //! From log-likelihoods to scores: what counts as right, means and their standard errors, perplexities.
 //! Promises: a tie goes to the first choice, as an arg-max does. Must not know: documents, models.
 
+use super::exact::ExactRule;
 use super::mersenne::PythonRandom;
-use super::overlap::{BleuStatistics, exact_match, rouge2, token_f1};
+use super::overlap::{BleuStatistics, rouge2, squad_exact_match, token_f1};
 use super::python;
 use super::scorer::Scored;
 use crate::core::task::{TaskMetric, TaskScore, TaskScores};
@@ -66,15 +67,20 @@ pub(super) fn likelihood(scored: &Scored) -> Contribution {
     Contribution { values, ..Contribution::default() }
 }
 
-/// What an answer that was written contributes.
-pub(super) fn written(text: &str, golds: &[String]) -> Contribution {
+/// What an answer that was written contributes; exact match is by `rule`.
+///
+/// # Errors
+/// A pattern of `rule` takes too long.
+pub(super) fn written(text: &str, golds: &[String], rule: &ExactRule) -> Result<Contribution, String> {
+    let exact = f64::from(u8::from(rule.matches(text, golds)?));
     let best = golds.iter().map(|gold| rouge2(text, gold)).fold(0.0, f64::max);
     let values = vec![
         (TaskMetric::Rouge2, best),
-        (TaskMetric::ExactMatch, exact_match(text, golds)),
+        (TaskMetric::ExactMatch, exact),
+        (TaskMetric::SquadExactMatch, squad_exact_match(text, golds)),
         (TaskMetric::TokenF1, token_f1(text, golds)),
     ];
-    Contribution { values, bleu: Some(BleuStatistics::of(text, golds)), ..Contribution::default() }
+    Ok(Contribution { values, bleu: Some(BleuStatistics::of(text, golds)), ..Contribution::default() })
 }
 
 /// What a whole text contributes.
@@ -121,7 +127,7 @@ fn score(metric: TaskMetric, items: &[Contribution]) -> Option<TaskScore> {
             let value = (-mean(&values)?).exp();
             Some(TaskScore { value, stderr: bootstrap(&values, perplexity), chance: None })
         }
-        TaskMetric::Rouge2 | TaskMetric::ExactMatch | TaskMetric::TokenF1 => {
+        TaskMetric::Rouge2 | TaskMetric::ExactMatch | TaskMetric::SquadExactMatch | TaskMetric::TokenF1 => {
             Some(TaskScore { value: mean(&values)?, stderr: standard_error(&values), chance: None })
         }
         TaskMetric::Bleu => {

@@ -8,6 +8,10 @@ use super::EvalError;
 use super::document::ReadText;
 use super::yaml::{self, Node, Yaml};
 
+/// Keys of the field's harness that this program does not know with a value; with none they say nothing.
+const NOTHING: [&str; 7] =
+    ["custom_dataset", "doc_to_audio", "doc_to_image", "gen_prefix", "process_docs", "process_results", "use_prompt"];
+
 /// How many files may include one another in a chain.
 const CHAIN: usize = 16;
 
@@ -131,9 +135,18 @@ impl Settings {
         EvalError::File { path: self.path.clone(), line: 1, reason: format!("`{key}` is missing") }
     }
 
+    /// Whether there is a value for `key`.
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.left.iter().any(|setting| setting.key == key && setting.node.value != Yaml::Null)
+    }
+
     /// All is taken but `without_effect`.
     pub(super) fn end(mut self, without_effect: &[&str]) -> Result<(), EvalError> {
-        self.left.retain(|setting| !without_effect.contains(&setting.key.as_str()));
+        let says_nothing = |setting: &Setting| {
+            let key = setting.key.as_str();
+            without_effect.contains(&key) || (setting.node.value == Yaml::Null && NOTHING.contains(&key))
+        };
+        self.left.retain(|setting| !says_nothing(setting));
         match self.left.first() {
             None => Ok(()),
             Some(unknown) => Err(unknown.error(format!("`{}` is not supported", unknown.key))),

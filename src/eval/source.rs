@@ -13,6 +13,7 @@ use super::EvalError;
 use super::document::ReadText;
 use super::prompted::is_prompted;
 use super::suite::Suite;
+use crate::core::encoding::text_of;
 
 static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/data/tasks");
 
@@ -36,17 +37,20 @@ pub(super) fn is_shipped(path: &Path) -> bool {
     path.starts_with(SHIPPED_FOLDER)
 }
 
-/// The text of a file, on disk or inside the program.
+/// The text of a file, on disk or inside the program, without the byte order mark.
 ///
 /// # Errors
-/// It cannot be read.
+/// It cannot be read, or is no UTF-8.
 pub fn read(path: &Path) -> io::Result<String> {
     match path.strip_prefix(SHIPPED_FOLDER) {
         Ok(name) => {
             let text = SHIPPED.get_file(name).and_then(include_dir::File::contents_utf8);
             text.map(ToOwned::to_owned).ok_or_else(|| io::ErrorKind::NotFound.into())
         }
-        Err(_) => fs::read_to_string(path),
+        Err(_) => {
+            let bytes = fs::read(path)?;
+            text_of(&bytes).map(str::to_owned).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        }
     }
 }
 
@@ -191,5 +195,27 @@ mod tests {
         assert_ne!(first, print("b\n"));
         assert_eq!(first, print("a\n"));
         assert_eq!(fingerprint(&[]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), format!("\u{feff}{text}")).unwrap();
+        write("base", "output_type: loglikelihood_rolling\ndoc_to_target: text\n");
+        write(
+            "t.yaml",
+            "include: base\ntask: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: t.jsonl}}\ntest_split: test\n",
+        );
+        write("t.jsonl", "{\"text\": \"a\"}\n");
+        write("p.jsonl", "{\"inputs\": \"a\", \"targets\": \"b\", \"choices\": [\"b\"], \"label\": 0}\n");
+        for name in ["t.yaml", "p.jsonl"] {
+            let found = gather(&[folder.path().join(name).display().to_string()]).unwrap();
+            let prepared = super::super::PreparedTask::new(&found.suite.tasks()[0], &read, None).unwrap();
+            assert!(["a", "b"].contains(&prepared.text(0).unwrap().choices[0].trim()), "{name}");
+        }
+        let wide = folder.path().join("wide.yaml");
+        fs::write(&wide, b"\xff\xfet\0a\0").unwrap();
+        let said = gather(&[wide.display().to_string()]).unwrap_err().to_string();
+        assert!(said.ends_with("wide.yaml: it is UTF-16 or UTF-32; convert the file to UTF-8"), "{said}");
     }
 }

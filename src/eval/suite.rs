@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use super::EvalError;
+use super::dataset::DatasetKind;
 use super::document::ReadText;
 use super::prompted::{self, is_prompted};
-use super::task_file::{DatasetKind, Group, Task, TaskFile, load};
+use super::task_file::{Group, Task, TaskFile, load};
 
 /// What is to be evaluated.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -5,9 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use super::EvalError;
+use super::dataset::{Dataset, dataset_of};
 use super::document::ReadText;
-use super::settings::{Setting, Settings, sibling};
-use super::world::{SPLIT, WorldItems};
+use super::exact::ExactRule;
+use super::metric_list::{metric_of, metrics_of};
+use super::settings::{Setting, Settings};
+use super::writing::{Writing, writing_of};
 use super::yaml::{Node, Yaml};
 use crate::core::task::TaskMetric;
 
@@ -28,42 +31,6 @@ pub enum OutputType {
     LoglikelihoodRolling,
     /// An answer is written.
     GenerateUntil,
-}
-
-/// How a text file falls into documents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Paragraphs {
-    /// One a line.
-    Line,
-    /// One a paragraph: split at empty lines, empty pieces dropped.
-    Paragraph,
-    /// The whole file.
-    Document,
-}
-
-/// The kind of the data files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum DatasetKind {
-    /// One JSON object a line, or a list of them, possibly under a field of one object.
-    Json {
-        /// That field.
-        field: Option<String>,
-    },
-    /// Plain text; the only column is `text`.
-    Text(Paragraphs),
-    /// Items of the shipped world; there are no files.
-    World(WorldItems),
-    /// JSON lines of written-out prompts.
-    Prompted,
-}
-
-/// Where the documents are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dataset {
-    /// Kind.
-    pub kind: DatasetKind,
-    /// Files of each split, relative to the task file's folder.
-    pub files: Vec<(String, Vec<PathBuf>)>,
 }
 
 /// `doc_to_text`, `doc_to_target` or `doc_to_choice` as written.
@@ -98,18 +65,22 @@ pub struct Task {
     pub(super) drop_self: bool,
     /// Solved examples before each question.
     pub num_fewshot: usize,
+    /// Whether these are the first ones, and not drawn.
+    pub(super) first_examples: bool,
     /// What is asked.
     pub output: OutputType,
     pub(super) text: Field,
     pub(super) target: Field,
     pub(super) choice: Option<Field>,
-    /// How an answer that is written ends: texts, and tokens at most.
-    pub(super) writing: (Vec<String>, usize),
+    /// How an answer is written.
+    pub(super) writing: Writing,
     pub(super) description: String,
     pub(super) target_delimiter: String,
     pub(super) fewshot_delimiter: String,
     /// What is reported, in the order of the file.
     pub metrics: Vec<TaskMetric>,
+    /// What `exact_match` ignores.
+    pub(super) exact: ExactRule,
 }
 
 /// One number of a group.
@@ -148,8 +119,9 @@ pub(super) enum TaskFile {
 pub(super) fn load(path: &Path, read: ReadText<'_>) -> Result<TaskFile, EvalError> {
     let mut settings = Settings::load(path, read)?;
     match settings.take("group") {
-        Some(group) => group_of(&group, settings).map(TaskFile::Group),
-        None => task_of(settings).map(|task| TaskFile::Task(Box::new(task))),
+        // In older files a task's `group` is what its `tag` is now.
+        Some(group) if !settings.holds("output_type") => group_of(&group, settings).map(TaskFile::Group),
+        tag => task_of(settings, tag.as_ref()).map(|task| TaskFile::Task(Box::new(task))),
     }
 }
 
@@ -197,11 +169,34 @@ fn wording_of(settings: &mut Settings) -> Result<Option<Setting>, EvalError> {
     Ok(metadata.pairs()?.into_iter().find(|option| option.key == WORDING_OF && option.node.value != Yaml::Null))
 }
 
-fn metric_of(setting: &Setting) -> Result<TaskMetric, EvalError> {
-    setting.one_of(&TaskMetric::ALL.map(|metric| (metric.name(), metric)))
+/// Few-shot examples: whether the first are taken and not drawn, and the split that they come from if it is named here.
+fn fewshot_of(settings: &mut Settings, count: usize) -> Result<(bool, Option<String>), EvalError> {
+    let (mut first, mut split) = (false, None);
+    let Some(config) = settings.take("fewshot_config") else { return Ok((first, split)) };
+    for option in config.pairs()? {
+        match (option.key.as_str(), &option.node.value) {
+            (_, Yaml::Null) => {}
+            ("sampler", _) => first = option.one_of(&[("default", false), ("first_n", true)])?,
+            ("split", _) => split = Some(option.text()?),
+            // Says how examples look, and there are none.
+            _ if count == 0 => {}
+            (other, _) => return Err(option.error(format!("`{other}` of `fewshot_config` is not supported"))),
+        }
+    }
+    Ok((first, split))
 }
 
-fn task_of(mut settings: Settings) -> Result<Task, EvalError> {
+/// Settings that say nothing at these values: one answer a question, no code that is run.
+fn without_effect(settings: &mut Settings) -> Result<(), EvalError> {
+    for (key, nothing) in [("repeats", Yaml::Integer(1)), ("unsafe_code", Yaml::Bool(false))] {
+        if let Some(setting) = settings.take(key).filter(|setting| setting.node.value != nothing) {
+            return Err(setting.error(format!("`{key}` is not supported")));
+        }
+    }
+    Ok(())
+}
+
+fn task_of(mut settings: Settings, group: Option<&Setting>) -> Result<Task, EvalError> {
     let name = settings.need("task")?.text()?;
     let output = settings.need("output_type")?.one_of(&[
         ("multiple_choice", OutputType::MultipleChoice),
@@ -209,17 +204,15 @@ fn task_of(mut settings: Settings) -> Result<Task, EvalError> {
         ("loglikelihood_rolling", OutputType::LoglikelihoodRolling),
         ("generate_until", OutputType::GenerateUntil),
     ])?;
-    let writing = writing_of(&mut settings, output)?;
-    let tags = settings.take("tag").map_or(Ok(Vec::new()), |tag| tag.texts())?;
+    let tag = settings.take("tag");
+    let tags = tag.as_ref().into_iter().chain(group).map(Setting::texts);
+    let tags = tags.collect::<Result<Vec<_>, _>>()?.concat();
     let wording_of = wording_of(&mut settings)?.map(|declared| declared.text()).transpose()?;
     let dataset = dataset_of(&mut settings)?;
     let [training, validation, test, fewshot] =
         ["training_split", "validation_split", "test_split", "fewshot_split"].map(|key| settings.text(key));
     let (training, validation, test, fewshot) = (training?, validation?, test?, fewshot?);
     let split = test.clone().or_else(|| validation.clone()).ok_or_else(|| settings.missing("test_split"))?;
-    // Equal names mean that a document could be its own example; both absent counts as equal, as in the harness.
-    let drop_self = fewshot == test;
-    let fewshot_split = fewshot.or(training).or(validation).unwrap_or_else(|| split.clone());
     let num_fewshot = match settings.take("num_fewshot") {
         None => 0,
         Some(setting) => match setting.node.value {
@@ -227,6 +220,11 @@ fn task_of(mut settings: Settings) -> Result<Task, EvalError> {
             _ => return Err(setting.wrong("a number")),
         },
     };
+    let (first_examples, named) = fewshot_of(&mut settings, num_fewshot)?;
+    let fewshot = named.or(fewshot);
+    // Equal names mean that a document could be its own example; both absent counts as equal, as in the harness.
+    let drop_self = fewshot == test;
+    let fewshot_split = fewshot.or(training).or(validation).unwrap_or_else(|| split.clone());
     let field = |settings: &mut Settings, key| settings.take(key).map(|setting| field_of(&setting, false)).transpose();
     let text = field(&mut settings, "doc_to_text")?;
     let target = field(&mut settings, "doc_to_target")?.ok_or_else(|| settings.missing("doc_to_target"))?;
@@ -241,13 +239,15 @@ fn task_of(mut settings: Settings) -> Result<Task, EvalError> {
     if output == OutputType::MultipleChoice && choice.is_none() {
         return Err(settings.missing("doc_to_choice"));
     }
-    let metrics = metrics_of(&mut settings, output)?;
+    let (metrics, exact) = metrics_of(&mut settings, output)?;
     let delimiter = |settings: &mut Settings, key, default: &str| {
         settings.text(key).map(|text| text.unwrap_or_else(|| default.to_owned()))
     };
     let description = delimiter(&mut settings, "description", "")?;
     let target_delimiter = delimiter(&mut settings, "target_delimiter", " ")?;
     let fewshot_delimiter = delimiter(&mut settings, "fewshot_delimiter", "\n\n")?;
+    let writing = writing_of(&mut settings, &fewshot_delimiter, output == OutputType::GenerateUntil)?;
+    without_effect(&mut settings)?;
     let path = settings.path.clone();
     settings.end(&WITHOUT_EFFECT)?;
     Ok(Task {
@@ -260,6 +260,7 @@ fn task_of(mut settings: Settings) -> Result<Task, EvalError> {
         fewshot_split,
         drop_self,
         num_fewshot,
+        first_examples,
         output,
         text,
         target,
@@ -269,121 +270,8 @@ fn task_of(mut settings: Settings) -> Result<Task, EvalError> {
         target_delimiter,
         fewshot_delimiter,
         metrics,
+        exact,
     })
-}
-
-/// Tokens that are written at most, if a task does not say: as in the harness.
-const MAX_GEN_TOKS: usize = 256;
-
-/// `generation_kwargs`: only the likeliest token is ever written.
-fn writing_of(settings: &mut Settings, output: OutputType) -> Result<(Vec<String>, usize), EvalError> {
-    let (mut until, mut most) = (vec!["\n\n".to_owned()], MAX_GEN_TOKS);
-    if output != OutputType::GenerateUntil {
-        return Ok((until, most));
-    }
-    let given = settings.take("generation_kwargs");
-    for option in given.iter().map(Setting::pairs).collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
-        match (option.key.as_str(), &option.node.value) {
-            ("until", _) => until = option.texts()?,
-            ("max_gen_toks", Yaml::Integer(count)) => {
-                most = usize::try_from(*count).map_err(|_| option.wrong("0 or more"))?;
-            }
-            ("do_sample", Yaml::Bool(false)) | ("temperature", Yaml::Integer(0)) => {}
-            (other, _) => {
-                return Err(option.error(format!("`{other}` of `generation_kwargs` is not supported in this form")));
-            }
-        }
-    }
-    Ok((until, most))
-}
-
-fn dataset_of(settings: &mut Settings) -> Result<Dataset, EvalError> {
-    let kind = settings.need("dataset_path")?;
-    let is_json = match kind.one_of(&[("json", Some(true)), ("text", Some(false)), ("world", None)])? {
-        Some(is_json) => is_json,
-        None => {
-            let items = WorldItems::read(&settings.need("dataset_kwargs")?)?;
-            return Ok(Dataset { kind: DatasetKind::World(items), files: vec![(SPLIT.to_owned(), Vec::new())] });
-        }
-    };
-    let (mut files, mut field, mut paragraphs) = (Vec::new(), None, Paragraphs::Line);
-    for option in settings.need("dataset_kwargs")?.pairs()? {
-        match option.key.as_str() {
-            "data_files" => {
-                for split in option.pairs()? {
-                    let paths = split.texts()?.iter().map(|name| sibling(&settings.path, name)).collect();
-                    files.push((split.key.clone(), paths));
-                }
-            }
-            "field" if is_json => field = Some(option.text()?),
-            "sample_by" if !is_json => {
-                paragraphs = option.one_of(&[
-                    ("line", Paragraphs::Line),
-                    ("paragraph", Paragraphs::Paragraph),
-                    ("document", Paragraphs::Document),
-                ])?;
-            }
-            other => return Err(option.error(format!("`{other}` of `dataset_kwargs` is not supported"))),
-        }
-    }
-    if files.is_empty() {
-        return Err(kind.error("`dataset_kwargs` names no `data_files`; data sets are read from files only"));
-    }
-    let kind = if is_json { DatasetKind::Json { field } } else { DatasetKind::Text(paragraphs) };
-    Ok(Dataset { kind, files })
-}
-
-/// The metrics that a kind of task can report, each with the name of its aggregation; the first are those of a file
-/// without `metric_list`.
-const fn known_metrics(output: OutputType) -> (&'static [(TaskMetric, &'static str)], usize) {
-    use TaskMetric as M;
-    match output {
-        OutputType::MultipleChoice => (
-            &[(M::Acc, "mean"), (M::AccNorm, "mean"), (M::AccBytes, "mean"), (M::AccMutualInfo, "mean"), (M::F1, "f1")],
-            2,
-        ),
-        OutputType::Loglikelihood => (&[(M::Perplexity, "perplexity"), (M::Acc, "mean")], 2),
-        OutputType::GenerateUntil => {
-            (&[(M::ExactMatch, "mean"), (M::TokenF1, "mean"), (M::Bleu, "bleu"), (M::Rouge2, "mean")], 1)
-        }
-        OutputType::LoglikelihoodRolling => (
-            &[
-                (M::WordPerplexity, "weighted_perplexity"),
-                (M::BytePerplexity, "weighted_perplexity"),
-                (M::BitsPerByte, "bits_per_byte"),
-            ],
-            3,
-        ),
-    }
-}
-
-fn metrics_of(settings: &mut Settings, output: OutputType) -> Result<Vec<TaskMetric>, EvalError> {
-    let (known, defaults) = known_metrics(output);
-    let Some(listed) = settings.take("metric_list") else {
-        return Ok(known.iter().take(defaults).map(|(metric, _)| *metric).collect());
-    };
-    let mut metrics = Vec::new();
-    for item in listed.items() {
-        let options = item.pairs()?;
-        let named = options.iter().find(|option| option.key == "metric");
-        let metric = metric_of(named.ok_or_else(|| item.error("a metric has no `metric`"))?)?;
-        let Some((_, aggregation)) = known.iter().find(|(known, _)| *known == metric) else {
-            let names: Vec<&str> = known.iter().map(|(known, _)| known.name()).collect();
-            return Err(
-                item.error(format!("`{metric}` is not a metric of this output type; known are {}", names.join(", ")))
-            );
-        };
-        for option in &options {
-            match option.key.as_str() {
-                // The direction is known; a file cannot change it.
-                "metric" | "higher_is_better" => {}
-                "aggregation" => option.one_of(&[(*aggregation, ())])?,
-                other => return Err(option.error(format!("the option `{other}` of `{metric}` is not supported"))),
-            }
-        }
-        metrics.push(metric);
-    }
-    Ok(metrics)
 }
 
 #[cfg(test)]
@@ -426,6 +314,81 @@ pub(super) mod tests {
         assert!(task.drop_self, "no few-shot split and no test split count as the same");
     }
 
+    /// Each pair means the same to lm_eval 0.4.13.
+    #[test]
+    fn forms_that_mean_the_same_are_one_task() {
+        let read = |text: &str| task(&format!("task: t\n{text}"));
+        let data = "dataset_kwargs: {data_files: {test: x.jsonl}}\n";
+        let chosen = read(&format!("{data}{BASE}"));
+        for more in [
+            "dataset_name: null",
+            "dataset_name: ~\nprocess_docs: null\nuse_prompt: null\ngen_prefix:",
+            "num_fewshot: null\ndescription: null\nfewshot_config: null\nfilter_list: null",
+            "should_decontaminate: true\ndoc_to_decontamination_query: \"{{q}}\"\nrepeats: 1\nunsafe_code: false",
+            "metric_list:\n  - metric: acc\n    aggregation: mean\n    higher_is_better: true\n    ignore_case: true\n    \
+             regexes_to_ignore: [',', '\\$']\n  - metric: acc_norm\n    hf_evaluate: false",
+            "filter_list: [{name: all, filter: [{function: take_first}]}]",
+            "fewshot_config: {sampler: default, samples: [{q: x}]}",
+            "generation_kwargs: {do_sample: true}",
+        ] {
+            assert_eq!(read(&format!("{data}{BASE}{more}\n")), chosen, "{more}");
+        }
+        let trained = data.replace("test:", "train:");
+        let files = |data: &str| read(&format!("{data}{}", BASE.replace("test_split: test", "test_split: train")));
+        for form in ["data_files: x.jsonl", "data_files: [x.jsonl]", "data_files: x.jsonl, trust_remote_code: true"] {
+            assert_eq!(files(&format!("dataset_kwargs: {{{form}}}\n")), files(&trained), "{form}");
+        }
+        let tagged = read(&format!("{data}{BASE}tag: [a, b]\n")).tags;
+        assert_eq!(read(&format!("{data}{BASE}group: [a, b]\n")).tags, tagged, "as older files call it");
+        assert_eq!(read(&format!("{data}{BASE}tag: a\ngroup: b\n")).tags, tagged);
+        let anchored = "dataset_kwargs: {data_files: {test: &f x.jsonl, more: *f}}\n";
+        let plain = "dataset_kwargs: {data_files: {test: x.jsonl, more: x.jsonl}}\n";
+        assert_eq!(read(&format!("{anchored}{BASE}")), read(&format!("{plain}{BASE}")));
+    }
+
+    #[test]
+    fn the_likeliest_token_is_asked_for_in_many_forms() {
+        let head = "task: t\ndataset_path: json\ndataset_kwargs: {data_files: {test: x.jsonl}}\ntest_split: test\n\
+                    output_type: generate_until\ndoc_to_text: q\ndoc_to_target: a\n";
+        let written = |options: &str| {
+            let text = format!("{head}generation_kwargs: {{until: [X], max_gen_toks: 4{options}}}\n");
+            match loaded(&[("t/a.yaml", &text)]) {
+                Ok(TaskFile::Task(task)) => Ok(task.writing),
+                Ok(TaskFile::Group(group)) => panic!("{group:?}"),
+                Err(error) => Err(error.to_string()),
+            }
+        };
+        let plain = written("").unwrap();
+        for same in [
+            ", do_sample: false",
+            ", do_sample: False, temperature: 0.0",
+            ", do_sample: no, temperature: 0.7, top_p: 0.95, top_k: 50",
+            ", temperature: 0",
+            ", temperature: 0., top_p: 1.0, num_beams: 1, repetition_penalty: 1.0",
+            ", do_sample: true, temperature: 0.0",
+            ", top_p: 1",
+            ", max_new_tokens: 7, temperature: null",
+        ] {
+            assert_eq!(written(same).as_ref(), Ok(&plain), "{same}");
+        }
+        for (other, named) in [
+            (", do_sample: true", "`do_sample: True`"),
+            (", temperature: 0.8", "`temperature: 0.8`"),
+            (", do_sample: true, temperature: 0.5, top_p: 0.9", "`do_sample: True`"),
+            (", num_beams: 4", "`num_beams: 4`"),
+            (", penalty_alpha: 0.6", "`penalty_alpha: 0.6`"),
+        ] {
+            let said = written(other).unwrap_err();
+            assert!(said.starts_with("use the task file t/a.yaml:8: ") && said.contains(named), "{said}");
+        }
+        let bare = task(&format!("{head}fewshot_delimiter: \"|\"\n")).writing;
+        assert_eq!((bare.until, bare.max_tokens), (vec!["|".to_owned()], 256));
+        let renamed = task(&format!("{head}generation_kwargs: {{until: X, max_new_tokens: 4}}\n")).writing;
+        assert_eq!(renamed, plain);
+        let none = task(&format!("{head}generation_kwargs: {{until: ['', X], max_tokens: 4}}\n")).writing;
+        assert_eq!(none, plain, "an empty text ends nothing");
+    }
+
     #[test]
     fn groups_have_metrics() {
         let text = "group: g\ntask: [a, b]\naggregate_metric_list:\n  - metric: acc\n    aggregation: mean\n    weight_by_size: false\n";
@@ -449,7 +412,19 @@ pub(super) mod tests {
             ("gen_prefix: x", "`gen_prefix`"),
             ("metric_list: [{metric: exact_match}]", "`exact_match` is not a metric of this output type"),
             ("metric_list: [{metric: perplexity}]", "not a metric of this output type"),
-            ("metric_list: [{metric: acc, ignore_case: true}]", "the option `ignore_case` of `acc`"),
+            ("metric_list: [{metric: acc, average: macro}]", "the option `average` of `acc`"),
+            ("metric_list: [{metric: acc}, {metric: acc}]", "`acc` is listed twice"),
+            ("fewshot_config: {samples: [{q: x}]}\nnum_fewshot: 1", "`samples` of `fewshot_config` is not supported"),
+            ("repeats: 4", "`repeats` is not supported"),
+            ("dataset_name: de", "files have no configurations; leave it out"),
+            (
+                "filter_list: [{name: x, filter: [{function: regex, regex_pattern: A}]}]",
+                "the filter `regex` of `filter_list`",
+            ),
+            (
+                "filter_list: [{filter: [{function: take_first}]}, {filter: [{function: take_first}]}]",
+                "more than one chain",
+            ),
             ("metric_list: [{metric: acc, aggregation: median}]", "`aggregation: median`"),
             ("num_fewshot: -1", "`num_fewshot` must be 0 or more"),
             ("description: [x]", "`description` must be text, it is a list"),

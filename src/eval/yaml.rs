@@ -1,11 +1,20 @@
-//! YAML as a tree with line numbers, scalars read as PyYAML's safe loader reads them (YAML 1.1 booleans included).
-//! Promises: a tag is seen and refused by its name, and so are anchors, aliases and keys given twice. Must not know:
-//! task files.
+//! YAML as a tree with line numbers, read as PyYAML's safe loader reads it (YAML 1.1 booleans, anchors and merge keys
+//! included).
+//! Promises: a tag is seen and refused by its name, and so are keys given twice; aliases cannot blow a small file up. Must not
+//! know: task files.
+
+use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 /// Deepest nesting that is read.
 const DEPTH: usize = 64;
+
+/// Most values that the aliases of a file stand for.
+const ALIASED: usize = 100_000;
+
+/// A key whose value is mappings that lie underneath.
+const MERGE: &str = "<<";
 
 /// A value and the line on which it begins.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +59,15 @@ impl Yaml {
 }
 
 impl Node {
+    /// Values that it is made of.
+    fn size(&self) -> usize {
+        1 + match &self.value {
+            Yaml::List(items) => items.iter().map(Self::size).sum(),
+            Yaml::Map(pairs) => pairs.iter().map(|(_, node)| node.size()).sum(),
+            Yaml::Null | Yaml::Bool(_) | Yaml::Integer(_) | Yaml::Float(_) | Yaml::Text(_) => 0,
+        }
+    }
+
     /// The value as JSON; mappings keep no order.
     pub(super) fn json(&self) -> serde_json::Value {
         match &self.value {
@@ -67,9 +85,9 @@ impl Node {
 /// The tree of `text`, which holds one document.
 ///
 /// # Errors
-/// It is not YAML, holds a tag, an anchor or a key twice, or more than one document.
+/// It is not YAML, holds a tag or a key twice, or more than one document.
 pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
-    let mut reader = Reader { parser: Parser::new_from_str(text) };
+    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), aliased: 0 };
     let mut found = None;
     loop {
         let (event, span) = reader.next()?;
@@ -84,6 +102,10 @@ pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
 
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
+    /// What stands behind each anchor.
+    anchors: HashMap<usize, Node>,
+    /// Values that aliases stood for so far.
+    aliased: usize,
 }
 
 impl<'t> Reader<'t> {
@@ -101,29 +123,27 @@ impl<'t> Reader<'t> {
             return error(span, "it is nested too deeply");
         }
         let line = span.start.line();
-        let value = match event {
+        let (anchor, value) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                refuse_anchor(anchor, span)?;
                 let as_text = is_text_tag(tag.as_deref(), span)?;
-                if style == ScalarStyle::Plain && !as_text { plain(&text) } else { Yaml::Text(text.into_owned()) }
+                let is_plain = style == ScalarStyle::Plain && !as_text;
+                (anchor, if is_plain { plain(&text) } else { Yaml::Text(text.into_owned()) })
             }
             Event::SequenceStart(anchor, tag) => {
-                refuse_anchor(anchor, span)?;
                 is_text_tag(tag.as_deref(), span)?;
                 let mut items = Vec::new();
                 loop {
                     match self.next()? {
-                        (Event::SequenceEnd, _) => break Yaml::List(items),
+                        (Event::SequenceEnd, _) => break (anchor, Yaml::List(items)),
                         (event, span) => items.push(self.node(event, span, depth + 1)?),
                     }
                 }
             }
             Event::MappingStart(anchor, tag) => {
-                refuse_anchor(anchor, span)?;
                 is_text_tag(tag.as_deref(), span)?;
-                self.map(depth)?
+                (anchor, self.map(depth)?)
             }
-            Event::Alias(_) => return error(span, "aliases (`*name`) are not supported; write the value out"),
+            Event::Alias(anchor) => return Ok(Node { line, ..self.aliased(anchor, span)? }),
             Event::Nothing
             | Event::StreamStart
             | Event::StreamEnd
@@ -132,37 +152,75 @@ impl<'t> Reader<'t> {
             | Event::SequenceEnd
             | Event::MappingEnd => return error(span, "it ends before a value"),
         };
-        Ok(Node { line, value })
+        let node = Node { line, value };
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    /// What stands behind an anchor.
+    fn aliased(&mut self, anchor: usize, span: Span) -> Result<Node, YamlError> {
+        // An anchor is known when its value ends.
+        let Some(node) = self.anchors.get(&anchor) else { return error(span, "an alias stands inside its own value") };
+        self.aliased += node.size();
+        if self.aliased > ALIASED {
+            return error(span, &format!("its aliases stand for more than {ALIASED} values"));
+        }
+        Ok(node.clone())
     }
 
     fn map(&mut self, depth: usize) -> Result<Yaml, YamlError> {
-        let mut pairs: Vec<(String, Node)> = Vec::new();
+        let (mut pairs, mut beneath): (Vec<(String, Node)>, Vec<(String, Node)>) = (Vec::new(), Vec::new());
         loop {
-            let (key, span) = match self.next()? {
-                (Event::MappingEnd, _) => return Ok(Yaml::Map(pairs)),
-                (Event::Scalar(key, _, anchor, tag), span) => {
-                    refuse_anchor(anchor, span)?;
-                    is_text_tag(tag.as_deref(), span)?;
-                    (key.into_owned(), span)
+            let (key, span, is_merge) = match self.next()? {
+                (Event::MappingEnd, _) => {
+                    beneath.retain(|(known, _)| pairs.iter().all(|(own, _)| own != known));
+                    beneath.append(&mut pairs);
+                    return Ok(Yaml::Map(beneath));
+                }
+                (Event::Scalar(key, style, anchor, tag), span) => {
+                    let as_text = is_text_tag(tag.as_deref(), span)?;
+                    let key = key.into_owned();
+                    if anchor > 0 {
+                        let value = Yaml::Text(key.clone());
+                        self.anchors.insert(anchor, Node { line: span.start.line(), value });
+                    }
+                    let is_merge = style == ScalarStyle::Plain && !as_text && key == MERGE;
+                    (key, span, is_merge)
                 }
                 (_, span) => return error(span, "a key must be a word"),
             };
+            let (event, place) = self.next()?;
+            let node = self.node(event, place, depth + 1)?;
+            if is_merge {
+                merge(&mut beneath, node, span)?;
+                continue;
+            }
             if pairs.iter().any(|(known, _)| *known == key) {
                 return error(span, &format!("the key `{key}` is given twice"));
             }
-            let (event, place) = self.next()?;
-            let node = self.node(event, place, depth + 1)?;
             pairs.push((key, Node { line: span.start.line(), ..node }));
         }
     }
 }
 
-fn error<T>(span: Span, reason: &str) -> Result<T, YamlError> {
-    Err(YamlError { line: span.start.line(), reason: reason.to_owned() })
+/// Lays the mapping `node`, or the mappings in the list `node`, beneath those in `known`.
+fn merge(known: &mut Vec<(String, Node)>, node: Node, span: Span) -> Result<(), YamlError> {
+    let maps = match node.value {
+        Yaml::List(items) => items.into_iter().map(|item| item.value).collect(),
+        other => vec![other],
+    };
+    for map in maps {
+        let Yaml::Map(pairs) = map else { return error(span, "what stands behind `<<` must be mappings") };
+        let new: Vec<_> = pairs.into_iter().filter(|(key, _)| known.iter().all(|(own, _)| own != key)).collect();
+        known.extend(new);
+    }
+    Ok(())
 }
 
-fn refuse_anchor(anchor: usize, span: Span) -> Result<(), YamlError> {
-    if anchor == 0 { Ok(()) } else { error(span, "anchors (`&name`) are not supported; write the value out") }
+fn error<T>(span: Span, reason: &str) -> Result<T, YamlError> {
+    Err(YamlError { line: span.start.line(), reason: reason.to_owned() })
 }
 
 /// Whether `!!str` asks for text; any other tag is refused by its name.
@@ -229,6 +287,23 @@ mod tests {
     }
 
     #[test]
+    fn anchors_and_merge_keys_are_pyyamls() {
+        // The right side is `yaml.safe_load` of PyYAML 6.0.3.
+        let text = "a: &x items.jsonl\nb: {test: *x, l: &l [1, *x]}\nbase: &base {m: 1, n: {o: 2}}\nmore: &more {m: 5, k: 7}\n\
+                    c:\n  <<: *base\n  m: 3\nd: {<<: [*base, *more], p: *l}\n&k e: *k\n";
+        let expected = json!({"a": "items.jsonl", "b": {"test": "items.jsonl", "l": [1, "items.jsonl"]},
+            "base": {"m": 1, "n": {"o": 2}}, "more": {"m": 5, "k": 7}, "c": {"m": 3, "n": {"o": 2}},
+            "d": {"m": 1, "n": {"o": 2}, "k": 7, "p": [1, "items.jsonl"]}, "e": "e"});
+        assert_eq!(parse(text).unwrap().json(), expected);
+        let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for n in 1..9 {
+            let before = format!("*a{}, ", n - 1).repeat(10);
+            laughs.push_str(&format!("a{n}: &a{n} [{before}]\n"));
+        }
+        assert!(parse(&laughs).unwrap_err().reason.contains("more than 100000 values"));
+    }
+
+    #[test]
     fn keys_keep_order_and_lines() {
         let Yaml::Map(pairs) = parse("# c\nz: 1\na:\n  - x\n").unwrap().value else { panic!("no mapping") };
         let seen: Vec<(&str, usize)> = pairs.iter().map(|(key, node)| (key.as_str(), node.line)).collect();
@@ -244,7 +319,8 @@ mod tests {
         assert!(said("a: 1\nb: !function utils.f\n").starts_with("2: `!function` runs Python"));
         assert!(said("a: [!x 1]").contains("`!x`"), "{}", said("a: [!x 1]"));
         assert!(said("a: !!python/name:os.system\n").contains("!!python/name:os.system"));
-        assert!(said("a: &x 1\n").contains("anchors"));
+        assert!(said("a: &x [*x]\n").contains("inside its own value"));
+        assert!(said("a: 1\n<<: 2\n").contains("2: what stands behind `<<` must be mappings"));
         assert!(said("a: 1\nb: 2\na: 3\n").contains("3: the key `a` is given twice"));
         assert!(said("a: 1\n---\nb: 2\n").contains("second document"));
         assert!(said("a: [1\n").contains("not YAML"));

@@ -46,6 +46,9 @@ pub fn text(plan: &PlanReport) -> String {
     for refusal in &plan.refusals {
         let _ = writeln!(text, "refused {}: {}", refusal.cell, refusal.reason);
     }
+    for notice in &plan.notices {
+        let _ = writeln!(text, "note: {notice}");
+    }
     let _ = write!(
         text,
         "\n{} runs, {} FLOPs to go, about {} of memory at once",

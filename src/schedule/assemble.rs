@@ -48,6 +48,7 @@ pub(super) fn run_of(
             fingerprint: corpus.fingerprint.clone(),
             name: corpus.name.clone(),
             directory: corpus.directory.clone(),
+            notices: corpus.notices.clone(),
         },
         prompts: None,
         parent: None,

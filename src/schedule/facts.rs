@@ -18,12 +18,25 @@ pub struct CorpusFacts {
     pub vocabulary: String,
     /// Folder of the shards.
     pub directory: PathBuf,
-    /// Tokens of the training text; absent while nobody has counted them.
-    pub train_tokens: Option<u64>,
-    /// UTF-8 bytes of the training text.
-    pub train_bytes: u64,
+    /// The training text.
+    pub train: PartFacts,
+    /// The validation text.
+    pub validation: PartFacts,
     /// Whether it is prepared.
     pub ready: bool,
+    /// What a person should know of the texts and the tokenizer, a sentence each.
+    pub notices: Vec<String>,
+}
+
+/// What planning must know of a part of a corpus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartFacts {
+    /// UTF-8 bytes.
+    pub bytes: u64,
+    /// Documents; each is closed by an end mark.
+    pub documents: u64,
+    /// Tokens, end marks included; absent while nobody has counted them.
+    pub tokens: Option<u64>,
 }
 
 /// What planning must know of a stage.
@@ -44,12 +57,26 @@ pub struct StudyFacts {
     pub zero_shot: Option<String>,
     /// By the stage's name.
     pub stages: BTreeMap<String, StageFacts>,
+    /// What a person should know of the tasks, a sentence each.
+    pub notices: Vec<String>,
 }
 
 impl StudyFacts {
     /// All texts.
     pub fn corpora(&self) -> impl Iterator<Item = &CorpusFacts> {
         std::iter::once(&self.corpus).chain(self.stages.values().filter_map(|stage| stage.corpus.as_ref()))
+    }
+
+    /// What a person should know of the texts and tasks, each sentence once.
+    #[must_use]
+    pub fn all_notices(&self) -> Vec<String> {
+        let mut notices: Vec<String> = Vec::new();
+        for notice in self.corpora().flat_map(|corpus| &corpus.notices).chain(&self.notices) {
+            if !notices.contains(notice) {
+                notices.push(notice.clone());
+            }
+        }
+        notices
     }
 
     /// The texts of a stage.

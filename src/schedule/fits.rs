@@ -4,7 +4,7 @@ use super::assemble::{Refused, refuse};
 use super::check::budget_key;
 use super::facts::CorpusFacts;
 use crate::core::cost::step_flops;
-use crate::core::rows::{batch_shape, iid_bounds, span_lengths, task_lengths};
+use crate::core::rows::{batch_shape, continuation_window, iid_bounds, span_lengths, task_lengths};
 use crate::core::stage::Budget;
 use crate::core::{MixturePart, ModelSpec, ObjectiveSpec, Task, TrainingSpec};
 use crate::corpus::{SENTINELS, SENTINELS_BESIDE_MARKS};
@@ -45,18 +45,34 @@ pub(super) fn fits(
             ),
         );
     };
-    if let Some(tokens) = corpus.train_tokens.filter(|tokens| *tokens < shape.window as u64) {
-        return refuse(
-            name,
-            format!(
-                "one example takes {} tokens, but the training text of {} has only {tokens}; lower training.seq_len or \
-                 add text",
-                shape.window, corpus.name
-            ),
-        );
-    }
+    long_enough(corpus, shape.window, seq_len).or_else(|reason| refuse(name, reason))?;
     if rough_bytes(model, training) > 1e15 {
         return refuse(name, "a model or batch of this size fits no machine; lower the sizes".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether both parts of the texts hold an example of `window` tokens, as far as is known before they are prepared: where nobody
+/// has counted tokens, each covers a byte at least. The validation text is continued too, whatever an example is.
+fn long_enough(corpus: &CorpusFacts, window: usize, seq_len: usize) -> Result<(), String> {
+    let parts = [
+        ("training", corpus.train, window, "add text"),
+        (
+            "validation",
+            corpus.validation,
+            window.max(continuation_window(seq_len)),
+            "raise corpus.validation_fraction, or add validation text",
+        ),
+    ];
+    for (part, facts, needed, cure) in parts {
+        let most = facts.tokens.unwrap_or(facts.bytes + facts.documents);
+        if most < needed as u64 {
+            let only = if facts.tokens.is_some() { "only" } else { "at most" };
+            return Err(format!(
+                "one example takes {needed} tokens, but the {part} text of {} has {only} {most}; lower training.seq_len, or {cure}",
+                corpus.name
+            ));
+        }
     }
     Ok(())
 }

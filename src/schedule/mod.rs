@@ -17,7 +17,7 @@ pub mod launch;
 
 pub use adopt::{Action, Found, Parent, Standing, standing};
 pub use check::{PlanError, study as check};
-pub use facts::{CorpusFacts, StageFacts, StudyFacts};
+pub use facts::{CorpusFacts, PartFacts, StageFacts, StudyFacts};
 pub use launch::{LaunchError, Launched, Launcher, LocalLauncher};
 pub use plan::{Plan, plan};
 pub use queue::{Entry, Queue, QueueError, launches};

@@ -74,11 +74,12 @@ pub fn report(
         corpus: corpora.iter().map(|corpus| corpus.name.as_str()).collect::<Vec<_>>().join(", "),
         fingerprint: known.corpus.fingerprint.clone(),
         corpus_ready: corpora.iter().all(|corpus| corpus.ready),
-        corpus_bytes: corpora.iter().map(|corpus| corpus.train_bytes).sum(),
+        corpus_bytes: corpora.iter().map(|corpus| corpus.train.bytes).sum(),
         flops,
         memory_bytes: memory.iter().take(slots).fold(0, |sum: u64, bytes| sum.saturating_add(*bytes)),
         seconds,
         queue_done_s,
+        notices: known.all_notices(),
         runs,
     }
 }

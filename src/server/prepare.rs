@@ -44,7 +44,7 @@ pub(super) enum News {
 
 impl Engine {
     pub(super) fn corpus_is_whole(&self, fingerprint: &str) -> bool {
-        Corpus::open(&self.home.corpora_dir().join(fingerprint)).is_ok()
+        Corpus::open(&self.home.corpora_dir().join(fingerprint)).is_ok_and(|corpus| corpus.byte_counts().is_some())
     }
 
     /// Start every preparation that a waiting run needs and that is neither running nor known to fail.
@@ -98,7 +98,7 @@ impl Engine {
                 })
             });
             let result = match result {
-                Ok(manifest) if manifest.fingerprint == print => Ok(()),
+                Ok(prepared) if prepared.manifest.fingerprint == print => Ok(()),
                 Ok(_) => Err("its text or tokenizer changed since the study was submitted; submit it again under \
                               another name"
                     .to_owned()),

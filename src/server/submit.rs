@@ -13,9 +13,9 @@ use crate::core::study::StudySpec;
 use crate::core::summary::{PlanReport, Refusal};
 use crate::core::texts::CorpusSettings;
 use crate::core::{Control, Objective, ParentSpec, PromptSpec, RunId, RunSpec, RunStatus, StudyId};
-use crate::corpus::{Corpus, CorpusError, survey};
+use crate::corpus::{Corpus, CorpusError, PartTokens, TextSize, survey};
 use crate::eval::{EvalError, Template, can_be_asked, fingerprint, leak, templates};
-use crate::schedule::{CorpusFacts, Plan, StageFacts, StudyFacts, check, plan, report};
+use crate::schedule::{CorpusFacts, PartFacts, Plan, StageFacts, StudyFacts, check, plan, report};
 use crate::wire::Reply;
 
 /// Whom to answer.
@@ -47,8 +47,8 @@ fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
     let texts = |settings: &CorpusSettings| facts(settings, corpora).map_err(|error| error.to_string());
     let asked = |error: EvalError| format!("use the tasks of probes.zero_shot: could not {error}");
     let zero_shot = fingerprint(&study.probes.zero_shot).map_err(asked)?;
-    can_be_asked(&study.probes.zero_shot).map_err(asked)?;
-    let mut known = StudyFacts { corpus: texts(&study.corpus)?, zero_shot, stages: BTreeMap::new() };
+    let notices = can_be_asked(&study.probes.zero_shot).map_err(asked)?;
+    let mut known = StudyFacts { corpus: texts(&study.corpus)?, zero_shot, stages: BTreeMap::new(), notices };
     for (name, stage) in &study.stages {
         let trained = |error: EvalError| format!("use stages.{name}.tasks: could not {error}");
         let corpus = stage.corpus.as_ref().map(|own| texts(&own.over(&study.corpus))).transpose()?;
@@ -62,6 +62,9 @@ fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
                 fingerprint: fingerprint.clone(),
             };
             let templates = templates(&prompts).map_err(trained)?;
+            for template in &templates {
+                known.notices.extend(template.notices.iter().map(|notice| format!("{}: {notice}", template.name)));
+            }
             if stage.objective == Some(Objective::Finetuning) && templates.len() > 1 {
                 let count = templates.len();
                 return Err(format!(
@@ -101,17 +104,28 @@ fn facts(settings: &CorpusSettings, corpora: &Path) -> Result<CorpusFacts, Corpu
     let survey = survey(settings)?;
     let directory = corpora.join(&survey.fingerprint);
     // Once it is prepared, a tokenizer that was trained on the texts is known.
-    let prepared = Corpus::open(&directory).ok();
+    let prepared = Corpus::open(&directory).ok().filter(|corpus| corpus.byte_counts().is_some());
     let trained = prepared.as_ref().map(|corpus| corpus.tokenizer().identity()).transpose()?;
+    let tokens = match &prepared {
+        Some(corpus) => {
+            let manifest = corpus.manifest();
+            Some(PartTokens { train: manifest.train_tokens, validation: manifest.validation_tokens })
+        }
+        None => survey.tokens,
+    };
+    let part = |size: TextSize, tokens| PartFacts { bytes: size.bytes, documents: size.documents, tokens };
+    let train = part(survey.train, tokens.map(|tokens| tokens.train));
+    let validation = part(survey.validation, tokens.map(|tokens| tokens.validation));
     Ok(CorpusFacts {
         name: survey.name,
         fingerprint: survey.fingerprint,
         vocab_size: survey.vocab_size,
         vocabulary: trained.unwrap_or(survey.vocabulary),
         directory,
-        train_tokens: None,
-        train_bytes: survey.train.bytes,
+        train,
+        validation,
         ready: prepared.is_some(),
+        notices: survey.notices,
     })
 }
 

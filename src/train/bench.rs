@@ -184,7 +184,12 @@ fn spec(settings: &Settings) -> Result<RunSpec, TrainError> {
             precision,
             dropout: 0.0,
         },
-        data: DataSpec { fingerprint: "random".to_owned(), name: "random".to_owned(), directory: "random".into() },
+        data: DataSpec {
+            fingerprint: "random".to_owned(),
+            name: "random".to_owned(),
+            directory: "random".into(),
+            notices: Vec::new(),
+        },
         prompts: None,
         parent: None,
         ancestors: Vec::new(),

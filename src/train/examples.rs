@@ -6,8 +6,8 @@ use super::prompted::{self, Prompted};
 use crate::core::rows::{BatchShape, batch_shape};
 use crate::core::seed::{Stream, generator};
 use crate::core::{Metric, Metrics, RunSpec};
-use crate::corpus::{Corpus, DataOrder, validation_start};
-use crate::objective::{Batch, UnigramCounts, Words, batch};
+use crate::corpus::{Corpus, DataOrder, TokenStream, validation_start};
+use crate::objective::{Batch, UnigramCounts, Words, batch, target_places};
 
 /// Seed of validation draws: the same examples for every run.
 const VALIDATION_SEED: u64 = 0;
@@ -35,13 +35,23 @@ enum Source {
     Tasks(Prompted),
 }
 
+/// The validation examples.
+#[derive(Clone, Debug)]
+pub struct ValidationSet {
+    /// Fixed examples with fixed draws.
+    pub batches: Vec<Batch>,
+    /// UTF-8 bytes of text that their weighted targets cover; sentinels and end marks cover none. Absent if the corpus does not
+    /// say what its tokens cover.
+    pub bytes: Option<u64>,
+}
+
 /// Totals over the validation examples.
 #[derive(Clone, Copy, Debug)]
 pub struct ValidationTotals {
     /// Weighted targets.
     pub weight: f64,
-    /// UTF-8 bytes that those targets stand for; sentinels and end marks stand for none.
-    pub bytes: u64,
+    /// As in [`ValidationSet`].
+    pub bytes: Option<u64>,
     /// Entropy of the targets' unigram distribution, nats.
     pub entropy: f64,
 }
@@ -70,9 +80,28 @@ impl<'a> Examples<'a> {
         Ok(Self { spec, corpus, micro_batch: spec.training.micro_batch_size, source })
     }
 
-    /// What a person should know of the data.
+    /// What a person should know of the data, a sentence each.
     #[must_use]
-    pub fn notice(&self) -> Option<String> {
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = self.spec.data.notices.clone();
+        // What the corpus was told when it was prepared, perhaps for another study.
+        let coverage = self.corpus.manifest().coverage.sentence("the text");
+        notices.extend(coverage);
+        if self.corpus.byte_counts().is_none() {
+            notices.push(
+                "bits per byte are not measured, because an earlier version prepared the corpus; prepare it again with `trilab \
+                 corpus prepare`"
+                    .to_owned(),
+            );
+        }
+        notices.extend(self.skipped());
+        if let Source::Tasks(tasks) = &self.source {
+            notices.extend(tasks.notices().iter().cloned());
+        }
+        notices
+    }
+
+    fn skipped(&self) -> Option<String> {
         match &self.source {
             Source::Tasks(tasks) if tasks.skipped() > 0 => Some(format!(
                 "{} prompts are left out: their targets are longer than a quarter of training.seq_len {}",
@@ -116,53 +145,84 @@ impl<'a> Examples<'a> {
         first: u64,
     ) -> Result<Batch, TrainError> {
         let mut draw = |example: usize| generator(seed, stream, first + example as u64);
-        let architecture = self.spec.model.architecture;
-        let (vocabulary, seq_len) = (self.corpus.vocabulary(), self.spec.training.seq_len);
-        let ends_sentence = |id: u32| ends.get(id as usize).copied().unwrap_or(false);
+        let (architecture, seq_len) = (self.spec.model.architecture, self.spec.training.seq_len);
+        let (vocabulary, ends_sentence) = (self.corpus.vocabulary(), ends_sentence(ends));
         let words = Words { vocabulary: &vocabulary, ends_sentence: &ends_sentence };
         Ok(batch(&self.spec.objective, architecture, seq_len, words, windows, &mut draw)?)
     }
 
-    /// The validation batches: fixed examples and fixed draws.
+    /// The validation examples.
     ///
     /// # Errors
     /// The corpus cannot be read or is too short.
-    pub fn validation(&self) -> Result<Vec<Batch>, TrainError> {
-        let stream = self.corpus.validation();
+    pub fn validation(&self) -> Result<ValidationSet, TrainError> {
         let count = self.spec.probes.validation_examples.next_multiple_of(2) as u64;
         let examples: Vec<u64> = (0..count).collect();
-        let chunk = self.micro_batch.next_multiple_of(2);
-        let make = |chunk: &[u64]| match &self.source {
-            Source::Tasks(tasks) => {
-                let pairs: Vec<_> = chunk.iter().map(|number| tasks.held_out(*number as usize)).collect();
-                prompted::batch(self.spec, self.corpus, &pairs)
-            }
-            Source::Text { window, ends, .. } => {
-                let text = |example: &u64| {
-                    let start = validation_start(stream.len(), *window, *example, count)?;
-                    Ok(stream.window(start, *window)?)
-                };
-                let windows = chunk.iter().map(text).collect::<Result<Vec<_>, TrainError>>()?;
-                let first = chunk.first().copied().unwrap_or(0);
-                self.batch(&windows, ends, VALIDATION_SEED, Stream::Validation, first)
-            }
-        };
-        examples.chunks(chunk).map(make).collect()
+        let mut set = ValidationSet { batches: Vec::new(), bytes: Some(0) };
+        for chunk in examples.chunks(self.micro_batch.next_multiple_of(2)) {
+            let (batch, bytes) = match &self.source {
+                Source::Tasks(tasks) => {
+                    let held_out: Vec<_> = chunk.iter().map(|number| tasks.held_out(*number as usize)).collect();
+                    let on_inputs = self.spec.objective.loss_on_inputs && !self.spec.model.architecture.has_encoder();
+                    let bytes =
+                        held_out.iter().map(|one| if on_inputs { one.bytes.0 + one.bytes.1 } else { one.bytes.1 });
+                    let bytes = Some(bytes.sum());
+                    let pairs: Vec<_> = held_out.into_iter().map(|one| one.pair).collect();
+                    (prompted::batch(self.spec, self.corpus, &pairs)?, bytes)
+                }
+                Source::Text { window, ends, .. } => self.validation_batch(chunk, count, *window, ends)?,
+            };
+            set.batches.push(batch);
+            set.bytes = set.bytes.zip(bytes).map(|(sum, own)| sum + own);
+        }
+        Ok(set)
     }
 
-    /// Totals over validation batches.
+    /// The batch of validation examples `chunk` of `count`, and the bytes that its weighted targets cover.
+    fn validation_batch(
+        &self,
+        chunk: &[u64],
+        count: u64,
+        window: usize,
+        ends: &[bool],
+    ) -> Result<(Batch, Option<u64>), TrainError> {
+        let of = |stream: &TokenStream| {
+            let part = |example: &u64| {
+                let start = validation_start(stream.len(), window, *example, count)?;
+                Ok(stream.window(start, window)?)
+            };
+            chunk.iter().map(part).collect::<Result<Vec<_>, TrainError>>()
+        };
+        let (windows, first) = (of(self.corpus.validation())?, chunk.first().copied().unwrap_or(0));
+        let batch = self.batch(&windows, ends, VALIDATION_SEED, Stream::Validation, first)?;
+        let Some(counts) = self.corpus.byte_counts() else { return Ok((batch, None)) };
+        let counts = of(counts)?.concat();
+        let mut draw = |example: usize| generator(VALIDATION_SEED, Stream::Validation, first + example as u64);
+        let (architecture, seq_len) = (self.spec.model.architecture, self.spec.training.seq_len);
+        let (vocabulary, ends_sentence) = (self.corpus.vocabulary(), ends_sentence(ends));
+        let words = Words { vocabulary: &vocabulary, ends_sentence: &ends_sentence };
+        let places = target_places(&self.spec.objective, architecture, seq_len, words, &windows, &mut draw)?;
+        let scored = places.iter().zip(&batch.loss_weights).filter(|(_, weight)| **weight != 0.0);
+        let bytes = scored.filter_map(|(place, _)| counts.get((*place)?)).map(|count| u64::from(*count)).sum();
+        Ok((batch, Some(bytes)))
+    }
+
+    /// Totals over the validation examples.
     #[must_use]
-    pub fn totals(&self, batches: &[Batch]) -> ValidationTotals {
+    pub fn totals(set: &ValidationSet) -> ValidationTotals {
         let mut counts = UnigramCounts::default();
-        let (mut weight, mut bytes) = (0.0, 0);
-        for batch in batches {
+        let mut weight = 0.0;
+        for batch in &set.batches {
             counts.add(batch);
             weight += batch.weight();
-            let carrying = batch.targets.iter().zip(&batch.loss_weights).filter(|(_, weight)| **weight != 0.0);
-            bytes += carrying.map(|(target, _)| u64::from(self.corpus.tokenizer().byte_length(*target))).sum::<u64>();
         }
-        ValidationTotals { weight, bytes, entropy: counts.entropy() }
+        ValidationTotals { weight, bytes: set.bytes, entropy: counts.entropy() }
     }
+}
+
+/// Whether a token ends a sentence, given which do.
+fn ends_sentence(ends: &[bool]) -> impl Fn(u32) -> bool {
+    |id| ends.get(id as usize).copied().unwrap_or(false)
 }
 
 impl ValidationTotals {
@@ -176,8 +236,8 @@ impl ValidationTotals {
             (Metric::Perplexity, loss.exp()),
             (Metric::TargetEntropy, self.entropy),
         ]);
-        if self.bytes > 0 {
-            metrics.insert(Metric::BitsPerByte, summed / std::f64::consts::LN_2 / self.bytes as f64);
+        if let Some(bytes) = self.bytes.filter(|bytes| *bytes > 0) {
+            metrics.insert(Metric::BitsPerByte, summed / std::f64::consts::LN_2 / bytes as f64);
         }
         metrics
     }

@@ -22,6 +22,8 @@ pub(super) struct Prompted {
     templates: Vec<Share>,
     /// Pairs whose targets are too long.
     skipped: usize,
+    /// What a person should know of the tasks' data.
+    notices: Vec<String>,
 }
 
 /// A template with its share of the mixture.
@@ -29,7 +31,15 @@ pub(super) struct Prompted {
 struct Share {
     weight: f64,
     train: Vec<Pair>,
-    validation: Vec<Pair>,
+    validation: Vec<HeldOut>,
+}
+
+/// A pair that validates.
+#[derive(Clone, Debug, Default)]
+pub(super) struct HeldOut {
+    pub(super) pair: Pair,
+    /// UTF-8 bytes of text that its inputs, as far as they are kept, and its targets cover.
+    pub(super) bytes: (u64, u64),
 }
 
 impl Prompted {
@@ -51,13 +61,18 @@ impl Prompted {
         for template in &all {
             let (mut train, mut validation) = (Vec::new(), Vec::new());
             for pair in &template.pairs {
-                let inputs = corpus.tokenizer().encode(&pair.inputs)?;
-                let mut targets = corpus.tokenizer().encode(&pair.targets)?;
+                let (inputs, input_bytes) = corpus.tokenizer().measure(&pair.inputs)?;
+                let (mut targets, target_bytes) = corpus.tokenizer().measure(&pair.targets)?;
                 targets.push(end);
-                let kept = inputs.get(inputs.len().saturating_sub(most_inputs)..).unwrap_or(&inputs).to_vec();
+                let cut = inputs.len().saturating_sub(most_inputs);
+                let kept = inputs.get(cut..).unwrap_or(&inputs).to_vec();
+                let sum = |counts: &[u32]| counts.iter().map(|count| u64::from(*count)).sum();
                 match (targets.len() > most_targets, pair.validates()) {
                     (true, _) => skipped += 1,
-                    (false, true) => validation.push((kept, targets)),
+                    (false, true) => {
+                        let bytes = (sum(input_bytes.get(cut..).unwrap_or_default()), sum(&target_bytes));
+                        validation.push(HeldOut { pair: (kept, targets), bytes });
+                    }
                     (false, false) => train.push((kept, targets)),
                 }
             }
@@ -72,7 +87,17 @@ impl Prompted {
             );
             return Err(TrainError::Spec(text));
         }
-        Ok(Self { templates: shares, skipped })
+        let told = |template: &Template| {
+            let name = template.name.clone();
+            template.notices.clone().into_iter().map(move |notice| format!("{name}: {notice}"))
+        };
+        Ok(Self { templates: shares, skipped, notices: all.iter().flat_map(told).collect() })
+    }
+
+    /// What a person should know of the tasks' data.
+    #[must_use]
+    pub(super) fn notices(&self) -> &[String] {
+        &self.notices
     }
 
     /// Pairs that were left out because their targets are too long.
@@ -94,7 +119,7 @@ impl Prompted {
     }
 
     /// The validation pair of a number: templates take turns.
-    pub(super) fn held_out(&self, number: usize) -> Pair {
+    pub(super) fn held_out(&self, number: usize) -> HeldOut {
         let with: Vec<&Share> = self.templates.iter().filter(|share| !share.validation.is_empty()).collect();
         let turn = with.len().max(1);
         let own = with.get(number % turn).map_or(&[][..], |share| &share.validation);
@@ -133,6 +158,7 @@ mod tests {
             family: family.to_owned(),
             written_out: false,
             pairs: vec![pair.clone(); size],
+            notices: Vec::new(),
         };
         let all = [template("small", 30), template("large", 200), template("large", 200)];
         let weights: Vec<f64> = all.iter().map(|one| weight(one, &all, 100)).collect();

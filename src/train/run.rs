@@ -84,10 +84,10 @@ pub fn train(
     let mut trainer = Trainer::new(spec)?;
     let examples = Examples::new(spec, corpus)?;
     checkpoint::sweep(checkpoints)?;
-    let mut warnings: Vec<String> = examples.notice().into_iter().collect();
+    let mut warnings = examples.notices();
     let restored = checkpoint::restore(checkpoints, &mut trainer, &mut |warning| warnings.push(warning))?;
     let validation = examples.validation()?;
-    let totals = examples.totals(&validation);
+    let totals = Examples::totals(&validation);
     let rank = rank_probe(spec, corpus, &mut warnings)?;
     let yardstick = Yardstick::new(spec, corpus)?;
     let zero_shot = ZeroShotProbe::new(spec, &mut |warning| warnings.push(warning)).unwrap_or_else(|reason| {
@@ -112,7 +112,7 @@ pub fn train(
         outside,
         trainer,
         examples,
-        validation,
+        validation: validation.batches,
         totals,
         rank,
         yardstick,

@@ -15,7 +15,7 @@ use crate::core::rows::prompt_lengths;
 use crate::core::task::ScoringForm;
 use crate::core::{Layout, ObjectiveSpec};
 use crate::corpus::Tokenizer;
-use crate::eval::{ScoreRequest, Scored, Scorer, ScorerError, WriteRequest, Written};
+use crate::eval::{Answered, ScoreRequest, Scored, Scorer, ScorerError, WriteRequest, Written};
 use crate::kernel::threads::map;
 use crate::objective::{Asking, ScoringRow, rolling_windows, room, scoring_batch, scoring_rows};
 
@@ -95,27 +95,29 @@ impl<'a> ModelScorer<'a> {
         Ok((given, scored))
     }
 
-    fn rows(&self, index: usize, context: &[u32], continuation: &[u32]) -> Result<Vec<ScoringRow>, ScorerError> {
+    fn rows(&self, context: &[u32], continuation: &[u32]) -> Answered<Vec<ScoringRow>> {
         let spec = self.trainer.spec();
         let (architecture, limit) = (spec.model.architecture, spec.training.seq_len);
         scoring_rows(architecture, self.asking, &self.tokenizer.vocabulary(), context, continuation, limit)
-            .map_err(|error| ScorerError::Request { index, reason: error.to_string() })
+            .map_err(|error| error.to_string())
     }
 
-    /// The scores of token pairs, in order.
+    /// The scores of token pairs, in order. A continuation that is empty or too long has none.
     ///
     /// # Errors
-    /// A continuation is empty or too long (its place is named), or the device fails.
-    pub fn score_tokens(&self, pairs: &[TokenPair]) -> Result<Vec<Scored>, ScorerError> {
+    /// The device fails.
+    pub fn score_tokens(&self, pairs: &[TokenPair]) -> Result<Vec<Answered<Scored>>, ScorerError> {
         let (mut rows, mut counts) = (Vec::new(), Vec::with_capacity(pairs.len()));
-        for (index, (context, continuation)) in pairs.iter().enumerate() {
-            let own = self.rows(index, context, continuation)?;
-            counts.push(own.len());
-            rows.extend(own);
+        for (context, continuation) in pairs {
+            counts.push(self.rows(context, continuation).map(|own| {
+                let count = own.len();
+                rows.extend(own);
+                count
+            }));
         }
-        let scored = self.score_rows(&rows).map_err(|error| ScorerError::Model(error.to_string()))?;
+        let scored = self.score_rows(&rows).map_err(|error| ScorerError(error.to_string()))?;
         let mut scored = scored.into_iter();
-        Ok(counts.into_iter().map(|count| joined(scored.by_ref().take(count))).collect())
+        Ok(counts.into_iter().map(|count| count.map(|count| joined(scored.by_ref().take(count)))).collect())
     }
 
     fn score_rows(&self, rows: &[ScoringRow]) -> Result<Vec<Scored>, TrainError> {
@@ -208,15 +210,24 @@ fn summed(scores: &[TokenScore], cut: usize) -> Scored {
 
 impl ModelScorer<'_> {
     /// What is written behind one context, which is cut on the left where it is too long.
-    fn written(&self, request: &WriteRequest) -> Result<Written, TrainError> {
+    fn written(&self, request: &WriteRequest) -> Result<Answered<Written>, TrainError> {
         let spec = self.trainer.spec();
-        let context = self.tokenizer.encode(request.context.trim_end_matches(is_space))?;
+        let asked = request.context.trim_end_matches(is_space);
+        // A model learned to write the blank behind a context, not to read it: it is written and does not count.
+        let blanks = request.context.get(asked.len()..).unwrap_or_default();
+        let context = match self.tokenizer.encode(asked) {
+            Ok(context) => context,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
         let layout = spec.model.architecture.layout();
         let (room, most) = rooms(layout, spec.training.seq_len, context.len(), request.max_tokens);
         let cut = context.len() - room;
         let kept = context.get(cut..).unwrap_or(&context);
         let mut writer = Writer::new(self.trainer, self.asking, self.tokenizer.vocabulary(), kept, most)?;
-        let text = |writer: &Writer<'_>| self.tokenizer.decode(writer.written()).trim_start().to_owned();
+        let text = |writer: &Writer<'_>| {
+            let whole = self.tokenizer.decode(writer.written());
+            whole.strip_prefix(blanks).map(str::to_owned).unwrap_or(whole)
+        };
         while writer.written().len() < most {
             let next = writer.likeliest();
             if writer.ends(next) {
@@ -226,10 +237,10 @@ impl ModelScorer<'_> {
             let so_far = text(&writer);
             let ends = request.until.iter().filter_map(|until| so_far.find(until.as_str()));
             if let Some(end) = ends.min() {
-                return Ok(Written { text: so_far.get(..end).unwrap_or_default().trim_end().to_owned(), cut });
+                return Ok(Ok(Written { text: so_far.get(..end).unwrap_or_default().to_owned(), cut }));
             }
         }
-        Ok(Written { text: text(&writer).trim_end().to_owned(), cut })
+        Ok(Ok(Written { text: text(&writer), cut }))
     }
 }
 
@@ -266,45 +277,57 @@ fn is_space(c: char) -> bool {
 }
 
 impl Scorer for ModelScorer<'_> {
-    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Scored>, ScorerError> {
-        let mut pairs: Vec<TokenPair> = Vec::with_capacity(requests.len());
+    fn score(&mut self, requests: &[ScoreRequest]) -> Result<Vec<Answered<Scored>>, ScorerError> {
+        let mut pairs: Vec<Answered<TokenPair>> = Vec::with_capacity(requests.len());
         for (index, request) in requests.iter().enumerate() {
             // The choices of one question stand together and share their context.
             let before = index.checked_sub(1).and_then(|before| requests.get(before).zip(pairs.get(before)));
             let pair = match before.filter(|(before, _)| before.context == request.context) {
-                Some((_, (given, _))) => self.tokens_after(given.clone(), request),
-                None => self.tokens(request),
+                Some((_, Ok((given, _)))) => self.tokens_after(given.clone(), request),
+                Some((_, Err(_))) | None => self.tokens(request),
             };
-            pairs.push(pair.map_err(|error| ScorerError::Request { index, reason: error.to_string() })?);
+            pairs.push(pair.map_err(|error| error.to_string()));
         }
-        self.score_tokens(&pairs)
+        let readable: Vec<TokenPair> = pairs.iter().filter_map(|pair| pair.as_ref().ok()).cloned().collect();
+        let mut scored = self.score_tokens(&readable)?.into_iter();
+        let missing = || Err("it has no score".to_owned());
+        Ok(pairs.into_iter().map(|pair| pair.and_then(|_| scored.next().unwrap_or_else(missing))).collect())
     }
 
-    fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Scored>, ScorerError> {
+    fn score_rolling(&mut self, texts: &[String]) -> Result<Vec<Answered<Scored>>, ScorerError> {
         let spec = self.trainer.spec();
         let room = room(spec.model.architecture, self.asking, spec.training.seq_len);
         let (mut pairs, mut owners) = (Vec::new(), Vec::new());
-        for (index, text) in texts.iter().enumerate() {
-            let failed = |error: crate::corpus::CorpusError| ScorerError::Request { index, reason: error.to_string() };
-            let windows = rolling_windows(&self.tokenizer.encode(text).map_err(failed)?, room);
-            owners.extend(std::iter::repeat_n(index, windows.len()));
-            pairs.extend(windows);
-        }
         let empty = Scored { log_likelihood: 0.0, greedy: true, tokens: 0, cut: 0 };
-        let mut totals = vec![empty; texts.len()];
+        let mut totals = vec![Ok(empty); texts.len()];
+        for ((index, text), total) in texts.iter().enumerate().zip(&mut totals) {
+            match self.tokenizer.encode(text) {
+                Ok(tokens) => {
+                    let windows = rolling_windows(&tokens, room);
+                    owners.extend(std::iter::repeat_n(index, windows.len()));
+                    pairs.extend(windows);
+                }
+                Err(error) => *total = Err(error.to_string()),
+            }
+        }
         for (owner, scored) in owners.into_iter().zip(self.score_tokens(&pairs)?) {
-            if let Some(total) = totals.get_mut(owner) {
-                total.log_likelihood += scored.log_likelihood;
-                total.greedy &= scored.greedy;
-                total.tokens += scored.tokens;
+            let Some(total) = totals.get_mut(owner) else { continue };
+            match (&mut *total, scored) {
+                (Ok(total), Ok(scored)) => {
+                    total.log_likelihood += scored.log_likelihood;
+                    total.greedy &= scored.greedy;
+                    total.tokens += scored.tokens;
+                }
+                (_, Err(reason)) => *total = Err(reason),
+                (Err(_), Ok(_)) => {}
             }
         }
         Ok(totals)
     }
 
-    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<Written>, ScorerError> {
+    fn write(&mut self, requests: &[WriteRequest]) -> Result<Vec<Answered<Written>>, ScorerError> {
         if self.trainer.spec().training.seq_len < WRITING_MARKS + 2 {
-            return Err(ScorerError::Model("there is no room to write; train with a longer seq_len".to_owned()));
+            return Err(ScorerError("there is no room to write; train with a longer seq_len".to_owned()));
         }
         let threads = self.trainer.threads();
         let hands = (0..threads).map(|hand| (hand, requests.iter().skip(hand).step_by(threads)));
@@ -312,7 +335,7 @@ impl Scorer for ModelScorer<'_> {
             let one = |(number, request)| Ok((hand + number * threads, self.written(request)?));
             requests.enumerate().map(one).collect::<Result<Vec<_>, TrainError>>()
         });
-        let mut written = written.map_err(|error| ScorerError::Model(error.to_string()))?.concat();
+        let mut written = written.map_err(|error| ScorerError(error.to_string()))?.concat();
         written.sort_by_key(|(place, _)| *place);
         Ok(written.into_iter().map(|(_, written)| written).collect())
     }

@@ -4,25 +4,21 @@
 
 use super::scoring::{ModelScorer, TokenPair, forms};
 use super::{TrainError, Trainer};
+use crate::core::rows::continuation_window;
 use crate::core::task::ScoringForm;
 use crate::core::{Layout, Metric, Metrics, RunSpec};
-use crate::corpus::{Corpus, validation_start};
+use crate::corpus::{Corpus, TokenStream, validation_start};
 
 /// Pairs, spread evenly over the validation text.
 const PAIRS: u64 = 64;
-
-/// Tokens of a pair, half of them prefix, wherever the model can read that many and the marks around them.
-const WINDOW: usize = 64;
-
-/// Positions that the longest form needs besides the window.
-const MARKS: usize = 4; // one more with a mode token, which then costs a token of the prefix
 
 /// The pairs of a corpus.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Yardstick {
     pairs: Vec<TokenPair>,
     tokens: usize,
-    bytes: u64,
+    /// UTF-8 bytes of the text that they cover; absent if the corpus does not say.
+    bytes: Option<u64>,
 }
 
 impl Yardstick {
@@ -32,22 +28,24 @@ impl Yardstick {
     /// # Errors
     /// The validation text is too short, or the corpus cannot be read.
     pub fn new(spec: &RunSpec, corpus: &Corpus) -> Result<Self, TrainError> {
-        let room = spec.training.seq_len.saturating_sub(MARKS);
-        let window = room.checked_ilog2().map_or(0, |power| 1 << power).min(WINDOW);
+        let window = continuation_window(spec.training.seq_len);
         if window < 2 {
-            return Ok(Self { pairs: Vec::new(), tokens: 0, bytes: 0 });
+            return Ok(Self { pairs: Vec::new(), tokens: 0, bytes: None });
         }
-        let stream = corpus.validation();
-        let pair = |place| {
-            let start = validation_start(stream.len(), window, place, PAIRS)?;
-            let mut prefix = stream.window(start, window)?;
-            let continuation = prefix.split_off(window / 2);
-            Ok((prefix, continuation))
+        let pairs = |stream: &TokenStream| {
+            let pair = |place| {
+                let start = validation_start(stream.len(), window, place, PAIRS)?;
+                let mut prefix = stream.window(start, window)?;
+                let continuation = prefix.split_off(window / 2);
+                Ok((prefix, continuation))
+            };
+            (0..PAIRS).map(pair).collect::<Result<Vec<TokenPair>, TrainError>>()
         };
-        let pairs = (0..PAIRS).map(pair).collect::<Result<Vec<TokenPair>, TrainError>>()?;
-        let scored = || pairs.iter().flat_map(|(_, continuation)| continuation);
-        let bytes = scored().map(|id| u64::from(corpus.tokenizer().byte_length(*id))).sum();
-        Ok(Self { tokens: scored().count(), bytes, pairs })
+        let counts = corpus.byte_counts().map(&pairs).transpose()?;
+        let sum =
+            |pairs: Vec<TokenPair>| pairs.iter().flat_map(|(_, scored)| scored).map(|count| u64::from(*count)).sum();
+        let (bytes, pairs) = (counts.map(sum), pairs(corpus.validation())?);
+        Ok(Self { tokens: pairs.iter().map(|(_, continuation)| continuation.len()).sum(), bytes, pairs })
     }
 
     /// The pairs: prefix and continuation.
@@ -70,6 +68,7 @@ impl Yardstick {
         for form in &forms(&spec.objective) {
             let scorer = ModelScorer::new(trainer, corpus.tokenizer(), *form)?;
             let scored = scorer.score_tokens(&self.pairs).map_err(|error| TrainError::Spec(error.to_string()))?;
+            let scored = scored.into_iter().collect::<Result<Vec<_>, _>>().map_err(TrainError::Spec)?;
             self.insert(&mut metrics, *form, -scored.iter().map(|scored| scored.log_likelihood).sum::<f64>());
         }
         Ok(metrics)
@@ -82,8 +81,8 @@ impl Yardstick {
             ScoringForm::Sentinel => (Metric::ContinuationLossSentinel, Metric::ContinuationBitsPerByteSentinel),
         };
         metrics.insert(loss, nats / self.tokens as f64);
-        if self.bytes > 0 {
-            metrics.insert(bits, nats / std::f64::consts::LN_2 / self.bytes as f64);
+        if let Some(bytes) = self.bytes.filter(|bytes| *bytes > 0) {
+            metrics.insert(bits, nats / std::f64::consts::LN_2 / bytes as f64);
         }
     }
 }

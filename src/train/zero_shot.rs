@@ -2,6 +2,8 @@
 //! Promises: probes on the way stay within the stated share of the training time, judged by the cost of the last one;
 //! nothing of training is touched. Must not know: where events and answers go.
 
+use std::collections::BTreeSet;
+
 use super::scoring::{ModelScorer, forms};
 use super::{TrainError, Trainer};
 use crate::core::task::{ScoringForm, TaskRecord};
@@ -18,6 +20,8 @@ pub struct ZeroShotProbe {
     share: f64,
     spent: f64,
     last: f64,
+    /// What was told already: a probe finds the same again and again.
+    told: BTreeSet<String>,
 }
 
 /// What a probe gave besides its records.
@@ -58,12 +62,16 @@ impl ZeroShotProbe {
         let mut tasks = Vec::new();
         for task in gathered.suite.tasks() {
             match PreparedTask::new(task, &read, None) {
-                Ok(prepared) => tasks.push(prepared),
+                Ok(prepared) => {
+                    let name = prepared.name();
+                    prepared.notices().iter().for_each(|notice| warn(format!("{name}: {notice}")));
+                    tasks.push(prepared);
+                }
                 Err(error) => warn(format!("could not {error}; the task is left out")),
             }
         }
         let (every, items, share) = (probes.zero_shot_every, probes.zero_shot_items, probes.zero_shot_share);
-        Ok(Some(Self { tasks, every, items, share, spent: 0.0, last: 0.0 }))
+        Ok(Some(Self { tasks, every, items, share, spent: 0.0, last: 0.0, told: BTreeSet::new() }))
     }
 
     /// Whether a probe on the way is due at `step`, after `trained` seconds of training by this process.
@@ -79,12 +87,12 @@ impl ZeroShotProbe {
     }
 
     /// Asks every task in every form of the model: all items at the `end`, else the first few. A task that fails is
-    /// left out with a notice. `clock` gives seconds.
+    /// left out with a notice, which is given once. `clock` gives seconds.
     ///
     /// # Errors
     /// The device fails, or `receive` does.
     pub fn measure(
-        &self,
+        &mut self,
         trainer: &Trainer,
         corpus: &Corpus,
         end: bool,
@@ -111,6 +119,7 @@ impl ZeroShotProbe {
                 }
             }
         }
+        totals.notices.retain(|notice| self.told.insert(notice.clone()));
         totals.metrics = zero_shot_metrics(&families(&records));
         Ok(totals)
     }

@@ -567,6 +567,7 @@ pub(crate) fn detail(number: u64) -> RunDetail {
             fingerprint: "5f0c2a9be1d7".to_owned(),
             name: "shipped:tales".to_owned(),
             directory: "corpora/5f0c2a9be1d7".into(),
+            notices: Vec::new(),
         },
         prompts: None,
         parent: None,
@@ -662,6 +663,7 @@ pub(crate) fn plan() -> PlanReport {
         memory_bytes: 824_000_000,
         seconds: Some(1_320.0),
         queue_done_s: Some(3_232.0),
+        notices: Vec::new(),
     }
 }
 

@@ -8,9 +8,9 @@ use rustix::process::Signal;
 use trilab::config::{load_study, parse_override};
 use trilab::core::RunEvent;
 use trilab::core::seed::{Stream, generator};
-use trilab::corpus::prepare;
+use trilab::corpus::{TextSize, prepare};
 use trilab::runlog::RunFolder;
-use trilab::schedule::{CorpusFacts, StudyFacts, plan};
+use trilab::schedule::{CorpusFacts, PartFacts, StudyFacts, plan};
 
 use super::lab::{Lab, TINY, TRILAB};
 use super::process::{Process, wait_until};
@@ -23,18 +23,21 @@ fn new_run(lab: &Lab, settings: &[&str]) -> RunFolder {
     let text = format!("name = \"one\"\n{TINY}");
     let settings: Vec<_> = settings.iter().map(|setting| parse_override(setting, lab.folder()).unwrap()).collect();
     let study = load_study(None, "one.toml", &text, lab.folder(), &settings).unwrap();
-    let manifest = prepare(&study.corpus, &home.corpora_dir(), &mut |_| {}).unwrap();
+    let manifest = prepare(&study.corpus, &home.corpora_dir(), &mut |_| {}).unwrap().manifest;
+    let part =
+        |size: TextSize, tokens| PartFacts { bytes: size.bytes, documents: size.documents, tokens: Some(tokens) };
     let corpus = CorpusFacts {
         name: manifest.name,
         directory: home.corpora_dir().join(&manifest.fingerprint),
         fingerprint: manifest.fingerprint,
         vocab_size: manifest.vocab_size,
         vocabulary: "bytes".to_owned(),
-        train_tokens: Some(manifest.train_tokens),
-        train_bytes: manifest.train.bytes,
+        train: part(manifest.train, manifest.train_tokens),
+        validation: part(manifest.validation, manifest.validation_tokens),
         ready: true,
+        notices: Vec::new(),
     };
-    let known = StudyFacts { corpus, zero_shot: None, stages: BTreeMap::new() };
+    let known = StudyFacts { corpus, zero_shot: None, stages: BTreeMap::new(), notices: Vec::new() };
     let plan = plan(&study, &known, "0.0.0").unwrap();
     let run = home.run(&plan.runs[0].id);
     assert!(run.create(&plan.runs[0]).unwrap());

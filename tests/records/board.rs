@@ -318,6 +318,30 @@ fn a_median_is_shown_and_tested() {
 }
 
 #[test]
+fn a_mean_is_tested_over_items_only_where_all_of_them_are_known() {
+    let runs = |architecture, shares: [usize; 3]| {
+        (1..=3).zip(shares).map(move |(seed, share)| {
+            let mut records =
+                vec![record(200, "a", "a", 0.5, |_| true), record(200, "b", "b", 0.5, move |item| item < share)];
+            records[1].right = ItemMarks::default();
+            finished(cell(architecture, Objective::PrefixLm, 0.1, seed), losses(2.0, 2.0), records)
+        })
+    };
+    let [cd, nd] = [Architecture::CausalDecoder, Architecture::NonCausalDecoder];
+    // Every seed differs by the same, so over seeds alone it is clear; over the items of `a` alone it would be as well, but for
+    // nothing: what `b` adds to the difference is not among them.
+    let clear = board(runs(cd, [60, 62, 64]).chain(runs(nd, [50, 52, 54])).collect());
+    let apart = board(runs(cd, [60, 90, 64]).chain(runs(nd, [50, 95, 45])).collect());
+    let places = |board: &Leaderboard| -> Vec<String> {
+        board.rows.iter().map(|row| row.cells["zero_shot"].place_text()).collect()
+    };
+    assert_eq!(
+        (places(&clear), places(&apart)),
+        (["1", "2"].map(str::to_owned).into(), ["1=", "1="].map(str::to_owned).into())
+    );
+}
+
+#[test]
 fn shares_stay_between_their_bounds() {
     let run = |seed: u64, right: usize| {
         let records = vec![record(200, "a", "a", 0.5, move |item| item < right), record(200, "b", "b", 0.25, |_| true)];

@@ -40,7 +40,12 @@ pub(crate) fn spec(seed: u64) -> RunSpec {
             precision: Precision::F32,
             dropout: 0.0,
         },
-        data: DataSpec { fingerprint: "f00d".to_owned(), name: "world".to_owned(), directory: PathBuf::from("c") },
+        data: DataSpec {
+            fingerprint: "f00d".to_owned(),
+            name: "world".to_owned(),
+            directory: PathBuf::from("c"),
+            notices: Vec::new(),
+        },
         prompts: None,
         parent: None,
         ancestors: Vec::new(),

@@ -130,6 +130,8 @@ fn totals(app: &App, plan: &PlanReport, width: usize) -> Vec<Line<'static>> {
     } else {
         text.extend(facts.iter().map(|fact| Line::from(entry(fact))));
     }
+    let notices = plan.notices.iter().flat_map(|notice| format::wrap(&format!("! {notice}"), width));
+    text.extend(notices.map(|line| Line::styled(line, palette.warn)));
     if plan.runs.is_empty() {
         text.push(Line::styled("no run is left to queue; Esc goes back", palette.bad));
     } else {
