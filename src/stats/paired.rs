@@ -127,6 +127,40 @@ mod tests {
     }
 
     #[test]
+    fn equal_medians_are_called_different_once_in_twenty_times_at_most() {
+        // Two lineages of the same ability under four wordings, of which the two in the middle are as good as one another or not.
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(11);
+        for apart in [0.0, 0.1] {
+            let mut called = 0;
+            for _ in 0..300 {
+                let items: Vec<f64> = (0..100).map(|_| rng.random_range(0.3..0.7)).collect();
+                let mut median = || {
+                    let shift: f64 = rng.random_range(-0.05..0.05);
+                    let mut wordings: Vec<(f64, Vec<f64>)> = [-1.5, -0.5, 0.5, 1.5]
+                        .map(|wording| {
+                            let right = |p: &f64| f64::from(u8::from(rng.random_bool(p + shift + apart * wording)));
+                            let answers: Vec<f64> = items.iter().map(right).collect();
+                            (answers.iter().sum::<f64>() / 100.0, answers)
+                        })
+                        .into();
+                    wordings.sort_by(|(a, _), (b, _)| a.total_cmp(b));
+                    let row =
+                        wordings[1].1.iter().zip(&wordings[2].1).map(|(a, b)| (a + b) / 2.0).collect::<Vec<f64>>();
+                    (f64::midpoint(wordings[1].0, wordings[2].0), row)
+                };
+                let (mut values, mut rows) = (Vec::new(), Vec::new());
+                for _ in 0..3 {
+                    let ((a, own), (b, their)) = (median(), median());
+                    values.push(a - b);
+                    rows.push(own.iter().zip(&their).map(|(a, b)| a - b).collect::<Vec<f64>>());
+                }
+                called += usize::from(crossed(&values, &[rows]).unwrap().is_clear());
+            }
+            assert!(called <= 22, "{apart}: {called} of 300 false alarms");
+        }
+    }
+
+    #[test]
     fn equals_are_called_different_once_in_twenty_times_at_most() {
         // Two lineages of the same ability: 3 seeds of the same 200 items; items and seeds have effects of their own.
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(7);

@@ -273,10 +273,16 @@ fn means_are_over_what_every_study_asks_and_say_so() {
     assert_eq!(same.notices, Vec::<String>::new());
     let some = board(vec![run(cd, &["a", "b"]), run(nd, &["a", "c"])]);
     assert_eq!(some.column("zero_shot").unwrap().over, ["a"]);
-    assert_eq!(some.notices, ["zero-shot is over the 1 of 3 tasks that every row's study asks"]);
+    assert_eq!(some.notices, ["zero-shot is over the 1 of 3 tasks that every run's study asked"]);
+    // Nor have the seeds of one row a mean over different tasks, as where a study shares a run with another that asks others.
+    let mut other = run(cd, &["c"]);
+    other.spec.seed = 2;
+    other.spec.id = other.spec.content_id().unwrap();
+    let seeds = board(vec![run(cd, &["b"]), other]);
+    assert!(seeds.rows.len() == 1 && seeds.column("zero_shot").is_err());
     let none = board(vec![run(cd, &["b"]), run(nd, &["c"])]);
     assert!(none.column("zero_shot").is_err());
-    assert_eq!(none.notices, ["no zero-shot mean: the rows' studies ask different tasks"]);
+    assert_eq!(none.notices, ["no zero-shot mean: the runs' studies asked different tasks"]);
     // A task may be called as something else is.
     let called = board(vec![run(cd, &["zero_shot", "continuation_loss"])]);
     assert_eq!(value(&called.rows[0], "continuation_loss"), Some(2.0));
@@ -309,6 +315,30 @@ fn a_median_is_shown_and_tested() {
     assert_eq!((of(cd, "t"), of(nd, "t")), ((0.69, "1".to_owned()), (0.6, "2".to_owned())));
     assert_eq!((of(cd, "zero_shot").1, of(nd, "zero_shot").1), ("1".to_owned(), "2".to_owned()));
     assert_eq!((of(cd, "u").1, of(nd, "u").1), ("1=".to_owned(), "1=".to_owned()));
+}
+
+#[test]
+fn a_mean_is_tested_over_items_only_where_all_of_them_are_known() {
+    let runs = |architecture, shares: [usize; 3]| {
+        (1..=3).zip(shares).map(move |(seed, share)| {
+            let mut records =
+                vec![record(200, "a", "a", 0.5, |_| true), record(200, "b", "b", 0.5, move |item| item < share)];
+            records[1].right = ItemMarks::default();
+            finished(cell(architecture, Objective::PrefixLm, 0.1, seed), losses(2.0, 2.0), records)
+        })
+    };
+    let [cd, nd] = [Architecture::CausalDecoder, Architecture::NonCausalDecoder];
+    // Every seed differs by the same, so over seeds alone it is clear; over the items of `a` alone it would be as well, but for
+    // nothing: what `b` adds to the difference is not among them.
+    let clear = board(runs(cd, [60, 62, 64]).chain(runs(nd, [50, 52, 54])).collect());
+    let apart = board(runs(cd, [60, 90, 64]).chain(runs(nd, [50, 95, 45])).collect());
+    let places = |board: &Leaderboard| -> Vec<String> {
+        board.rows.iter().map(|row| row.cells["zero_shot"].place_text()).collect()
+    };
+    assert_eq!(
+        (places(&clear), places(&apart)),
+        (["1", "2"].map(str::to_owned).into(), ["1=", "1="].map(str::to_owned).into())
+    );
 }
 
 #[test]

@@ -72,9 +72,9 @@ pub(super) fn unshared(lineages: &[Lineage<'_>], shared: &BTreeSet<(ScoringForm,
         let mark = marked("", form, " <X0>");
         match (shared.iter().filter(|(of, _)| *of == form).count(), all.len()) {
             (same, all) if same == all => None,
-            (0, _) => Some(format!("no zero-shot{mark} mean: the rows' studies ask different tasks")),
+            (0, _) => Some(format!("no zero-shot{mark} mean: the runs' studies asked different tasks")),
             (same, all) => {
-                Some(format!("zero-shot{mark} is over the {same} of {all} tasks that every row's study asks"))
+                Some(format!("zero-shot{mark} is over the {same} of {all} tasks that every run's study asked"))
             }
         }
     };

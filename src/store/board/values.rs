@@ -83,7 +83,7 @@ fn over_families(
     let families: Vec<&FamilyScore> = counted.collect();
     let n = families.len() as f64;
     let (mut value, mut square, mut guessing, mut least) = (0.0, Some(0.0), 0.0, 0.0);
-    let (mut all, mut weights, mut worth) = (BTreeMap::new(), 0.0, Some(0.0));
+    let (mut all, mut counted, mut weights, mut worth) = (BTreeMap::new(), true, 0.0, Some(0.0));
     for family in &families {
         let score = family.medians.get(&TaskMetric::Acc)?;
         let level = score.chance?;
@@ -92,7 +92,10 @@ fn over_families(
         square = square.zip(score.stderr).map(|(sum, stderr)| sum + (scale * stderr / n).powi(2));
         guessing += level / n;
         least -= scale * if normalised { level } else { 0.0 } / n;
-        all.extend(items(&run.own, family, TaskMetric::Acc, scale / n));
+        let own = items(&run.own, family, TaskMetric::Acc, scale / n);
+        // Items of some families say nothing of how far the mean of all may be off.
+        counted &= !own.is_empty();
+        all.extend(own);
         weights += scale / n;
         let answers = answers(&run.own, family, TaskMetric::Acc);
         worth = worth.zip(answers).map(|(sum, answers)| sum + (scale / n).powi(2) / answers.max(1.0));
@@ -104,7 +107,13 @@ fn over_families(
     found.bounds = Some((least, least + weights));
     // So many answers of one task scatter as those of all do, each weighed as its family is.
     let answers = worth.filter(|worth| *worth > 0.0).map(|worth| weights.powi(2) / worth);
-    Some(SeedValue { seed: 0, value, stderr: square.map(f64::sqrt), answers, items: all })
+    Some(SeedValue {
+        seed: 0,
+        value,
+        stderr: square.map(f64::sqrt),
+        answers,
+        items: if counted { all } else { BTreeMap::new() },
+    })
 }
 
 /// What each item of a family adds to `weight` times its median: those of the wordings in the middle. Wordings of as many items
@@ -113,7 +122,7 @@ fn over_families(
 #[expect(clippy::cast_precision_loss, reason = "counts of items")]
 fn items(asked: &Asked, family: &FamilyScore, metric: TaskMetric, weight: f64) -> BTreeMap<String, Vec<f64>> {
     // Marks say which items are right by accuracy, or where there is none by exact match.
-    if !matches!(metric, TaskMetric::Acc | TaskMetric::ExactMatch) {
+    if !matches!(metric, TaskMetric::Acc | TaskMetric::ExactMatch | TaskMetric::SquadExactMatch) {
         return BTreeMap::new();
     }
     let members = newest(asked, family);
