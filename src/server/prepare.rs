@@ -43,8 +43,9 @@ pub(super) enum News {
 }
 
 impl Engine {
+    /// Whether runs can train on it: also on what an earlier version prepared, which does not say what its tokens cover.
     pub(super) fn corpus_is_whole(&self, fingerprint: &str) -> bool {
-        Corpus::open(&self.home.corpora_dir().join(fingerprint)).is_ok_and(|corpus| corpus.byte_counts().is_some())
+        Corpus::open(&self.home.corpora_dir().join(fingerprint)).is_ok()
     }
 
     /// Start every preparation that a waiting run needs and that is neither running nor known to fail.

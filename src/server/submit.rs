@@ -173,7 +173,14 @@ impl Engine {
             Ok(known) => known,
             Err(message) => return refuse(self, message),
         };
-        self.ready.extend(known.corpora().filter(|corpus| corpus.ready).map(|corpus| corpus.fingerprint.clone()));
+        for corpus in known.corpora() {
+            if corpus.ready {
+                self.ready.insert(corpus.fingerprint.clone());
+            } else if submit {
+                // Its texts are at hand: what is damaged, or was prepared by an earlier version, is prepared again.
+                self.ready.remove(&corpus.fingerprint);
+            }
+        }
         let mut plan = match plan(&study, &known, env!("CARGO_PKG_VERSION")) {
             Ok(plan) => plan,
             Err(error) => return refuse(self, error.to_string()),

@@ -6,6 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::runlog::Home;
 use crate::runlog::layout::create_private_dir;
@@ -22,6 +23,13 @@ const CACHE_BYTES: usize = 24 << 20;
 /// sled's own flusher kills the process when the disk is full, and without one every dropped iterator flushes. So it
 /// exists and never wakes by itself: the store's thread flushes.
 const NEVER_MS: usize = 1000 * 60 * 60 * 24 * 365;
+
+/// How long an index that was just closed may stay locked: by a thread of sled's that is ending, or by a child process that has
+/// the file open until it becomes another program.
+const HANDOVER: Duration = Duration::from_secs(3);
+
+/// Between two looks.
+const PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) type Tree = sled::Tree<LEAF_FANOUT>;
 
@@ -114,11 +122,16 @@ fn existing(folder: &Path) -> Result<Option<Result<Database, String>>, StoreErro
         return Ok(None);
     }
     // sled locks the folder. An index in use must never be taken for a bad one, so this is asked first.
-    match File::open(folder)?.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.to_owned())),
-        Err(TryLockError::Error(error)) => return Err(error.into()),
+    let (lock, deadline) = (File::open(folder)?, Instant::now() + HANDOVER);
+    loop {
+        match lock.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse(folder.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
+    drop(lock);
     let opened = open_database(folder).and_then(|database| Ok((stored_layout(&database.db)?, database)));
     Ok(Some(match opened {
         Ok((Some(layout), database)) if layout == tables::layout() => Ok(database),

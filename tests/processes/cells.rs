@@ -15,7 +15,7 @@ const MICRO: &str = "name = 'all-cells'\n\
     [training]\nseq_len = 48\nbatch_size = 4\nwarmup_steps = 1\n[budget]\nsteps = 4\n\
     [probes]\nvalidation_every = 4\nvalidation_examples = 4\nrank_every = 4\nsample_every = 4\nsample_tokens = 4\n\
     zero_shot = ['order.yaml', 'span.yaml']\nzero_shot_every = 0\n\
-    [stages.mtf]\nobjective = 'MTF'\ndropout = 0.1\ntasks = ['shipped:writing']\nheld_out = ['write_span']\nexamples = 12\n\
+    [stages.mtf]\nobjective = 'MTF'\ndropout = 0.1\ntasks = ['shipped:write_classification', 'shipped:write_span']\nheld_out = ['write_span']\nexamples = 12\n\
     [stages.ft]\nobjective = 'FT'\ndropout = 0.1\ntasks = ['shipped:write_span']\nexamples = 20\n";
 
 /// Shipped tasks of both kinds with a few items each: many items would tell no more of a cell.
