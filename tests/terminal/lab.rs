@@ -39,7 +39,8 @@ fn a_grid_from_an_empty_home_to_the_last_figure() {
     composing::grid(&mut terminal, STEPS);
 
     // The order of the queue is the order of the screen.
-    let screen = terminal.keys("g\t").until("eight queued runs", |screen| queue(screen).len() == 8);
+    let screen = terminal.until("eight queued runs", |screen| queue(screen).len() == 8);
+    terminal.keys("g\t");
     let before = queue(&screen);
     let mut swapped = before.clone();
     swapped.swap(0, 1);
