@@ -102,18 +102,22 @@ fn leaderboard(home: &Home, terminal: &mut Terminal) {
                 "untested" => "?",
                 _ => "",
             };
-            let half = match &cell["half_width"] {
+            let interval = match &cell["half_width"] {
+                // One seed makes no interval.
+                Value::Null if cell["low"].is_null() => None,
                 Value::Null => {
                     // Shares without the zero before their point; 1 has a digit less.
                     let end = |key: &str| match cell[key].as_f64().unwrap() {
                         whole if whole.abs() >= 1.0 => decimals(&cell[key], digits - 1),
                         _ => decimals(&cell[key], digits).replacen("0.", ".", 1),
                     };
-                    format!("[{},{}]", end("low"), end("high"))
+                    Some(format!("[{},{}]", end("low"), end("high")))
                 }
-                half => format!("±{}", written(half)),
+                half => Some(format!("±{}", written(half))),
             };
-            has_all(&line, &[format!("{}{mark}", cell["place"]), written(&cell["mean"]), half]);
+            let mut figures = vec![format!("{}{mark}", cell["place"]), written(&cell["mean"])];
+            figures.extend(interval);
+            has_all(&line, &figures);
             numbers += 1;
         }
         terminal.keys(">");
