@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::lab::NO_FILTER;
 use super::pty::{Home, Terminal};
 
 fn decimals(value: &Value, digits: usize) -> String {
@@ -47,7 +48,7 @@ pub(crate) fn agree(home: &Home, terminal: &mut Terminal) {
         let mut figures = rounded(&summary["latest"]);
         figures.extend([step, summary["seed"].to_string()]);
         has_all(&row(&screen, " finished "), &figures);
-        terminal.keys("\x1b").shows("Ended 9");
+        terminal.keys(NO_FILTER).shows("Ended 9");
     }
     detail(home, terminal, finished.first().unwrap());
     leaderboard(home, terminal);
@@ -69,7 +70,7 @@ fn detail(home: &Home, terminal: &mut Terminal, id: &str) {
     assert!(row(&screen, "size ").contains(&parameters), "{screen}");
     assert!(screen.contains(id), "{screen}");
     terminal.keys("\x1b").shows("Coverage");
-    terminal.keys("\x1b").shows("Ended 9");
+    terminal.keys(NO_FILTER).shows("Ended 9");
 }
 
 /// Every number of every column, found by looking at one column after the other.

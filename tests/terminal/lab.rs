@@ -10,7 +10,7 @@ const STEPS: u64 = 20;
 const ENDLESS: u64 = 1_000_000;
 
 /// Empties the filter; Esc would take away a message first, if one stands there.
-const NO_FILTER: &str = "/\x15\r";
+pub(crate) const NO_FILTER: &str = "/\x15\r";
 
 /// `cell seed` of the queued runs, in the order of the screen.
 fn queue(screen: &str) -> Vec<String> {
@@ -24,11 +24,13 @@ fn until_queue(terminal: &mut Terminal, wanted: &[String]) {
 }
 
 /// The last step that is drawn: where the reading line stands when it comes in from the right.
-fn last_drawn(terminal: &mut Terminal) -> u64 {
+fn last_drawn(terminal: &mut Terminal) -> f64 {
     terminal.keys("0").shows("read values");
     let screen = terminal.keys("l").shows("line at step");
     let text = screen.split("line at step ").nth(1).unwrap_or_default();
-    text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("no step:\n{screen}"))
+    let word = text.split_whitespace().next().unwrap_or_default();
+    let (digits, unit) = word.strip_suffix('k').map_or((word, 1.0), |digits| (digits, 1e3));
+    digits.parse::<f64>().unwrap_or_else(|_| panic!("no step:\n{screen}")) * unit
 }
 
 #[test]
