@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::lab::NO_FILTER;
 use super::pty::{Home, Terminal};
 
 fn decimals(value: &Value, digits: usize) -> String {
@@ -47,7 +48,7 @@ pub(crate) fn agree(home: &Home, terminal: &mut Terminal) {
         let mut figures = rounded(&summary["latest"]);
         figures.extend([step, summary["seed"].to_string()]);
         has_all(&row(&screen, " finished "), &figures);
-        terminal.keys("\x1b").shows("Ended 9");
+        terminal.keys(NO_FILTER).shows("Ended 9");
     }
     detail(home, terminal, finished.first().unwrap());
     leaderboard(home, terminal);
@@ -69,7 +70,7 @@ fn detail(home: &Home, terminal: &mut Terminal, id: &str) {
     assert!(row(&screen, "size ").contains(&parameters), "{screen}");
     assert!(screen.contains(id), "{screen}");
     terminal.keys("\x1b").shows("Coverage");
-    terminal.keys("\x1b").shows("Ended 9");
+    terminal.keys(NO_FILTER).shows("Ended 9");
 }
 
 /// Every number of every column, found by looking at one column after the other.
@@ -102,18 +103,22 @@ fn leaderboard(home: &Home, terminal: &mut Terminal) {
                 "untested" => "?",
                 _ => "",
             };
-            let half = match &cell["half_width"] {
+            let interval = match &cell["half_width"] {
+                // One seed makes no interval.
+                Value::Null if cell["low"].is_null() => None,
                 Value::Null => {
                     // Shares without the zero before their point; 1 has a digit less.
                     let end = |key: &str| match cell[key].as_f64().unwrap() {
                         whole if whole.abs() >= 1.0 => decimals(&cell[key], digits - 1),
                         _ => decimals(&cell[key], digits).replacen("0.", ".", 1),
                     };
-                    format!("[{},{}]", end("low"), end("high"))
+                    Some(format!("[{},{}]", end("low"), end("high")))
                 }
-                half => format!("±{}", written(half)),
+                half => Some(format!("±{}", written(half))),
             };
-            has_all(&line, &[format!("{}{mark}", cell["place"]), written(&cell["mean"]), half]);
+            let mut figures = vec![format!("{}{mark}", cell["place"]), written(&cell["mean"])];
+            figures.extend(interval);
+            has_all(&line, &figures);
             numbers += 1;
         }
         terminal.keys(">");
