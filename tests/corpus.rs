@@ -195,7 +195,7 @@ fn what_a_token_covers_is_counted_in_the_text() {
         let said = notices.concat();
         assert!(said.contains("does not cover all of the text") && said.contains("`л`"), "{name}: {said}");
         let checked = desk.survey(&["t.jsonl"], desk.tokenizer("k.json", settings)).unwrap();
-        assert_eq!(checked.notices, notices, "{name}: said before anything is prepared");
+        assert_eq!(checked.uncovered.as_ref(), notices.last(), "{name}: said before anything is prepared");
         let tokens = checked.tokens.unwrap();
         assert_eq!((tokens.train, tokens.validation), (manifest.train_tokens, manifest.validation_tokens));
     }
@@ -276,7 +276,7 @@ fn characters_of_the_validation_text_that_training_lacks_are_told() {
     desk.write("t.txt", format!("{}{}", "a boat came in. ".repeat(20), "die Fähre kam. ".repeat(20)));
     let (manifest, _) = desk.prepare(&["t.txt"], TokenizerSpec::Chars);
     assert!(manifest.coverage.unknown > 0);
-    let said = desk.survey(&["t.txt"], TokenizerSpec::Chars).unwrap().notices.concat();
+    let said = desk.survey(&["t.txt"], TokenizerSpec::Chars).unwrap().uncovered.unwrap();
     assert!(said.contains("does not cover all of the validation text: 43.8 %") && said.contains("`F`"), "{said}");
 }
 

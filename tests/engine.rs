@@ -402,28 +402,30 @@ async fn a_child_of_an_early_step_starts_while_its_parent_goes_on() {
 }
 
 #[tokio::test]
-async fn targets_that_fit_no_row_are_refused_once_the_texts_are_prepared() {
+async fn targets_that_fit_no_row_are_refused_before_the_texts_are_prepared() {
     let folder = tempfile::tempdir().unwrap();
     let lab = Lab::open(&folder.path().join("home"), 1, Stage::default()).await;
-    let (mut watch, mut client) = (lab.watch(vec![Topic::Lab]).await, lab.client().await);
+    let mut client = lab.client().await;
     let mut finetuned = staged(folder.path(), 10);
     finetuned.name = "finetuned".parse().unwrap();
     let stage = finetuned.stages.get_mut("adapt").unwrap();
     (stage.architecture, stage.objective) = (None, Some(Objective::Finetuning));
     stage.tasks = vec!["shipped:write_summary".to_owned()];
-    let check = Request::CheckStudy { study: Box::new(finetuned) };
-    let Reply::Plan(plan) = client.request(check.clone()).await.unwrap() else { panic!() };
-    assert_eq!((plan.runs.len(), plan.corpus_ready), (2, false), "nobody knows yet");
-    let [run] = ids(&submit(&mut client, &study(folder.path(), "first", 1)).await).try_into().unwrap();
-    watch.status(&run, "running").await;
-    lab.stage.take(&run).finish();
-    match client.request(check).await {
-        Err(WireError::Refused(message)) => {
-            assert!(message.contains("train the stage adapt: none of its"), "{message}");
-            assert!(message.contains("target of at most 4 tokens, a quarter of seq_len 16"), "{message}");
+    for tokenizer in [TokenizerSpec::Bytes, TokenizerSpec::Chars] {
+        finetuned.corpus.tokenizer = tokenizer;
+        match client.request(Request::CheckStudy { study: Box::new(finetuned.clone()) }).await {
+            Err(WireError::Refused(message)) => {
+                assert!(message.contains("train the stage adapt: none of its"), "{message}");
+                assert!(message.contains("target of at most 4 tokens, a quarter of seq_len 16"), "{message}");
+            }
+            other => panic!("{other:?}"),
         }
-        other => panic!("{other:?}"),
     }
+    // A BPE gives fewer tokens than there are characters; how many is known once it is trained.
+    finetuned.corpus.tokenizer = TokenizerSpec::Bpe(300);
+    let check = Request::CheckStudy { study: Box::new(finetuned) };
+    let Reply::Plan(plan) = client.request(check).await.unwrap() else { panic!() };
+    assert_eq!((plan.runs.len(), plan.corpus_ready), (2, false));
 }
 
 #[tokio::test]

@@ -118,6 +118,7 @@ fn corpus() -> CorpusFacts {
         validation: PartFacts { bytes: 5_000, documents: 1, tokens: Some(5_000) },
         ready: true,
         notices: Vec::new(),
+        uncovered: None,
     }
 }
 
@@ -200,11 +201,12 @@ fn texts_that_are_too_short_are_refused_before_they_are_prepared_and_the_part_is
 fn what_should_be_known_of_texts_and_tasks_is_in_the_report_once_and_in_the_runs() {
     let mut known = facts();
     known.corpus.notices = vec!["4 files are not read".to_owned()];
+    known.corpus.uncovered = Some("3 % is unknown".to_owned());
     known.notices = vec!["2 labels name no choice".to_owned(), "4 files are not read".to_owned()];
     let study = study();
     let plan = plan(&study, &known, "0.1.0").unwrap();
     let report = report(&study, &plan, &known, &Workload::default(), &|_| None);
-    assert_eq!(report.notices, ["4 files are not read", "2 labels name no choice"]);
+    assert_eq!(report.notices, ["4 files are not read", "3 % is unknown", "2 labels name no choice"]);
     assert_eq!(plan.runs[0].data.notices, known.corpus.notices);
     let mut other = plan.runs[0].clone();
     other.data.notices.clear();

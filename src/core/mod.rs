@@ -5,7 +5,6 @@
 pub mod architecture;
 pub mod board;
 pub mod cell;
-pub mod columns;
 pub mod control;
 pub mod cost;
 pub mod encoding;
@@ -27,6 +26,7 @@ pub mod status;
 pub mod study;
 pub mod summary;
 pub mod task;
+pub mod text_width;
 pub mod texts;
 pub mod visible;
 

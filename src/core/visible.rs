@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::columns::columns_of;
+use super::text_width::columns_of;
 
 /// Columns between two stops of a tab.
 const TAB: usize = 8;

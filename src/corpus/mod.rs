@@ -28,7 +28,7 @@ pub use prepare::{Prepared, Progress, prepare};
 pub use reader::{Corpus, Manifest};
 pub use shard::TokenStream;
 pub use source::shipped_names;
-pub use survey::{PartTokens, Survey, TextSize, survey};
+pub use survey::{PartTokens, Survey, TextSize, as_long, survey};
 pub use tokenizer::Tokenizer;
 pub use vocabulary::{Mark, SENTINELS, SENTINELS_BESIDE_MARKS, Vocabulary};
 

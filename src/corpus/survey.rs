@@ -48,8 +48,10 @@ pub struct Survey {
     pub validation: TextSize,
     /// Tokens of both, if they are known before the text is prepared.
     pub tokens: Option<PartTokens>,
-    /// What a person should know of the texts and the tokenizer, a sentence each.
+    /// What a person should know of the texts and the tokenizer's settings, a sentence each.
     pub notices: Vec<String>,
+    /// A sentence about what the tokenizer does not cover, if that is known before the text is prepared.
+    pub uncovered: Option<String>,
 }
 
 /// Tokens of the two parts, end marks included.
@@ -114,6 +116,21 @@ pub fn survey(settings: &CorpusSettings) -> Result<Survey, CorpusError> {
     Ok(study(settings, &mut |_, _| {})?.survey)
 }
 
+/// A tokenizer that gives as many tokens as the one that is asked for, whatever the texts are; none if that is still to be trained
+/// on them.
+///
+/// # Errors
+/// The tokenizer's file cannot be read.
+pub fn as_long(spec: &TokenizerSpec) -> Result<Option<Tokenizer>, CorpusError> {
+    Ok(match asked(spec)?.2 {
+        Asked::Bytes => Some(Tokenizer::Bytes),
+        // A token for each character, known or not.
+        Asked::Chars(none) => Some(Tokenizer::Chars(none.into_characters())),
+        Asked::File(tokenizer) => Some(tokenizer),
+        Asked::Bpe(_) => None,
+    })
+}
+
 pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64)) -> Result<Studied, CorpusError> {
     let (label, seed_bytes, mut asked) = asked(&settings.tokenizer)?;
     let texts = Texts::scan(settings, progress)?;
@@ -123,10 +140,9 @@ pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64
         Ok(())
     })?;
     let (train, validation) = (seen.train, seen.validation);
-    let (tokenizer, tokens, covered) = seen.learned(asked, &texts, &label)?;
+    let (tokenizer, tokens, uncovered) = seen.learned(asked, &texts, &label)?;
     let mut notices = texts.remarks.lines();
     notices.extend(tokenizer.changes(&settings.tokenizer));
-    notices.extend(covered);
     let vocabulary = match &tokenizer {
         Learned::Known(tokenizer) => tokenizer.vocabulary(),
         Learned::Untrained(text_size) => Vocabulary::new(*text_size),
@@ -146,6 +162,7 @@ pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64
         validation,
         tokens,
         notices,
+        uncovered,
     };
     Ok(Studied { survey, texts, tokenizer })
 }

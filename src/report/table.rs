@@ -2,7 +2,7 @@
 //! Promises: a cell is one line and keeps to its column whatever it holds: wide characters, ends of lines, bars, commas.
 //! Must not know: what is in the cells.
 
-use crate::core::columns::{columns_of, left, right};
+use crate::core::text_width::{columns_of, left, right};
 use crate::core::visible::visible;
 
 /// How a column lines up.

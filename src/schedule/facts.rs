@@ -24,8 +24,10 @@ pub struct CorpusFacts {
     pub validation: PartFacts,
     /// Whether it is prepared.
     pub ready: bool,
-    /// What a person should know of the texts and the tokenizer, a sentence each.
+    /// What a person should know of the texts and the tokenizer's settings, a sentence each.
     pub notices: Vec<String>,
+    /// A sentence about what the tokenizer does not cover; a run says it from the prepared corpus.
+    pub uncovered: Option<String>,
 }
 
 /// What planning must know of a part of a corpus.
@@ -71,7 +73,8 @@ impl StudyFacts {
     #[must_use]
     pub fn all_notices(&self) -> Vec<String> {
         let mut notices: Vec<String> = Vec::new();
-        for notice in self.corpora().flat_map(|corpus| &corpus.notices).chain(&self.notices) {
+        let of_texts = self.corpora().flat_map(|corpus| corpus.notices.iter().chain(&corpus.uncovered));
+        for notice in of_texts.chain(&self.notices) {
             if !notices.contains(notice) {
                 notices.push(notice.clone());
             }

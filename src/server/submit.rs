@@ -13,7 +13,7 @@ use crate::core::study::StudySpec;
 use crate::core::summary::{PlanReport, Refusal};
 use crate::core::texts::CorpusSettings;
 use crate::core::{Control, Objective, ParentSpec, PromptSpec, RunId, RunSpec, RunStatus, StudyId};
-use crate::corpus::{Corpus, CorpusError, PartTokens, TextSize, survey};
+use crate::corpus::{Corpus, CorpusError, PartTokens, TextSize, as_long, survey};
 use crate::eval::{EvalError, Template, can_be_asked, fingerprint, leak, templates};
 use crate::schedule::{CorpusFacts, PartFacts, Plan, StageFacts, StudyFacts, check, plan, report};
 use crate::wire::Reply;
@@ -83,14 +83,20 @@ fn read_all(study: &StudySpec, corpora: &Path) -> Result<StudyFacts, String> {
     Ok(known)
 }
 
-/// Why no prompt can be trained on, if its targets are all too long; nobody knows before the texts are prepared.
+/// Why no prompt can be trained on, if its targets are all too long. Nobody knows before the texts are prepared how many tokens a
+/// BPE of them gives.
 fn too_long(study: &StudySpec, corpus: &CorpusFacts, all: &[Template]) -> Result<Option<String>, CorpusError> {
-    let Some(seq_len) = study.training.seq_len.iter().max().filter(|_| corpus.ready) else { return Ok(None) };
-    let (most, corpus) = (prompt_lengths(*seq_len).1, Corpus::open(&corpus.directory)?);
+    let tokenizer = if corpus.ready {
+        Some(Corpus::open(&corpus.directory)?.tokenizer().clone())
+    } else {
+        as_long(&study.corpus.tokenizer)?
+    };
+    let Some((seq_len, tokenizer)) = study.training.seq_len.iter().max().zip(tokenizer) else { return Ok(None) };
+    let most = prompt_lengths(*seq_len).1;
     let pairs = || all.iter().flat_map(|template| &template.pairs);
     for pair in pairs() {
         // The end mark stands behind a target.
-        if corpus.tokenizer().encode(&pair.targets)?.len() < most {
+        if tokenizer.encode(&pair.targets)?.len() < most {
             return Ok(None);
         }
     }
@@ -126,6 +132,7 @@ fn facts(settings: &CorpusSettings, corpora: &Path) -> Result<CorpusFacts, Corpu
         validation,
         ready: prepared.is_some(),
         notices: survey.notices,
+        uncovered: survey.uncovered,
     })
 }
 

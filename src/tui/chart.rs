@@ -8,7 +8,7 @@ use ratatui::style::Style;
 
 use super::axis::Axis;
 use super::theme::Palette;
-use crate::core::columns::columns_of;
+use crate::core::text_width::columns_of;
 
 /// A curve to draw.
 #[derive(Clone, Debug)]

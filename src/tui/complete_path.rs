@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::paths;
-use crate::core::columns::characters;
+use crate::core::text_width::characters;
 
 use super::app::{App, Page};
 use super::composer::Stage;

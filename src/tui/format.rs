@@ -6,7 +6,7 @@ use crate::core::Metric;
 use crate::core::board::{BoardCell, BoardColumn, EqualBudget, Leaderboard};
 use crate::core::metric::Notation;
 
-pub use crate::core::columns::wrap;
+pub use crate::core::text_width::wrap;
 
 /// `45s`, `3m12s`, `2h05m`, `3d04h`.
 #[must_use]

@@ -2,8 +2,8 @@
 //! Promises: an update replaces a value whole; a cursor stays on its run. Must not know: keys.
 
 use crate::core::board::Leaderboard;
-use crate::core::columns::columns_of;
 use crate::core::summary::PlanReport;
+use crate::core::text_width::columns_of;
 use crate::core::{Metric, RunId};
 use crate::wire::{Reply, ServerFrame, Topic, Update};
 

@@ -9,7 +9,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::core::columns::{self, columns_of};
+use crate::core::text_width::{self, columns_of};
 use crate::core::visible::visible as written_out;
 
 use super::theme::Palette;
@@ -152,7 +152,7 @@ fn fit(columns: &[Column], rows: &[Row], room: usize) -> Vec<(usize, usize)> {
 /// `text` in at most `width` columns, ending in `…` if something is left out. What commands a terminal is written out.
 #[must_use]
 pub fn shorten(text: &str, width: usize) -> String {
-    columns::shorten(&written_out(text), width)
+    text_width::shorten(&written_out(text), width)
 }
 
 /// Headings in the first line of `area`, rows below; `area` must have a line for each.

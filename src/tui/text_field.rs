@@ -3,7 +3,7 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::core::columns::{beginning, characters, columns_of, ending};
+use crate::core::text_width::{beginning, characters, columns_of, ending};
 use crate::core::visible::commands;
 
 /// A text and a cursor in it.

@@ -36,6 +36,7 @@ fn new_run(lab: &Lab, settings: &[&str]) -> RunFolder {
         validation: part(manifest.validation, manifest.validation_tokens),
         ready: true,
         notices: Vec::new(),
+        uncovered: None,
     };
     let known = StudyFacts { corpus, zero_shot: None, stages: BTreeMap::new(), notices: Vec::new() };
     let plan = plan(&study, &known, "0.0.0").unwrap();

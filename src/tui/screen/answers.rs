@@ -6,8 +6,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::core::columns::columns_of;
 use crate::core::summary::Answer;
+use crate::core::text_width::columns_of;
 use crate::tui::answers::{self, AnswersView, choice, margin, marks};
 use crate::tui::app::{App, DetailPane, DetailView, Page};
 use crate::tui::format;

@@ -11,7 +11,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::core::board::{BoardCell, BoardColumn, LeaderboardRow};
-use crate::core::columns::columns_of;
+use crate::core::text_width::columns_of;
 use crate::core::{Architecture, Objective, legal};
 use crate::tui::app::App;
 use crate::tui::board::{self, Spot};

@@ -4,8 +4,8 @@
 use ratatui::style::{Modifier, Style};
 
 use crate::core::board::{BoardCell, BoardColumn, ColumnKind, Footing, LeaderboardRow};
-use crate::core::columns::columns_of;
 use crate::core::metric::Direction;
+use crate::core::text_width::columns_of;
 use crate::tui::app::App;
 use crate::tui::board::{self, Order, Scrolled};
 use crate::tui::board_acts;

@@ -8,8 +8,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::core::columns::columns_of;
 use crate::core::summary::LabSummary;
+use crate::core::text_width::columns_of;
 use crate::core::{Architecture, Objective, RunStatus, legal};
 use crate::tui::app::App;
 use crate::tui::cells::{self, Cells};

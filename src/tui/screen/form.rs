@@ -6,7 +6,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::core::columns::columns_of;
+use crate::core::text_width::columns_of;
 use crate::tui::app::App;
 use crate::tui::form::{Field, Form};
 use crate::tui::form_check::Refused;

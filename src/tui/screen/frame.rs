@@ -7,7 +7,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, BorderType, Clear, Widget};
 
-use crate::core::columns::columns_of;
+use crate::core::text_width::columns_of;
 use crate::tui::act::available;
 use crate::tui::app::{App, Link, Overlay, Page};
 use crate::tui::complete;

@@ -5,7 +5,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::core::columns::columns_of;
+use crate::core::text_width::columns_of;
 use crate::tui::act::available_on_page;
 use crate::tui::app::App;
 use crate::tui::columns;

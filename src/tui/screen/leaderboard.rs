@@ -10,7 +10,7 @@ use ratatui::style::Style;
 
 use crate::core::RunId;
 use crate::core::board::{BoardColumn, Leaderboard, LeaderboardRow};
-use crate::core::columns::{self, columns_of};
+use crate::core::text_width::{self, columns_of};
 use crate::tui::app::App;
 use crate::tui::board::{self, Entry, SIZE, Scrolled};
 use crate::tui::board_acts;
@@ -187,7 +187,7 @@ fn leading(layout: &Layout, texts: [(String, Style); 5]) -> Vec<Cell> {
     let cell = |(((text, style), width), right): (((String, Style), Option<usize>), bool)| {
         let width = width?;
         let text = shorten(&text, width);
-        Some(Cell::new(if right { columns::right(&text, width) } else { columns::left(&text, width) }, style))
+        Some(Cell::new(if right { text_width::right(&text, width) } else { text_width::left(&text, width) }, style))
     };
     texts.into_iter().zip(widths).zip(right).filter_map(cell).collect()
 }

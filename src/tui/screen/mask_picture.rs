@@ -84,7 +84,7 @@ fn halves(rows: usize, columns: usize, sees: impl Fn(usize, usize) -> bool) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::columns::columns_of;
+    use crate::core::text_width::columns_of;
     use std::collections::BTreeSet;
 
     fn usual(architecture: Architecture) -> Vec<String> {

@@ -6,8 +6,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line as Text, Span};
 
-use crate::core::columns::columns_of;
 use crate::core::rank::RankReport;
+use crate::core::text_width::columns_of;
 use crate::tui::app::App;
 use crate::tui::axis::{Axis, Writing};
 use crate::tui::chart::{self, Chart, Line};

@@ -8,8 +8,8 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use crate::core::columns::columns_of;
 use crate::core::rank::{AttentionKind, HeadRank, RankAtStep, RankMeasures, RankReport};
+use crate::core::text_width::columns_of;
 use crate::tui::app::App;
 use crate::tui::format;
 use crate::tui::ramp::Ramp;

@@ -5,9 +5,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::core::columns::columns_of;
 use crate::core::picture::cells;
 use crate::core::rank::{HeadRank, RankAtStep};
+use crate::core::text_width::columns_of;
 use crate::tui::app::App;
 use crate::tui::ramp::Ramp;
 use crate::tui::rank_measure::share;

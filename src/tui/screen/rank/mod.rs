@@ -11,10 +11,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::{Margin, Rect};
 
 use crate::core::RunStatus;
-use crate::core::columns::columns_of;
 use crate::core::picture::cells;
 use crate::core::rank::RankAtStep;
 use crate::core::summary::RunSummary;
+use crate::core::text_width::columns_of;
 use crate::tui::app::App;
 use crate::tui::format;
 use crate::tui::rank_view::{HeadPlace, RankPane, others};
