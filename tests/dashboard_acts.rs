@@ -578,17 +578,17 @@ fn tab(app: &mut App, names: &[&str]) -> Option<String> {
 #[test]
 fn a_text_of_ones_own_is_found_where_the_dashboard_was_started() {
     let mut app = data::app(80, 24);
-    app.folder = "/work/texts".into();
+    app.folder = "/home/ada/texts".into();
     press(&mut app, "aG\n");
     let own = "path          for a text of your own";
     find(&app, own);
     focus(&mut app, Field::Corpus);
     press(&mut app, "\t");
     assert_eq!(form(&app).focus, Field::CorpusPath, "the row of the path is always there");
-    find(&app, "paths start at /work/texts");
+    find(&app, "paths start at /home/ada/texts");
     press(&mut app, "da");
-    assert_eq!(tab(&mut app, &["data/", "notes.txt"]).as_deref(), Some("/work/texts"));
-    assert_eq!(tab(&mut app, &["harbour.txt", "harbour-2.txt"]).as_deref(), Some("/work/texts/data"));
+    assert_eq!(tab(&mut app, &["data/", "notes.txt"]).as_deref(), Some("/home/ada/texts"));
+    assert_eq!(tab(&mut app, &["harbour.txt", "harbour-2.txt"]).as_deref(), Some("/home/ada/texts/data"));
     find(&app, "▸path          data/harbour▏");
     find(&app, "◂ a path ▸");
     // Where nothing more agrees the choices are shown, and the next Tab goes on.
@@ -609,8 +609,8 @@ fn a_text_of_ones_own_is_found_where_the_dashboard_was_started() {
     let effects = press(&mut app, "\n");
     let Some(Effect::Send(frame)) = effects.first() else { panic!("{effects:?}") };
     let Request::CheckStudy { study } = &frame.request else { panic!("{frame:?}") };
-    assert_eq!(study.corpus.paths, ["/work/texts/data/harbour.txt", &home, "/abs/*.jsonl"]);
-    assert_eq!(study.corpus.tokenizer, TokenizerSpec::File("/work/texts/tok.json".into()));
+    assert_eq!(study.corpus.paths, ["/home/ada/texts/data/harbour.txt", &home, "/abs/*.jsonl"]);
+    assert_eq!(study.corpus.tokenizer, TokenizerSpec::File("/home/ada/texts/tok.json".into()));
 }
 
 #[test]
