@@ -11,7 +11,7 @@ use super::output::{is_terminal, print, tell};
 use crate::config::{load_study, shipped_studies};
 use crate::corpus::shipped_names;
 use crate::report::runs::{studies, table};
-use crate::runlog::write_atomic;
+use crate::runlog::sealed_file::{read_sealed, write_sealed};
 use crate::server::unwritable;
 use crate::tui::{ComposerDefaults, Connection, FromServer, Remembered, StudyChoice, run as show};
 use crate::wire::{ClientFrame, Reply, Request};
@@ -30,10 +30,8 @@ pub(super) fn run(lab: &Lab) -> Result<()> {
     if !is_terminal() {
         return snapshot(lab);
     }
-    let remembered: Remembered = std::fs::read(lab.home.dashboard_file())
-        .ok()
-        .and_then(|text| serde_json::from_slice(&text).ok())
-        .unwrap_or_default();
+    // A damaged one costs a person some column widths, and is replaced when the dashboard is left.
+    let remembered: Remembered = read_sealed(&lab.home.dashboard_file()).ok().flatten().unwrap_or_default();
     let defaults = composer_defaults(lab)?;
     let (left, parting) = block_on(async {
         let (requests, asked) = mpsc::channel(WAITING_FRAMES);
@@ -50,7 +48,7 @@ pub(super) fn run(lab: &Lab) -> Result<()> {
         return Ok(());
     }
     lab.home.create()?;
-    Ok(write_atomic(&lab.home.dashboard_file(), &serde_json::to_vec_pretty(&left)?)?)
+    Ok(write_sealed(&lab.home.dashboard_file(), &left)?)
 }
 
 /// Carries frames both ways until the screen is gone, through any number of servers.

@@ -33,8 +33,6 @@ fn serve(lab: &Lab) -> Result<ExitCode> {
         home: lab.home.root().to_owned(),
         slots: lab.config.lab.slots,
         threads: lab.config.execution.threads,
-        program: lab.program.clone(),
-        arguments: std::env::args_os().skip(1).collect(),
         detach: true,
     };
     let launcher = LocalLauncher::new(lab.program.clone(), lab.config.lab.nice);
@@ -53,6 +51,9 @@ fn status(lab: &Lab, json: bool) -> Result<ExitCode> {
                 print_json(info)?;
             } else {
                 print(&format!("running: version {}, process {}, home {}\n", info.version, info.pid, info.home))?;
+                if let Some(reason) = &info.held {
+                    print(&format!("held: {reason}\n"))?;
+                }
             }
             Ok(ExitCode::SUCCESS)
         }

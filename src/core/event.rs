@@ -7,8 +7,8 @@ use super::metric::Metrics;
 use super::rank::RankReport;
 use super::task::TaskRecord;
 
-/// Version of the event log; the first line of every log names it.
-pub const LOG_FORMAT: u32 = 1;
+/// Version of the event log; the first line of every log names it. From 2 on every line has its number and a checksum.
+pub const LOG_FORMAT: u32 = 2;
 
 /// One thing that happened to a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -150,6 +150,32 @@ pub enum RunEvent {
     },
 }
 
+impl RunEvent {
+    /// Whether it is the last of its attempt.
+    #[must_use]
+    pub const fn is_ending(&self) -> bool {
+        match self {
+            Self::Paused { .. }
+            | Self::Stopped { .. }
+            | Self::Finished { .. }
+            | Self::Diverged { .. }
+            | Self::Failed { .. } => true,
+            Self::Started { .. }
+            | Self::Resumed { .. }
+            | Self::StepLogged { .. }
+            | Self::Validated { .. }
+            | Self::RankMeasured { .. }
+            | Self::TaskScored(_)
+            | Self::ZeroShotMeasured { .. }
+            | Self::InferenceMeasured { .. }
+            | Self::SampleGenerated { .. }
+            | Self::CheckpointSaved { .. }
+            | Self::Heartbeat { .. }
+            | Self::Warned { .. } => false,
+        }
+    }
+}
+
 /// An event and when it was written.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StampedEvent {
@@ -171,6 +197,13 @@ pub trait EventSink {
     /// # Errors
     /// The fact could not be recorded; the caller must end the attempt, because a run without its log is lost.
     fn record(&mut self, event: RunEvent) -> Result<(), SinkError>;
+
+    /// The machine is short of something, as the words say: wait for a moment. `false` if there is nothing to wait for, and what
+    /// was tried has failed.
+    fn wait_for_machine(&mut self, short_of: &str) -> bool {
+        _ = short_of;
+        false
+    }
 }
 
 impl EventSink for Vec<RunEvent> {

@@ -18,8 +18,10 @@ pub mod objective;
 pub mod picture;
 pub mod rank;
 pub mod rows;
+pub mod sealed;
 pub mod seed;
 pub mod shell;
+pub mod shortage;
 pub mod spec;
 pub mod stage;
 pub mod status;
@@ -39,6 +41,7 @@ pub use metric::{Direction, Metric, Metrics};
 pub use model::{AttentionDirection, Mlp, ModelPreset, ModelSpec, NormKind, Position};
 pub use objective::{MixturePart, Mode, Objective, ObjectiveSpec, Task};
 pub use rank::{RankHistory, RankReport};
+pub use shortage::Shortage;
 pub use spec::{
     Ancestor, DataSpec, Device, ExecutionSpec, LearningRateSchedule, OptimizerSpec, ParentSpec, Precision, ProbeSpec,
     PromptSpec, RunSpec, TrainingSpec,

@@ -160,6 +160,9 @@ pub struct LabSummary {
     pub slots: Vec<SlotSummary>,
     /// True while nothing new is started.
     pub queue_paused: bool,
+    /// Why runs and queue wait, if the machine is short of something.
+    #[serde(default)]
+    pub held: Option<String>,
     /// Corpora in preparation.
     pub preparing: Vec<PreparationSummary>,
     /// Share of the processor in use, 0 to 1; absent if unknown.

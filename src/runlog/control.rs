@@ -1,9 +1,8 @@
 //! `control.json`: the server's wish for a run, and the steps whose checkpoints later runs wait for; replaced by rename, the worker
 //! looks between steps.
-//! Promises: looking costs one `stat` while nothing changed; a wish that cannot be read is `Run`.
+//! Promises: looking costs one `stat` while nothing changed; a wish that cannot be read leaves the one before it, at first `Run`.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::{Control, ControlSource};
 
 use super::error::RunLogError;
-use super::layout::write_atomic;
+use super::sealed_file::{read_sealed, write_sealed};
 
 /// Version of `control.json`.
 const CONTROL_FORMAT: u32 = 1;
@@ -33,20 +32,12 @@ pub(super) fn write(path: &Path, control: Option<Control>, keep: Option<u64>) ->
     wish.keep.extend(keep);
     wish.keep.sort_unstable();
     wish.keep.dedup();
-    let mut bytes = serde_json::to_vec(&wish).map_err(|source| RunLogError::Json { path: path.to_owned(), source })?;
-    bytes.push(b'\n');
-    write_atomic(path, &bytes)
+    write_sealed(path, &wish)
 }
 
 /// The wish; `Run` if none was written yet.
 pub(super) fn read(path: &Path) -> Result<Wish, RunLogError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Wish::default()),
-        Err(error) => return Err(RunLogError::io("read", path)(error)),
-    };
-    let wish: Wish = serde_json::from_slice(&bytes)
-        .map_err(|error| RunLogError::Content { path: path.to_owned(), reason: error.to_string() })?;
+    let Some(wish) = read_sealed::<Wish>(path)? else { return Ok(Wish::default()) };
     if wish.format == CONTROL_FORMAT {
         Ok(wish)
     } else {
@@ -87,7 +78,10 @@ impl ControlSource for ControlFile {
             length: data.len(),
         });
         if stamp.is_none() || stamp != self.seen {
-            self.wish = read(&self.path).unwrap_or_default();
+            // One that cannot be read changes nothing; before the first it is `Run`.
+            if let Ok(wish) = read(&self.path) {
+                self.wish = wish;
+            }
             self.seen = stamp;
         }
         self.wish.control
@@ -121,7 +115,7 @@ mod tests {
         write(&path, Some(Control::Run), None).unwrap();
         assert_eq!((source.control(), source.kept_steps()), (Control::Run, &[3, 7][..]));
         fs::write(&path, "{").unwrap();
-        assert_eq!(source.control(), Control::Run, "a wish that cannot be read");
+        assert_eq!(source.control(), Control::Run, "the wish before one that cannot be read");
         assert!(read(&path).err().unwrap().to_string().contains("control.json"));
         fs::write(&path, r#"{"format":9,"control":"stop"}"#).unwrap();
         assert!(read(&path).err().unwrap().to_string().contains("format 9"));

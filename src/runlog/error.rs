@@ -3,11 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::core::Shortage;
+
 /// A file of the lab could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum RunLogError {
     /// The operating system refused.
-    #[error("{action} {}: {source}", path.display())]
+    #[error("{action} {}: {source}{}", path.display(), cure(source))]
     Io {
         /// What was tried, as in `read`.
         action: &'static str,
@@ -59,6 +61,14 @@ pub enum RunLogError {
         /// The id inside.
         found: String,
     },
+    /// Somebody else decides where what is written there goes.
+    #[error("use {}: {reason}", path.display())]
+    Insecure {
+        /// The folder or file.
+        path: PathBuf,
+        /// Why, and the cure.
+        reason: String,
+    },
     /// A log is shorter than what was read of it before.
     #[error(
         "read {} from byte {offset}: the file has only {length} bytes; it was cut or replaced, run `trilab reindex`",
@@ -74,7 +84,26 @@ pub enum RunLogError {
     },
 }
 
+fn cure(error: &io::Error) -> String {
+    Shortage::of(error).map_or_else(String::new, |short| format!("; {}", short.cure()))
+}
+
 impl RunLogError {
+    /// What the machine is short of, if that is all.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Shortage> {
+        match self {
+            Self::Io { source, .. } => Shortage::of(source),
+            Self::Format { .. }
+            | Self::Content { .. }
+            | Self::Json { .. }
+            | Self::Locked { .. }
+            | Self::Differs { .. }
+            | Self::Insecure { .. }
+            | Self::Shrunk { .. } => None,
+        }
+    }
+
     /// For `map_err`: an input or output error with what was tried on which file.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         // A worker reaches its files from within its folder, and a person wants to know which folder that is.

@@ -2,9 +2,8 @@
 //! after it; one file each. Promises: each file is made exclusively by the process that writes it, begins with a header
 //! line, and holds one row a line. Must not know: how scores are made.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -12,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::error::RunLogError;
 use super::folder::RunFolder;
 use super::layout::names_in;
+use super::line_file::LineFile;
 use super::read::whole_lines;
 use crate::core::task::{FamilyScore, ScoringForm};
 use crate::core::{RunId, StampedEvent};
 use crate::eval::{GroupReport, ItemRow};
 
-/// Version of the file.
-pub const EVAL_FORMAT: u32 = 1;
+/// Version of the file. From 2 on every line has its number and a checksum.
+pub const EVAL_FORMAT: u32 = 2;
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,8 +82,7 @@ pub enum EvalRow {
 /// A file that is being written.
 #[derive(Debug)]
 pub struct EvalLog {
-    path: PathBuf,
-    file: File,
+    lines: LineFile,
 }
 
 impl EvalLog {
@@ -97,15 +96,10 @@ impl EvalLog {
         let mut number = eval_numbers(folder)?.last().copied().unwrap_or(0);
         loop {
             number += 1;
-            let path = eval_path(folder, number);
-            match OpenOptions::new().append(true).create_new(true).mode(0o600).open(&path) {
-                Ok(file) => {
-                    let mut log = Self { path, file };
-                    log.line(header)?;
-                    return Ok(log);
-                }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(RunLogError::io("create", &path)(error)),
+            match LineFile::create(&eval_path(folder, number), header) {
+                Ok(lines) => return Ok(Self { lines }),
+                Err(RunLogError::Io { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -113,22 +107,15 @@ impl EvalLog {
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.lines.path()
     }
 
-    /// Appends rows.
+    /// Adds a row.
     ///
     /// # Errors
-    /// The disk is full or a number is not one of JSON's.
+    /// The disk is full or a number is not one of JSON's; then nothing of the row is there.
     pub fn append(&mut self, row: &EvalRow) -> Result<(), RunLogError> {
-        self.line(row)
-    }
-
-    fn line<T: Serialize>(&mut self, value: &T) -> Result<(), RunLogError> {
-        let json = |source| RunLogError::Json { path: self.path.clone(), source };
-        let mut line = serde_json::to_vec(value).map_err(json)?;
-        line.push(b'\n');
-        self.file.write_all(&line).map_err(RunLogError::io("append to", &self.path))
+        self.lines.append(row)
     }
 }
 
@@ -156,8 +143,10 @@ pub struct EvalChunk {
     pub header: Option<EvalHeader>,
     /// The rows, in order.
     pub rows: Vec<EvalRow>,
-    /// Lines that are no rows of this version, in words.
+    /// Lines that are damaged or no rows of this version, in words.
     pub notices: Vec<String>,
+    /// Lines that were written and are damaged or gone.
+    pub lost: u64,
     /// Where to go on; equal to the offset asked for if there is nothing new.
     pub next_offset: u64,
 }
@@ -166,37 +155,32 @@ pub struct EvalChunk {
 /// their line are skipped unread.
 ///
 /// # Errors
-/// The file cannot be read or has no header of this version.
+/// The file cannot be read or is of another version.
 pub fn read_evals(path: &Path, offset: u64, wanted: &dyn Fn(&[u8]) -> bool) -> Result<EvalChunk, RunLogError> {
     let mut file = File::open(path).map_err(RunLogError::io("read", path))?;
-    let bytes = whole_lines(&mut file, offset).map_err(RunLogError::io("read", path))?;
+    let (bytes, mut lines) = whole_lines(&mut file, path, offset).map_err(RunLogError::io("read", path))?;
     let mut chunk = EvalChunk { next_offset: offset, ..EvalChunk::default() };
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let start = chunk.next_offset;
         chunk.next_offset += line.len() as u64;
+        let Some(object) = lines.open(start, line) else { continue };
         if start == 0 {
-            let header: EvalHeader = serde_json::from_slice(line).map_err(|error| RunLogError::Content {
-                path: path.to_owned(),
-                reason: format!("the first line is no header of an evaluation: {error}"),
-            })?;
-            if header.format != EVAL_FORMAT {
-                return Err(RunLogError::Format {
-                    path: path.to_owned(),
-                    found: header.format.into(),
-                    known: EVAL_FORMAT,
-                });
+            match serde_json::from_slice::<EvalHeader>(&object) {
+                Ok(header) if (1..=EVAL_FORMAT).contains(&header.format) => chunk.header = Some(header),
+                Ok(header) => {
+                    let (path, found) = (path.to_owned(), header.format.into());
+                    return Err(RunLogError::Format { path, found, known: EVAL_FORMAT });
+                }
+                Err(error) => lines.damaged(start, &format!("it is no header of an evaluation: {error}")),
             }
-            chunk.header = Some(header);
-        } else if wanted(line) {
-            match serde_json::from_slice(line) {
+        } else if wanted(&object) {
+            match serde_json::from_slice(&object) {
                 Ok(row) => chunk.rows.push(row),
-                Err(error) => chunk.notices.push(format!(
-                    "skipped a line of {} at byte {start} that is not a row of this version: {error}",
-                    path.display()
-                )),
+                Err(error) => lines.damaged(start, &format!("it is not a row of this version: {error}")),
             }
         }
     }
+    (chunk.lost, _, chunk.notices) = lines.finish();
     Ok(chunk)
 }
 

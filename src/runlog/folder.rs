@@ -2,9 +2,9 @@
 //! Promises: `spec.json` is written once; whoever holds [`RunLock`] is the only worker of the run, and the lock is
 //! gone with the process that held it, however that ended.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use crate::core::spec::SPEC_FORMAT;
@@ -12,7 +12,7 @@ use crate::core::{Control, DataSpec, RunId, RunSpec};
 
 use super::control::{self, ControlFile};
 use super::error::RunLogError;
-use super::layout::{Home, create_within, names_in, write_atomic};
+use super::layout::{Home, create_within, names_in, private, write_atomic};
 
 /// The directory of a run; a cheap value that touches nothing until it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,19 @@ pub struct RunFolder {
 /// Proof that this process is the only worker of a run; dropped, or the process gone, the run is free.
 #[derive(Debug)]
 pub struct RunLock {
-    _file: File,
+    file: File,
+}
+
+/// Bytes of the lock file. They are written when it is made, so that a worker on a full disk has room to say what it waits for.
+const LOCK_BYTES: usize = 512;
+
+impl RunLock {
+    /// Say what this worker waits for, or nothing. What cannot be written is not said.
+    pub fn say(&self, waits_for: &str) {
+        let mut text = waits_for.as_bytes().to_vec();
+        text.resize(LOCK_BYTES, b' ');
+        _ = self.file.write_all_at(&text, 0);
+    }
 }
 
 /// One try to train a run.
@@ -190,16 +202,14 @@ impl RunFolder {
     /// Another worker holds it, or the file cannot be locked.
     pub fn lock(&self) -> Result<RunLock, RunLogError> {
         let path = self.lock_path();
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(RunLogError::io("open", &path))?;
+        let open = private().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = open.map_err(RunLogError::io("open", &path))?;
         match file.try_lock() {
-            Ok(()) => Ok(RunLock { _file: file }),
+            Ok(()) => {
+                let lock = RunLock { file };
+                lock.say("");
+                Ok(lock)
+            }
             Err(TryLockError::WouldBlock) => Err(RunLogError::Locked { path }),
             Err(TryLockError::Error(source)) => Err(RunLogError::Io { action: "lock", path, source }),
         }
@@ -223,6 +233,15 @@ impl RunFolder {
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(source)) => Err(RunLogError::Io { action: "lock", path, source }),
         }
+    }
+
+    /// What the worker that holds the lock waits for, as the machine is short of something; `None` if it works.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<String> {
+        let mut text = Vec::new();
+        File::open(self.lock_path()).ok()?.take(LOCK_BYTES as u64).read_to_end(&mut text).ok()?;
+        let text = String::from_utf8_lossy(&text).trim().to_owned();
+        (!text.is_empty()).then_some(text)
     }
 
     /// The attempt of that number, whether it exists or not.

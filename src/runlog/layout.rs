@@ -4,9 +4,10 @@
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::core::shell::quoted;
 use crate::core::{RunId, StudyId};
 
 use super::error::RunLogError;
@@ -27,9 +28,11 @@ impl Home {
     /// Make the folders that are always there.
     ///
     /// # Errors
-    /// A folder cannot be made.
+    /// A folder cannot be made, or somebody else can put into the home what they like.
     pub fn create(&self) -> Result<(), RunLogError> {
-        for folder in [self.root.clone(), self.studies_dir(), self.corpora_dir(), self.runs_dir()] {
+        create_private_dir(&self.root)?;
+        own_folder(&self.root)?;
+        for folder in [self.studies_dir(), self.corpora_dir(), self.runs_dir()] {
             create_private_dir(&folder)?;
         }
         Ok(())
@@ -176,12 +179,69 @@ pub(super) fn create_within(home: &Path, folder: &Path) -> Result<(), RunLogErro
     }
 }
 
+/// Make a new folder for the user alone in `place`, with a name that begins with `name`.
+///
+/// # Errors
+/// It cannot be made.
+pub fn create_temporary_dir(place: &Path, name: &str) -> Result<PathBuf, RunLogError> {
+    let mut number: u32 = 0;
+    loop {
+        let folder = place.join(format!("{name}-{}-{number}", std::process::id()));
+        match DirBuilder::new().mode(0o700).create(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < u32::MAX => number += 1,
+            Err(error) => return Err(RunLogError::io("create the folder", &folder)(error)),
+        }
+    }
+}
+
+/// Whether the disk of `folder` has room for so many bytes and for some files; yes if nobody can say.
+#[must_use]
+pub fn has_room(folder: &Path, bytes: u64) -> bool {
+    /// Files that are made when an index is flushed.
+    const FILES: u64 = 16;
+    rustix::fs::statvfs(folder).map_or(true, |disk| {
+        // Some file systems have no table of files, and say that it has no place for any.
+        let files = disk.f_files == 0 || disk.f_favail >= FILES;
+        files && disk.f_bavail.saturating_mul(disk.f_frsize) >= bytes
+    })
+}
+
+/// How the files of a lab are opened: never through a link, which whoever prepared the folder may have put there.
+pub fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+    options
+}
+
+/// Refuse a folder in which others can replace files: what is written there would go where they like.
+fn own_folder(path: &Path) -> Result<(), RunLogError> {
+    const OTHERS_WRITE: u32 = 0o002;
+    const STICKY: u32 = 0o1000;
+    let found = fs::metadata(path).map_err(RunLogError::io("look at", path))?;
+    let us = rustix::process::geteuid();
+    let insecure = |reason: String| Err(RunLogError::Insecure { path: path.to_owned(), reason });
+    if !us.is_root() && found.uid() != us.as_raw() {
+        return insecure(format!(
+            "it belongs to user {}; use a folder of your own with --home, or a copy of this one",
+            found.uid()
+        ));
+    }
+    if found.mode() & OTHERS_WRITE != 0 && found.mode() & STICKY == 0 {
+        return insecure(format!("everybody can write there; `chmod o-w {}` closes it", quoted(path)));
+    }
+    Ok(())
+}
+
 /// Open a file for appending, made for the user alone if it is not there: logs of servers and workers.
 ///
 /// # Errors
-/// It cannot be opened.
+/// It cannot be opened, is a link, or is no file.
 pub fn open_append(path: &Path) -> Result<File, RunLogError> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(RunLogError::io("open", path))
+    let file = private().append(true).create(true).open(path).map_err(RunLogError::io("open", path))?;
+    let is_file = file.metadata().map_err(RunLogError::io("open", path))?.is_file();
+    let reason = "it is no file; move it away".to_owned();
+    if is_file { Ok(file) } else { Err(RunLogError::Insecure { path: path.to_owned(), reason }) }
 }
 
 /// Replace a file so that a reader sees the old or the new content and never a part, also after a power cut. Its folder
@@ -196,11 +256,20 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunLogError> {
     name.push(".new");
     let beside = folder.join(name);
     let write = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        // What lies there is what a killed process left, or a link that somebody else made.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut file = private().write(true).create_new(true).open(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
-    write().map_err(RunLogError::io("write", &beside))?;
+    if let Err(error) = write() {
+        // Half a file only takes room on a full disk; the error that matters is the first.
+        drop(fs::remove_file(&beside));
+        return Err(RunLogError::io("write", &beside)(error));
+    }
     fs::rename(&beside, path).map_err(RunLogError::io("replace", path))?;
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(RunLogError::io("sync the folder", folder))
 }

@@ -1,116 +1,134 @@
-//! Writes the event log of one attempt: a header line, then one line per event.
+//! Writes the event log of one attempt: a header line, then one line per event; and beside it, when the attempt ends, a witness of
+//! its end, so that damage to the log makes no ended run look unfinished.
 //! Promises: the file is made exclusively; a line is there whole or not at all, even when the disk fills up and is
 //! freed again; a number that JSON cannot hold is an error and never a `null`.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::event::LOG_FORMAT;
+use crate::core::sealed::{self, Seal};
 use crate::core::task::{TaskRecord, TaskScore};
 use crate::core::{EventSink, Metrics, RunEvent, RunId, SinkError, StampedEvent};
 
 use super::error::RunLogError;
+use super::layout::write_atomic;
+use super::line_file::LineFile;
 use super::read::LogHeader;
 
 /// The log of the attempt that this process is.
 pub struct EventLog {
-    path: PathBuf,
-    file: File,
-    /// Bytes of whole lines; what lies behind them is the rest of a failed write.
-    whole: u64,
-    torn: bool,
+    lines: LineFile,
     now_ms: Box<dyn FnMut() -> u64 + Send>,
+}
+
+/// How an attempt ended, and how long its log was then: `end.json` beside the log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Witness {
+    /// Bytes of the log.
+    pub bytes: u64,
+    /// Lines of the log, its header included.
+    pub lines: u64,
+    /// Its last event.
+    pub ending: StampedEvent,
+}
+
+impl Witness {
+    /// Where the witness of a log lies.
+    fn path(log: &Path) -> PathBuf {
+        log.with_file_name("end.json")
+    }
+
+    /// The witness of the log at `log`; none if the attempt has not ended, or if it is damaged too.
+    #[must_use]
+    pub fn of(log: &Path) -> Option<Self> {
+        match sealed::open(&fs::read(Self::path(log)).ok()?) {
+            Seal::Whole(object) => serde_json::from_slice(&object).ok(),
+            Seal::Absent | Seal::Broken => None,
+        }
+    }
 }
 
 impl EventLog {
     /// Make the log and write its header. `now_ms` stamps the events, in Unix milliseconds.
     ///
     /// # Errors
-    /// There is a log already, or it cannot be written.
+    /// There is a log already, or it cannot be written; then there is none.
     pub fn create(
         path: &Path,
         run: &RunId,
         attempt: u32,
         now_ms: impl FnMut() -> u64 + Send + 'static,
     ) -> Result<Self, RunLogError> {
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(RunLogError::io("create", path))?;
-        let mut log = Self { path: path.to_owned(), file, whole: 0, torn: false, now_ms: Box::new(now_ms) };
         let header = LogHeader { format: LOG_FORMAT, run: run.clone(), attempt };
-        let line = serde_json::to_vec(&header).map_err(|source| RunLogError::Json { path: path.to_owned(), source })?;
-        log.append(line).map_err(RunLogError::io("append to", path))?;
-        Ok(log)
+        Ok(Self { lines: LineFile::create(path, &header)?, now_ms: Box::new(now_ms) })
     }
 
     /// The file.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        self.lines.path()
     }
 
-    fn append(&mut self, mut line: Vec<u8>) -> io::Result<()> {
-        line.push(b'\n');
-        if self.torn {
-            self.file.set_len(self.whole)?;
-            self.torn = false;
+    /// An event with the time of now: the first of three steps, after which [`EventLog::append`] and [`EventLog::settle`] can each be
+    /// tried until they succeed.
+    ///
+    /// # Errors
+    /// It has a number that JSON cannot hold.
+    pub fn stamp(&mut self, event: RunEvent) -> Result<StampedEvent, SinkError> {
+        match non_finite(&event) {
+            Some(what) => Err(SinkError(format!(
+                "append to {}: {what} is not finite and JSON has no such number; report a divergence instead",
+                self.path().display()
+            ))),
+            None => Ok(StampedEvent { time_ms: (self.now_ms)(), event }),
         }
-        if let Err(error) = self.file.write_all(&line) {
-            // The cut may fail like the write did; then the next append tries it again before it writes.
-            self.torn = self.file.set_len(self.whole).is_err();
-            return Err(error);
+    }
+
+    /// Add its line.
+    ///
+    /// # Errors
+    /// It cannot be written; then nothing of it is there.
+    pub fn append(&mut self, event: &StampedEvent) -> Result<(), RunLogError> {
+        self.lines.append(event)
+    }
+
+    /// Make a line that others act on survive a power cut, and the end of the attempt survive damage to the log.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn settle(&self, event: &StampedEvent) -> Result<(), RunLogError> {
+        if !must_survive_power_cut(&event.event) {
+            return Ok(());
         }
-        self.whole += line.len() as u64;
-        Ok(())
+        self.lines.sync()?;
+        if !event.event.is_ending() {
+            return Ok(());
+        }
+        let path = Witness::path(self.path());
+        let (bytes, lines) = self.lines.extent();
+        let witness = Witness { bytes, lines, ending: event.clone() };
+        let json = |source| RunLogError::Json { path: path.clone(), source };
+        let mut text = serde_json::to_vec(&witness).map_err(json)?;
+        sealed::seal(&mut text);
+        text.push(b'\n');
+        write_atomic(&path, &text)
     }
 }
 
 impl EventSink for EventLog {
     fn record(&mut self, event: RunEvent) -> Result<(), SinkError> {
-        let failed = |reason: String| SinkError(format!("append to {}: {reason}", self.path.display()));
-        if let Some(what) = non_finite(&event) {
-            return Err(failed(format!(
-                "{what} is not finite and JSON has no such number; report a divergence instead"
-            )));
-        }
-        let durable = must_survive_power_cut(&event);
-        let line = serde_json::to_vec(&StampedEvent { time_ms: (self.now_ms)(), event })
-            .map_err(|error| failed(error.to_string()))?;
-        let written = self.append(line).and_then(|()| if durable { self.file.sync_data() } else { Ok(()) });
-        written.map_err(|error| {
-            let cure =
-                if error.kind() == io::ErrorKind::StorageFull { "; free some space and retry the run" } else { "" };
-            SinkError(format!("append to {}: {error}{cure}", self.path.display()))
-        })
+        let event = self.stamp(event)?;
+        let written = self.append(&event).and_then(|()| self.settle(&event));
+        written.map_err(|error| SinkError(error.to_string()))
     }
 }
 
 /// Ends and checkpoints are synced: they are rare, and others act on them.
 const fn must_survive_power_cut(event: &RunEvent) -> bool {
-    match event {
-        RunEvent::CheckpointSaved { .. }
-        | RunEvent::Paused { .. }
-        | RunEvent::Stopped { .. }
-        | RunEvent::Finished { .. }
-        | RunEvent::Diverged { .. }
-        | RunEvent::Failed { .. } => true,
-        RunEvent::Started { .. }
-        | RunEvent::Resumed { .. }
-        | RunEvent::StepLogged { .. }
-        | RunEvent::Validated { .. }
-        | RunEvent::RankMeasured { .. }
-        | RunEvent::TaskScored(_)
-        | RunEvent::ZeroShotMeasured { .. }
-        | RunEvent::InferenceMeasured { .. }
-        | RunEvent::SampleGenerated { .. }
-        | RunEvent::Heartbeat { .. }
-        | RunEvent::Warned { .. } => false,
-    }
+    event.is_ending() || matches!(event, RunEvent::CheckpointSaved { .. })
 }
 
 /// The first number of an event that JSON cannot hold.
@@ -203,32 +221,19 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_line_is_cut_before_the_next() {
+    fn an_end_has_a_witness() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.jsonl");
         let mut log = log(&path);
         log.record(RunEvent::Heartbeat { step: 1 }).unwrap();
-        // What a full disk leaves behind: a part of a line that could not be cut away at once.
-        log.file.write_all(br#"{"time_ms":7,"event":{"ev"#).unwrap();
-        log.torn = true;
-        log.record(RunEvent::Heartbeat { step: 2 }).unwrap();
-        let chunk = read_from(&path, 0).unwrap();
-        assert_eq!(chunk.notices, Vec::<String>::new());
-        assert_eq!(
-            chunk.events.iter().map(|event| event.event.clone()).collect::<Vec<_>>(),
-            vec![RunEvent::Heartbeat { step: 1 }, RunEvent::Heartbeat { step: 2 }]
-        );
-    }
-
-    #[test]
-    fn a_full_disk_is_an_error_that_names_the_file_and_the_cure() {
-        let full = Path::new("/dev/full");
-        if !full.exists() {
-            return; // only Linux has it
-        }
-        let file = OpenOptions::new().append(true).open(full).unwrap();
-        let mut log = EventLog { path: full.to_owned(), file, whole: 0, torn: false, now_ms: Box::new(|| 1) };
-        let error = log.record(RunEvent::Heartbeat { step: 1 }).unwrap_err().0;
-        assert!(error.contains("/dev/full") && error.contains("free some space"), "{error}");
+        assert_eq!(Witness::of(&path), None);
+        log.record(RunEvent::Finished { step: 1 }).unwrap();
+        let witness = Witness::of(&path).unwrap();
+        assert_eq!((witness.bytes, witness.lines), (fs::metadata(&path).unwrap().len(), 3));
+        assert_eq!(witness.ending.event, RunEvent::Finished { step: 1 });
+        let end = folder.path().join("end.json");
+        let text = fs::read_to_string(&end).unwrap().replace("finished", "stopped");
+        fs::write(&end, text).unwrap();
+        assert_eq!(Witness::of(&path), None, "a damaged witness says nothing");
     }
 }

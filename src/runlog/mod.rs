@@ -8,13 +8,15 @@ pub mod layout;
 pub mod folder;
 pub mod control;
 pub mod evals;
+mod line_file;
 pub mod log;
 pub mod read;
+pub mod sealed_file;
 
 pub use control::ControlFile;
 pub use error::RunLogError;
 pub use evals::{EvalHeader, EvalLog, EvalRow};
 pub use folder::{Attempt, RunFolder, RunLock};
 pub use layout::{Home, write_atomic};
-pub use log::EventLog;
+pub use log::{EventLog, Witness};
 pub use read::{LogChunk, LogHeader, read_from};

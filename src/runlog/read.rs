@@ -1,7 +1,8 @@
 //! Reads event logs while they grow: whole lines from a byte offset on.
 //! Promises: a tail without a newline is left for the next time; a damaged line costs itself and a notice, not the
-//! rest; reading from the returned offset gives each line exactly once.
+//! rest, also where it is the first; what is lost is counted; reading from the returned offset gives each line exactly once.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -9,12 +10,19 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::core::event::LOG_FORMAT;
+use crate::core::sealed::{is_sealed, open_line};
 use crate::core::{RunId, StampedEvent};
 
 use super::error::RunLogError;
 
 /// Bytes taken at once, so that a long log does not fill memory; a single line may be longer.
 const CHUNK_BYTES: u64 = 4 << 20;
+
+/// Bytes that hold the first lines of a file for certain.
+const FIRST_LINES: u64 = 64 << 10;
+
+/// The version of logs and evaluations in which every line is sealed.
+const SEALED_FORMAT: u64 = 2;
 
 /// The first line of every log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,12 +38,16 @@ pub struct LogHeader {
 /// Some whole lines of a log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LogChunk {
-    /// The header, if the chunk began at the beginning.
+    /// The header, if the chunk began at the beginning and it is whole.
     pub header: Option<LogHeader>,
     /// The events, in order.
     pub events: Vec<StampedEvent>,
     /// What was skipped and why, for a person.
     pub notices: Vec<String>,
+    /// Lines that were written and are damaged or gone.
+    pub lost: u64,
+    /// Number of the line that comes next, where lines are numbered.
+    pub next_line: Option<u64>,
     /// Where to go on; equal to the offset asked for if there is nothing new.
     pub next_offset: u64,
 }
@@ -50,50 +62,135 @@ pub fn read_from(path: &Path, offset: u64) -> Result<LogChunk, RunLogError> {
     if length < offset {
         return Err(RunLogError::Shrunk { path: path.to_owned(), offset, length });
     }
-    let bytes = whole_lines(&mut file, offset).map_err(RunLogError::io("read", path))?;
+    let (bytes, mut lines) = whole_lines(&mut file, path, offset).map_err(RunLogError::io("read", path))?;
     let mut chunk = LogChunk { next_offset: offset, ..LogChunk::default() };
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let start = chunk.next_offset;
         chunk.next_offset += line.len() as u64;
+        let Some(object) = lines.open(start, line) else { continue };
         if start == 0 {
-            chunk.header = Some(header(path, line)?);
-            continue;
-        }
-        match serde_json::from_slice(line) {
-            Ok(event) => chunk.events.push(event),
-            Err(error) => chunk.notices.push(format!(
-                "skipped a line of {} at byte {start} that is not an event of this version: {error}",
-                path.display()
-            )),
+            match header(path, &object)? {
+                Ok(header) => chunk.header = Some(header),
+                Err(reason) => lines.damaged(start, &reason),
+            }
+        } else {
+            match serde_json::from_slice(&object) {
+                Ok(event) => chunk.events.push(event),
+                Err(error) => lines.damaged(start, &format!("it is not an event of this version: {error}")),
+            }
         }
     }
+    (chunk.lost, chunk.next_line, chunk.notices) = lines.finish();
     Ok(chunk)
 }
 
-/// The whole lines of a file from `offset` on, some megabytes at most.
-pub(super) fn whole_lines(file: &mut File, offset: u64) -> io::Result<Vec<u8>> {
+/// The lines of a file, one after the other: opens their seals and counts what is missing.
+pub(super) struct Lines<'p> {
+    path: &'p Path,
+    /// Every line of the file has a number and a checksum.
+    sealed: bool,
+    /// Number of the next line, where it is known.
+    next: Option<u64>,
+    /// Damaged lines since the last whole one.
+    damaged: u64,
+    lost: u64,
+    notices: Vec<String>,
+}
+
+impl Lines<'_> {
+    /// The object of the line at byte `start`; `None` if it is damaged, or was there before.
+    pub(super) fn open<'l>(&mut self, start: u64, line: &'l [u8]) -> Option<Cow<'l, [u8]>> {
+        if !self.sealed {
+            return Some(Cow::Borrowed(line));
+        }
+        let Some(line) = open_line(line) else {
+            self.damaged(start, "its checksum is not that of its content");
+            return None;
+        };
+        match self.next {
+            Some(next) if line.number < next => {
+                self.notices.push(format!(
+                    "skipped line {} of {}: it is there twice",
+                    line.number,
+                    self.path.display()
+                ));
+                return None;
+            }
+            Some(next) => {
+                let missing = line.number - next;
+                if missing > self.damaged {
+                    self.notices.push(format!(
+                        "{} of the lines before line {} of {} are gone",
+                        missing - self.damaged,
+                        line.number,
+                        self.path.display()
+                    ));
+                }
+                self.lost += missing;
+            }
+            None => self.lost += self.damaged,
+        }
+        self.damaged = 0;
+        self.next = Some(line.number + 1);
+        Some(Cow::Owned(line.object))
+    }
+
+    /// Count the line at byte `start` as damaged.
+    pub(super) fn damaged(&mut self, start: u64, reason: &str) {
+        self.damaged += 1;
+        self.notices.push(format!("skipped a line of {} at byte {start}: {reason}", self.path.display()));
+    }
+
+    /// Lines lost, number of the next line, and what a person should know.
+    pub(super) fn finish(self) -> (u64, Option<u64>, Vec<String>) {
+        (self.lost + self.damaged, self.next.map(|next| next + self.damaged), self.notices)
+    }
+}
+
+/// The whole lines of a file from `offset` on, some megabytes at most, and what opens them.
+pub(super) fn whole_lines<'p>(file: &mut File, path: &'p Path, offset: u64) -> io::Result<(Vec<u8>, Lines<'p>)> {
+    let mut first = Vec::new();
+    file.by_ref().take(FIRST_LINES).read_to_end(&mut first)?;
+    let next = (offset == 0).then_some(0);
+    let lines = Lines { path, sealed: has_seals(&first), next, damaged: 0, lost: 0, notices: Vec::new() };
     file.seek(SeekFrom::Start(offset))?;
     let mut bytes = Vec::new();
     loop {
         let read = file.by_ref().take(CHUNK_BYTES).read_to_end(&mut bytes)?;
         if let Some(last) = bytes.iter().rposition(|byte| *byte == b'\n') {
             bytes.truncate(last + 1);
-            return Ok(bytes);
+            return Ok((bytes, lines));
         }
         if read == 0 {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), lines));
         }
     }
 }
 
-fn header(path: &Path, line: &[u8]) -> Result<LogHeader, RunLogError> {
-    let damaged = |reason: String| RunLogError::Content { path: path.to_owned(), reason };
-    let value: serde_json::Value =
-        serde_json::from_slice(line).map_err(|error| damaged(format!("the first line is no header: {error}")))?;
-    match value.get("format").and_then(serde_json::Value::as_u64) {
-        Some(format) if format == u64::from(LOG_FORMAT) => {}
-        Some(found) => return Err(RunLogError::Format { path: path.to_owned(), found, known: LOG_FORMAT }),
-        None => return Err(damaged("the first line names no format".to_owned())),
+/// Whether the lines of a file are sealed, by its header, or by its second line where that is damaged.
+fn has_seals(first: &[u8]) -> bool {
+    let mut lines = first.split(|byte| *byte == b'\n');
+    let header = lines.next().unwrap_or_default();
+    if is_sealed(header) {
+        return true;
     }
-    serde_json::from_value(value).map_err(|error| damaged(format!("the first line is no header: {error}")))
+    match serde_json::from_slice::<serde_json::Value>(header) {
+        Ok(header) => header.get("format").and_then(serde_json::Value::as_u64) == Some(SEALED_FORMAT),
+        Err(_) => lines.next().is_some_and(is_sealed),
+    }
+}
+
+/// The header of a log; the inner error says in words that it is none.
+fn header(path: &Path, object: &[u8]) -> Result<Result<LogHeader, String>, RunLogError> {
+    let none = |error: &dyn std::fmt::Display| Ok(Err(format!("it is no header: {error}")));
+    let value: serde_json::Value = match serde_json::from_slice(object) {
+        Ok(value) => value,
+        Err(error) => return none(&error),
+    };
+    match value.get("format").and_then(serde_json::Value::as_u64) {
+        Some(format) if (1..=u64::from(LOG_FORMAT)).contains(&format) => {}
+        Some(found) => return Err(RunLogError::Format { path: path.to_owned(), found, known: LOG_FORMAT }),
+        None => return none(&"it names no format"),
+    }
+    Ok(serde_json::from_value(value).map_err(|error| format!("it is no header: {error}")))
 }

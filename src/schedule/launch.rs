@@ -9,8 +9,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::core::Shortage;
 use crate::runlog::layout::open_append;
-use crate::runlog::{RunFolder, RunLogError};
+use crate::runlog::{Attempt, RunFolder, RunLogError};
 
 /// A worker could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -19,13 +20,17 @@ pub enum LaunchError {
     #[error(transparent)]
     Folder(#[from] RunLogError),
     /// The program does not start.
-    #[error("start {} as a worker: {source}; check that the program is still installed", program.display())]
+    #[error("start {} as a worker: {source}; {}", program.display(), cure(source))]
     Start {
         /// The program.
         program: PathBuf,
         /// Why.
         source: io::Error,
     },
+}
+
+fn cure(error: &io::Error) -> &'static str {
+    Shortage::of(error).map_or("check that the program is still installed", Shortage::cure)
 }
 
 /// A started worker.
@@ -83,13 +88,25 @@ impl Launcher for LocalLauncher {
         let failed = |source| LaunchError::Start { program: program.clone(), source };
         let folder = std::path::absolute(run.path()).map_err(failed)?;
         let attempt = run.reserve_attempt()?;
+        let started = self.start(&program, &folder, &attempt);
+        if started.is_err() {
+            // An attempt that nobody made must not count as one that died.
+            drop(fs::remove_dir_all(&attempt.path));
+        }
+        started
+    }
+}
+
+impl LocalLauncher {
+    fn start(&self, program: &Path, folder: &Path, attempt: &Attempt) -> Result<Launched, LaunchError> {
+        let failed = |source| LaunchError::Start { program: program.to_owned(), source };
         let output = open_append(&attempt.output_path())?;
-        let mut command = Command::new(&program);
+        let mut command = Command::new(program);
         command
             .arg0(&self.program)
             .arg("worker")
-            .arg(&folder)
-            .current_dir(&folder)
+            .arg(folder)
+            .current_dir(folder)
             .env("RAYON_NUM_THREADS", "1") // what the worker wants; it would start itself again without
             .stdin(Stdio::null())
             .stdout(output.try_clone().map_err(failed)?)

@@ -18,6 +18,7 @@ use super::load::Load;
 use super::observe::{Look, Seen, Sight, attempt, observe};
 use super::prepare::{Preparation, PreparationNews};
 use super::session::{Session, SessionId, Stream};
+use super::shortage::Shortfall;
 use super::studies::StudyRecord;
 use super::submit::{Recorded, Surveyed};
 use super::subscribe::{Changes, Published, Publishing};
@@ -60,8 +61,6 @@ pub struct LabOptions {
 pub enum Ended {
     /// A client or a signal asked.
     Asked,
-    /// The store hangs or is gone; a new process finds every acknowledged row.
-    StoreLost,
     /// Its home was deleted or moved; what lies there now is not its own.
     Displaced,
 }
@@ -88,6 +87,8 @@ pub(super) enum Happened {
     Reindexed(Vec<String>),
     /// The store cannot go on.
     StoreLost(StoreError),
+    /// There is another one, or there is none.
+    StoreReplaced(Result<String, StoreError>),
 }
 
 /// Our own worker of a run.
@@ -173,6 +174,9 @@ pub struct Engine {
     pub(super) looking: bool,
     pub(super) look_again: BTreeSet<RunId>,
     pub(super) load: Load,
+    pub(super) shortfall: Shortfall,
+    /// The store is being replaced.
+    pub(super) replacing_store: bool,
     pub(super) notices: VecDeque<String>,
     /// Everything was read; from now on changes are news.
     pub(super) serving: bool,
@@ -226,8 +230,9 @@ impl Engine {
         launcher: Box<dyn Launcher>,
     ) -> anyhow::Result<Self> {
         let (news, incoming_news) = mpsc::channel(NEWS);
+        let (ledger, notice) = Ledger::load(&home)?;
         Ok(Self {
-            ledger: Ledger::load(&home)?,
+            ledger,
             slots,
             started_ms: clock(),
             lab: LabIdentity::of(home.root()).ok(),
@@ -251,7 +256,9 @@ impl Engine {
             looking: false,
             look_again: BTreeSet::new(),
             load: Load::default(),
-            notices: VecDeque::new(),
+            shortfall: Shortfall::default(),
+            replacing_store: false,
+            notices: notice.into_iter().collect(),
             serving: false,
             leaving: None,
         })
@@ -265,8 +272,9 @@ impl Engine {
     fn load_studies(&mut self) -> anyhow::Result<()> {
         for study in self.home.list_studies()? {
             match StudyRecord::load(&self.home, &study) {
-                Ok(record) => {
+                Ok((record, notice)) => {
                     self.studies.insert(study, record);
+                    notice.into_iter().for_each(|notice| self.notice(notice));
                 }
                 Err(error) => self.notice(format!("could not {error:#}; the study is left out, its runs are not")),
             }
@@ -354,6 +362,7 @@ impl Engine {
                 () = sleep_until(housekeep_at) => {
                     displaced = !housekeeping();
                     self.measure_load();
+                    self.try_again()?;
                     housekeep_at = Instant::now() + HOUSEKEEPING;
                 }
             }
@@ -386,12 +395,35 @@ impl Engine {
             Happened::Preparation(news) => self.preparation(news)?,
             Happened::Published(published) => self.published(published),
             Happened::Reindexed(notices) => self.reindexed(notices),
-            Happened::StoreLost(error) => {
-                self.log.say(&format!("could not {error}; the server replaces itself"));
-                self.leaving = Some(Ended::StoreLost);
-            }
+            Happened::StoreLost(error) => self.store_lost(&error),
+            Happened::StoreReplaced(result) => self.store_replaced(result),
         }
         Ok(())
+    }
+
+    /// The index cannot go on: another takes its place, and everything else goes on meanwhile.
+    fn store_lost(&mut self, error: &StoreError) {
+        if self.replacing_store {
+            return;
+        }
+        self.replacing_store = true;
+        self.log.say(&format!("could not {error}; the index is replaced"));
+        let (home, store, news, reason) = (self.home.clone(), self.store.clone(), self.news.clone(), error.to_string());
+        tokio::task::spawn_blocking(move || {
+            let replaced = store.replace(&home, &reason);
+            _ = news.blocking_send(Happened::StoreReplaced(replaced));
+        });
+    }
+
+    fn store_replaced(&mut self, result: Result<String, StoreError>) {
+        self.replacing_store = false;
+        // Whatever asked the old one has nobody to answer it.
+        self.looking = false;
+        self.publishing.give_up();
+        match result {
+            Ok(notice) => self.reindexed(vec![notice]),
+            Err(error) => self.notice(format!("could not {error}; values stand still until `trilab server stop`")),
+        }
     }
 
     /// Every known run is looked at again, because the index was emptied.
@@ -422,10 +454,6 @@ impl Engine {
         self.changes.lab = true;
     }
 
-    pub(super) fn save_ledger(&self) -> anyhow::Result<()> {
-        if self.read_only { Ok(()) } else { self.ledger.save(&self.home) }
-    }
-
     pub(super) fn now_ms(&self) -> u64 {
         (self.clock)()
     }
@@ -438,6 +466,7 @@ impl Engine {
             home: self.home.root().display().to_string(),
             lab: self.lab,
             started_ms: self.started_ms,
+            held: self.held(),
         }
     }
 
@@ -450,14 +479,11 @@ impl Engine {
             // A client that does not read its last reply is left behind.
             drop(tokio::time::timeout_at(deadline, writer).await);
         }
-        let ended = self.leaving.unwrap_or(Ended::Asked);
-        if ended == Ended::Asked {
-            let store = self.store.clone();
-            if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await? {
-                self.log.say(&format!("could not {error}"));
-                return Ok(Ended::Asked);
-            }
+        let store = self.store.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await? {
+            // Nothing is lost: the next server reads the logs again.
+            self.log.say(&format!("could not {error}"));
         }
-        Ok(ended)
+        Ok(self.leaving.unwrap_or(Ended::Asked))
     }
 }

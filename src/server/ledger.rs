@@ -3,14 +3,12 @@
 //! with its priority and its place.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::core::RunId;
-use crate::runlog::{Home, write_atomic};
+use crate::runlog::sealed_file::{read_sealed, set_aside, write_sealed};
+use crate::runlog::{Home, RunLogError};
 use crate::schedule::{Entry, Queue};
 
 /// Version of `queue.json`.
@@ -34,34 +32,46 @@ impl Default for Ledger {
 }
 
 impl Ledger {
-    /// What the last server of `home` left behind.
-    pub(super) fn load(home: &Home) -> anyhow::Result<Self> {
+    /// What the last server of `home` left behind; of a damaged file nothing, and a sentence that says so: every unfinished run is
+    /// queued again then.
+    pub(super) fn load(home: &Home) -> anyhow::Result<(Self, Option<String>)> {
         let path = home.queue_file();
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        let found = match read_sealed::<serde_json::Value>(&path) {
+            Ok(None) => return Ok((Self::default(), None)),
+            Ok(Some(value)) => {
+                let format = value.get("format").and_then(serde_json::Value::as_u64);
+                if let Some(format) = format.filter(|format| *format > u64::from(LEDGER_FORMAT)) {
+                    anyhow::bail!(
+                        "read {}: it has format {format}, this program knows {LEDGER_FORMAT}; use the version that wrote it",
+                        path.display()
+                    );
+                }
+                serde_json::from_value::<Self>(value).map_err(|error| error.to_string())
+            }
+            Err(RunLogError::Content { reason, .. }) => Err(reason),
+            Err(error) => return Err(error.into()),
         };
-        let cure = || format!("read {}; move it away and every unfinished run is queued again", path.display());
-        let value: serde_json::Value = serde_json::from_slice(&bytes).with_context(cure)?;
-        let found = value.get("format").and_then(serde_json::Value::as_u64);
-        if found != Some(u64::from(LEDGER_FORMAT)) {
-            let found = found.map_or_else(|| "none".to_owned(), |format| format.to_string());
-            anyhow::bail!(
-                "read {}: it has format {found}, this program knows {LEDGER_FORMAT}; use the version that wrote it",
-                path.display()
-            );
+        match found {
+            Ok(mut ledger) => {
+                ledger.started.retain(|run, _| !ledger.queue.contains(run));
+                Ok((ledger, None))
+            }
+            Err(reason) => {
+                // A lab that is only looked at keeps it where it is.
+                let aside = set_aside(&path).unwrap_or(path);
+                let notice = format!(
+                    "the queue was damaged ({reason}): every unfinished run is queued again, without its priority and hold; the \
+                     damaged file is {}",
+                    aside.display()
+                );
+                Ok((Self::default(), Some(notice)))
+            }
         }
-        let mut ledger: Self = serde_json::from_value(value).with_context(cure)?;
-        ledger.started.retain(|run, _| !ledger.queue.contains(run));
-        Ok(ledger)
     }
 
     /// Replace the file.
-    pub(super) fn save(&self, home: &Home) -> anyhow::Result<()> {
-        let mut bytes = serde_json::to_vec_pretty(self).context("write the queue")?;
-        bytes.push(b'\n');
-        Ok(write_atomic(&home.queue_file(), &bytes)?)
+    pub(super) fn save(&self, home: &Home) -> Result<(), RunLogError> {
+        write_sealed(&home.queue_file(), self)
     }
 
     /// How a run stands, waiting or started.
@@ -98,6 +108,7 @@ fn unknown(run: &RunId, now_ms: u64) -> Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn run(n: u8) -> RunId {
         format!("{n:012x}").parse().unwrap()
@@ -107,7 +118,7 @@ mod tests {
     fn everything_is_as_before_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::new(folder.path());
-        assert_eq!(Ledger::load(&home).unwrap(), Ledger::default());
+        assert_eq!(Ledger::load(&home).unwrap(), (Ledger::default(), None));
         let mut ledger = Ledger::default();
         for n in 1..=4 {
             ledger.queue.enqueue(run(n), i32::from(n == 3), u64::from(n));
@@ -116,7 +127,7 @@ mod tests {
         ledger.queue.pause();
         ledger.start(&run(3), 99);
         ledger.save(&home).unwrap();
-        let mut read = Ledger::load(&home).unwrap();
+        let mut read = Ledger::load(&home).unwrap().0;
         assert_eq!(read, ledger);
         assert_eq!(read.entry(&run(3)).unwrap().priority, 1);
         read.put_back(&run(3), true, 99);
@@ -125,5 +136,23 @@ mod tests {
         assert!(read.started.is_empty());
         fs::write(home.queue_file(), r#"{"format":9}"#).unwrap();
         assert!(Ledger::load(&home).unwrap_err().to_string().contains("format 9"));
+    }
+
+    #[test]
+    fn a_damaged_queue_is_set_aside_and_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        let mut ledger = Ledger::default();
+        ledger.queue.enqueue(run(1), 5, 1);
+        ledger.save(&home).unwrap();
+        let text = fs::read_to_string(home.queue_file()).unwrap();
+        for damage in [text.replace("5", "6"), text.replace("format", "formau"), text[..20].to_owned(), "\0".to_owned()]
+        {
+            fs::write(home.queue_file(), &damage).unwrap();
+            let (read, notice) = Ledger::load(&home).unwrap();
+            assert_eq!(read, Ledger::default(), "{damage}");
+            assert!(notice.unwrap().contains("queue.json.damaged"));
+            assert!(!home.queue_file().exists());
+        }
     }
 }

@@ -3,10 +3,9 @@
 //! comes back; a server whose home was taken away leaves and touches nothing that lies there since; leaving never touches a
 //! worker.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use tokio::sync::mpsc;
 
 use super::engine::{Clock, Incoming};
 use crate::runlog::Home;
-use crate::runlog::layout::open_append;
+use crate::runlog::layout::{open_append, private};
 use crate::wire::{ServerRecord, check_peer};
 
 /// How long a starting server waits for one that is just leaving.
@@ -26,6 +25,9 @@ const HANDOVER: Duration = Duration::from_secs(3);
 
 /// A log larger than this is begun anew.
 const LARGEST_LOG: u64 = 8 << 20;
+
+/// Bytes of the lock file.
+const LOCK_BYTES: usize = 1024;
 
 /// What the server says, with the time before each line.
 pub(super) struct Log {
@@ -36,12 +38,17 @@ pub(super) struct Log {
 impl Log {
     pub(super) fn open(home: &Home, clock: Clock) -> anyhow::Result<Self> {
         let path = home.server_log();
-        let mut file = open_append(&path)?;
-        if file.metadata()?.len() > LARGEST_LOG {
-            file.set_len(0)?;
-            file.rewind()?;
+        let large = |found: fs::Metadata| found.is_file() && found.len() > LARGEST_LOG;
+        if fs::symlink_metadata(&path).is_ok_and(large) {
+            // The one before it is kept; a link to the file elsewhere keeps what it has.
+            fs::rename(&path, path.with_extension("log.1")).with_context(|| format!("rename {}", path.display()))?;
         }
-        Ok(Self { file: Some(file), clock })
+        match open_append(&path) {
+            Ok(file) => Ok(Self { file: Some(file), clock }),
+            // A server without a log is better than none.
+            Err(error) if error.shortage().is_some() => Ok(Self::nowhere(clock)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// For a lab in which nothing can be written.
@@ -84,15 +91,16 @@ impl ServerLock {
     /// be leaving, so this tries for a while.
     pub(super) fn take(home: &Home) -> anyhow::Result<Self> {
         let path = home.server_lock();
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let open = private().read(true).write(true).create(true).truncate(false).open(&path);
         let file = open.with_context(|| format!("open {}", path.display()))?;
         let deadline = Instant::now() + HANDOVER;
         loop {
             match file.try_lock() {
                 Ok(()) => {
+                    let lock = Self { file, path };
                     // What the last server wrote, here or in the home that this one is a copy of, is over.
-                    file.set_len(0).with_context(|| format!("write {}", path.display()))?;
-                    return Ok(Self { file, path });
+                    lock.write(b"")?;
+                    return Ok(lock);
                 }
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(10));
@@ -118,12 +126,16 @@ impl ServerLock {
     }
 
     /// Say where this server listens.
-    pub(super) fn record(&mut self, record: &ServerRecord) -> anyhow::Result<()> {
-        let bytes = serde_json::to_vec(record)?;
-        self.file.set_len(0)?;
-        self.file.rewind()?;
-        self.file.write_all(&bytes)?;
-        Ok(())
+    pub(super) fn record(&self, record: &ServerRecord) -> anyhow::Result<()> {
+        self.write(&serde_json::to_vec(record)?)
+    }
+
+    /// Always as many bytes, in place: so that there is room for them on a full disk.
+    fn write(&self, text: &[u8]) -> anyhow::Result<()> {
+        let mut bytes = text.to_vec();
+        bytes.resize(bytes.len().max(LOCK_BYTES), b' ');
+        let written = self.file.write_all_at(&bytes, 0);
+        written.with_context(|| format!("write {}; free some space if the disk is full", self.path.display()))
     }
 }
 
@@ -222,21 +234,6 @@ pub(super) fn detach() {
     _ = rustix::process::setsid();
 }
 
-/// This process becomes a fresh server. Returns only if that fails.
-pub(super) fn replace(program: &Path, arguments: &[std::ffi::OsString]) -> anyhow::Error {
-    let error = again(program).args(arguments).exec();
-    anyhow::Error::new(error).context(format!("start {} again", program.display()))
-}
-
-/// What starts the server again: the program in its place, also if that is a newer one by now, else the file that this
-/// process still is, which nobody can take away.
-fn again(program: &Path) -> Command {
-    let own = Path::new("/proc/self/exe");
-    let mut command = Command::new(if program.exists() || !own.exists() { program } else { own });
-    command.arg0(program);
-    command
-}
-
 /// Start `program arguments…` as a server in the background: no input, output to the server's log. For `attach`.
 ///
 /// # Errors
@@ -271,17 +268,6 @@ pub fn start_in_background(home: &Path, program: &Path, arguments: &[std::ffi::O
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_server_starts_again_from_its_place_and_without_one_from_itself() {
-        let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("trilab");
-        fs::write(&program, "a newer one").unwrap();
-        assert_eq!(again(&program).get_program(), program);
-        fs::remove_file(&program).unwrap();
-        assert_eq!(again(&program).get_program(), "/proc/self/exe");
-    }
 
     #[test]
     fn a_program_that_is_gone_is_named_with_the_cure() {

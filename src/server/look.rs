@@ -2,10 +2,7 @@
 //! whoever looks, with its index in a temporary folder.
 //! Promises: nothing is written in the home and no worker is started; every answer is the one that a server would give.
 
-use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use rustix::fs::{Access, access};
@@ -41,23 +38,23 @@ pub fn unwritable(home: &Home) -> Option<String> {
 /// There is no place for the temporary index, or the runs cannot be listed.
 pub async fn look_at(home: &Home, reason: &str, clock: Clock) -> anyhow::Result<DuplexStream> {
     let (home, reason) = (home.clone(), reason.to_owned());
-    let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<(Engine, TemporaryIndex)> {
-        let (store, index) =
-            TemporaryIndex::open().context("could not make a temporary index; set TMPDIR to another folder")?;
+    let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<Engine> {
+        let store = StoreHandle::start_temporary(STORE_DEADLINE)
+            .context("could not make a temporary index; set TMPDIR to another folder")?;
         let log = Log::nowhere(std::sync::Arc::clone(&clock));
         let notice =
             format!("{reason}; the runs are read from their folders, which takes longer, and nothing can be changed");
         let engine = Engine::open_to_look(home, store, log, clock, Box::new(NoWorkers), notice);
-        Ok((engine.map_err(|error| anyhow::anyhow!("could not {error:#}"))?, index))
+        engine.map_err(|error| anyhow::anyhow!("could not {error:#}"))
     });
-    let (engine, index) = opened.await??;
+    let engine = opened.await??;
     let (near, far) = tokio::io::duplex(PIPE);
     let (clients, incoming) = mpsc::channel(1);
     drop(clients.try_send(Box::new(far) as super::Incoming));
     tokio::spawn(async move {
         // Ends with this process, or with a client that asks it to leave; there is nobody to tell how.
         drop(engine.run(incoming, std::future::pending(), || true).await);
-        drop((clients, index));
+        drop(clients);
     });
     Ok(near)
 }
@@ -92,46 +89,6 @@ pub(super) const fn changes(request: &Request) -> bool {
         | Request::ServerStatus
         | Request::Shutdown => false,
     }
-}
-
-/// The index of a lab that is only looked at; gone with this value.
-struct TemporaryIndex {
-    store: StoreHandle,
-    folder: PathBuf,
-}
-
-impl TemporaryIndex {
-    fn open() -> anyhow::Result<(StoreHandle, Self)> {
-        let folder = fresh_folder(&std::env::temp_dir())?;
-        match StoreHandle::start(&Home::new(&folder), STORE_DEADLINE) {
-            Ok((store, _)) => Ok((store.clone(), Self { store, folder })),
-            Err(error) => {
-                drop(fs::remove_dir_all(&folder));
-                Err(error.into())
-            }
-        }
-    }
-}
-
-impl Drop for TemporaryIndex {
-    fn drop(&mut self) {
-        // Closed first, because it may be writing. What cannot be removed is the system's to sweep.
-        drop(self.store.clone().close());
-        drop(fs::remove_dir_all(&self.folder));
-    }
-}
-
-/// A new folder in `place` for the user alone.
-fn fresh_folder(place: &Path) -> anyhow::Result<PathBuf> {
-    for number in 0..1000 {
-        let folder = place.join(format!("trilab-look-{}-{number}", std::process::id()));
-        match DirBuilder::new().mode(0o700).create(&folder) {
-            Ok(()) => return Ok(folder),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error).with_context(|| format!("create {}", folder.display())),
-        }
-    }
-    anyhow::bail!("every name in {} is taken", place.display())
 }
 
 /// Starts nothing.

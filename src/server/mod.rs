@@ -12,13 +12,13 @@ mod observe;
 mod prepare;
 mod requests;
 mod session;
+mod shortage;
 mod studies;
 mod submit;
 mod subscribe;
 mod summary;
 mod supervise;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,10 +50,6 @@ pub struct ServerOptions {
     pub slots: Option<usize>,
     /// Threads of one worker, for the default of `slots`.
     pub threads: usize,
-    /// This program, to replace itself if its store hangs.
-    pub program: PathBuf,
-    /// The arguments it was started with.
-    pub arguments: Vec<OsString>,
     /// Leave the terminal's session: for a server that a client starts in the background.
     pub detach: bool,
 }
@@ -94,7 +90,7 @@ async fn serve_home(
     clock: Clock,
 ) -> anyhow::Result<()> {
     let signals = lifecycle::Signals::install().context("watch for signals")?;
-    let mut lock = lifecycle::ServerLock::take(home)?;
+    let lock = lifecycle::ServerLock::take(home)?;
     let place = socket::choose(home.root(), &Surroundings::of_this_process())?;
     let lab = LabIdentity::of(home.root()).with_context(|| format!("find {}", home.root().display()))?;
     // Before the lab is opened, which may take its time: so that a client that waits for it can name the process.
@@ -108,6 +104,5 @@ async fn serve_home(
     drop(door);
     match ended {
         Ended::Asked | Ended::Displaced => Ok(()),
-        Ended::StoreLost => Err(lifecycle::replace(&options.program, &options.arguments)),
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Sight {
     pub(super) facts: LogFacts,
     /// The end of what the newest worker printed, if it may have died.
     pub(super) last_words: String,
+    /// What the worker waits for, if the machine is short of something.
+    pub(super) waits_for: Option<String>,
 }
 
 /// A look and what came of it.
@@ -42,6 +44,8 @@ pub(super) struct Seen {
     pub(super) events: Vec<StampedEvent>,
     /// Things a person should know.
     pub(super) notices: Vec<String>,
+    /// The logs could not be read; what is not known must not be concluded from.
+    pub(super) unread: bool,
 }
 
 /// Look at one run.
@@ -49,7 +53,7 @@ pub(super) fn observe(home: &Home, store: &StoreHandle, look: Look) -> Result<Se
     let folder = home.run(&look.run);
     let mut notices = Vec::new();
     let mut sight = Sight::default();
-    let mut events = Vec::new();
+    let (mut events, mut unread) = (Vec::new(), false);
     // A lock that cannot be tried is taken for held: starting a second worker would be worse than waiting.
     sight.locked = folder.is_locked().unwrap_or_else(|error| {
         notices.push(format!("could not {error}"));
@@ -60,8 +64,14 @@ pub(super) fn observe(home: &Home, store: &StoreHandle, look: Look) -> Result<Se
             events = synced.events;
             notices.extend(synced.notices);
         }
-        Err(StoreError::Files(error)) => notices.push(format!("could not {error}")),
+        Err(StoreError::Files(error)) => {
+            notices.push(format!("could not {error}"));
+            unread = true;
+        }
         Err(error) => return Err(error),
+    }
+    if sight.locked {
+        sight.waits_for = folder.waits_for();
     }
     let (run, sparkline_from) = (look.run.clone(), look.sparkline_from);
     let (facts, sparkline) = store.call("facts", move |store| {
@@ -79,7 +89,7 @@ pub(super) fn observe(home: &Home, store: &StoreHandle, look: Look) -> Result<Se
     if let Some(number) = newest.map(|attempt| attempt.attempt) {
         sight.last_words = folder.output_tail(number, LAST_WORDS).unwrap_or_default();
     }
-    Ok(Seen { look, sight, sparkline, events, notices })
+    Ok(Seen { look, sight, sparkline, events, notices, unread })
 }
 
 /// What is known of an attempt that has a folder.

@@ -8,9 +8,11 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{load_study, save_study};
+use crate::core::sealed::checksum;
 use crate::core::study::StudySpec;
 use crate::core::{RunId, StudyId};
-use crate::runlog::{Home, write_atomic};
+use crate::runlog::sealed_file::{read_sealed, set_aside, write_sealed};
+use crate::runlog::{Home, RunLogError, write_atomic};
 
 /// Version of `runs.json`.
 const RUNS_FORMAT: u32 = 1;
@@ -22,6 +24,8 @@ pub(super) struct StudyRecord {
     /// In planning order.
     pub(super) runs: Vec<RunId>,
     pub(super) submitted_ms: u64,
+    /// Its list of runs was damaged, so some may be missing.
+    pub(super) derived: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,29 +45,77 @@ impl StudyRecord {
     pub(super) fn save(&self, home: &Home) -> anyhow::Result<()> {
         let name = &self.spec.name;
         let runs = RunsFile { format: RUNS_FORMAT, submitted_ms: self.submitted_ms, runs: self.runs.clone() };
-        let mut json = serde_json::to_vec_pretty(&runs)?;
-        json.push(b'\n');
         home.create_study_dir(name)?;
-        write_atomic(&runs_file(home, name), &json)?;
+        write_sealed(&runs_file(home, name), &runs)?;
         let toml = save_study(&self.spec).with_context(|| format!("write the study {name}"))?;
-        Ok(write_atomic(&home.study_file(name), toml.as_bytes())?)
+        Ok(write_atomic(&home.study_file(name), closed(&toml).as_bytes())?)
     }
 
-    /// Read it back.
-    pub(super) fn load(home: &Home, study: &StudyId) -> anyhow::Result<Self> {
+    /// Read it back. The text says what was damaged and could be derived.
+    pub(super) fn load(home: &Home, study: &StudyId) -> anyhow::Result<(Self, Option<String>)> {
         let path = home.study_file(study);
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        if !is_whole(&text) {
+            let aside = set_aside(&path)?;
+            anyhow::bail!(
+                "read {}: it is damaged, and is {} now; submit the study again",
+                path.display(),
+                aside.display()
+            );
+        }
         let folder = path.parent().unwrap_or(Path::new("."));
         let spec = load_study(None, &path.display().to_string(), &text, folder, &[])?;
         let path = runs_file(home, study);
-        let bytes = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
-        let runs: RunsFile = serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
-        anyhow::ensure!(
-            runs.format == RUNS_FORMAT,
-            "read {}: it has format {}, this program knows {RUNS_FORMAT}; use the version that wrote it",
-            path.display(),
-            runs.format
-        );
-        Ok(Self { spec, runs: runs.runs, submitted_ms: runs.submitted_ms })
+        match read_sealed::<RunsFile>(&path) {
+            Ok(Some(runs)) if runs.format == RUNS_FORMAT => {
+                Ok((Self { spec, runs: runs.runs, submitted_ms: runs.submitted_ms, derived: false }, None))
+            }
+            Ok(Some(RunsFile { format, .. })) if format > RUNS_FORMAT => anyhow::bail!(
+                "read {}: it has format {format}, this program knows {RUNS_FORMAT}; use the version that wrote it",
+                path.display()
+            ),
+            Ok(_) | Err(RunLogError::Content { .. }) => {
+                // The runs say whose they are; one that two studies share says so of the first alone.
+                let mut runs = home.list_runs()?;
+                runs.retain(|run| home.run(run).spec().is_ok_and(|spec| spec.study == *study));
+                let notice = format!(
+                    "{} is damaged or gone; the runs of the study are those that were queued for it first; submit it again if \
+                     some are missing",
+                    path.display()
+                );
+                Ok((Self { spec, runs, submitted_ms: 0, derived: true }, Some(notice)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The last line of a study's file.
+const CHECKSUM: &str = "# checksum ";
+
+/// A study with its checksum.
+fn closed(toml: &str) -> String {
+    let toml = toml.trim_end();
+    format!("{toml}\n{CHECKSUM}{}\n", checksum(toml.as_bytes()))
+}
+
+/// Whether a study's file is as it was written; files of earlier versions have no checksum.
+fn is_whole(text: &str) -> bool {
+    match text.trim_end().rsplit_once(&format!("\n{CHECKSUM}")) {
+        Some((toml, sum)) => checksum(toml.as_bytes()) == sum,
+        None => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_study_is_known() {
+        let text = closed("name = \"first\"\n");
+        assert!(is_whole(&text) && is_whole("name = \"first\"\n"));
+        assert!(!is_whole(&text.replace("first", "fjrst")));
+        assert!(!is_whole(&text.replace("# checksum ", "# checksum 0")));
     }
 }

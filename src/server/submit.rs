@@ -240,7 +240,7 @@ impl Engine {
         let present = self.studies.get(&study.name);
         let submitted_ms = present.map_or_else(|| self.now_ms(), |present| present.submitted_ms);
         let ids = runs.iter().map(|run| run.id.clone()).collect();
-        if let Some(present) = present
+        if let Some(present) = present.filter(|present| !present.derived)
             && present.runs != ids
         {
             let name = study.name;
@@ -248,8 +248,8 @@ impl Engine {
             let message = format!("submit {name}: its texts changed since it was first submitted; change `name`");
             return self.refuse(asker, message);
         }
-        let fresh = present.is_none();
-        let study = StudyRecord { spec: study, runs: ids, submitted_ms };
+        let fresh = present.is_none_or(|present| present.derived);
+        let study = StudyRecord { spec: study, runs: ids, submitted_ms, derived: false };
         let (home, news) = (self.home.clone(), self.news.clone());
         tokio::task::spawn_blocking(move || {
             let write = || -> anyhow::Result<()> {

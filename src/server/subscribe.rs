@@ -76,6 +76,11 @@ impl Publishing {
         }
         Some(*self.not_before.get_or_insert_with(|| Instant::now() + GATHER))
     }
+
+    /// The values that are being made will never be there.
+    pub(super) const fn give_up(&mut self) {
+        self.running = false;
+    }
 }
 
 /// A topic with all that is needed to compute it beside the loop.

@@ -141,6 +141,7 @@ impl Engine {
             studies: self.study_summaries(),
             slots,
             queue_paused: self.ledger.queue.paused,
+            held: self.held(),
             preparing: preparing
                 .map(|preparation| PreparationSummary {
                     corpus: preparation.corpus.clone(),

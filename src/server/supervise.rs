@@ -2,11 +2,13 @@
 //! Promises: a run has one worker at a time; what a person wished outlives the worker it was meant for.
 
 use std::collections::BTreeSet;
+use std::process::Child;
 
 use super::engine::{Engine, Happened, Process, RunRecord};
 use super::observe::{Look, Seen, attempt, observe};
+use super::shortage::is_shortage;
 use crate::core::{Control, ParentSpec, RunEvent, RunId, RunStatus};
-use crate::schedule::{Action, Found, Parent, Standing, launches, standing};
+use crate::schedule::{Action, Found, LaunchError, Parent, Standing, launches, standing};
 use crate::store::Ending;
 
 impl Engine {
@@ -70,6 +72,11 @@ impl Engine {
             if let RunEvent::Warned { message } = &event.event {
                 self.log.say(&format!("run {run} warns: {message}"));
             }
+        }
+        if seen.unread {
+            // Nothing is concluded from a log that could not be read, least of all that its run has not ended.
+            self.look_again.insert(run);
+            return false;
         }
         let Some(record) = self.runs.get_mut(&run) else { return false };
         if seen.look.epoch != record.epoch {
@@ -245,7 +252,7 @@ impl Engine {
 
     /// Fill the free slots from the queue.
     pub(super) fn schedule(&mut self) -> anyhow::Result<()> {
-        if self.read_only {
+        if self.read_only || self.held().is_some() {
             return Ok(());
         }
         let running = self.runs.values().filter(|record| record.is_alive()).count();
@@ -256,7 +263,7 @@ impl Engine {
         };
         for run in launches(&self.ledger.queue, &ready, running, self.slots) {
             self.launch(&run)?;
-            if self.ledger.queue.paused {
+            if self.ledger.queue.paused || self.held().is_some() {
                 break;
             }
         }
@@ -277,38 +284,57 @@ impl Engine {
         // Written first: a server killed in between finds a started run without a worker and puts it back.
         self.ledger.start(run, now_ms);
         self.save_ledger()?;
-        let Some(record) = self.runs.get_mut(run) else { return Ok(()) };
-        record.wish = Control::Run;
-        let launched = match folder.write_control(Control::Run) {
-            Ok(()) => self.launcher.launch(&folder).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
+        if self.held().is_some() {
+            self.ledger.put_back(run, false, now_ms);
+            return Ok(());
+        }
+        let launched = match folder.write_control(Control::Run).map_err(LaunchError::from) {
+            Ok(()) => self.launcher.launch(&folder),
+            Err(error) => Err(error),
         };
         let launched = match launched {
             Ok(launched) => launched,
             Err(error) => {
                 // Whatever it is, it would meet every other run too.
                 self.ledger.put_back(run, false, now_ms);
-                self.ledger.queue.pause();
-                self.notice(format!("could not {error}; the queue is paused, resume it when that is mended"));
+                if is_shortage(&error) {
+                    self.give_up_for_now(format!("could not {error}"));
+                } else {
+                    self.ledger.queue.pause();
+                    self.notice(format!("could not {error}; the queue is paused, resume it when that is mended"));
+                }
                 self.restate(run);
                 return self.save_ledger();
             }
         };
+        let Some(record) = self.runs.get_mut(run) else { return Ok(()) };
+        record.wish = Control::Run;
         record.epoch += 1;
         record.process = Process::Running;
         record.sparkline_from = 0;
         record.sight.attempts.push(attempt(&record.sight.facts, launched.attempt));
         record.sight.last_words.clear();
+        self.reap(run, launched.process);
+        self.changes.run(run.clone());
+        self.restate(run);
+        Ok(())
+    }
+
+    /// Learn when a worker has ended. Without a thread to wait in, its lock tells.
+    fn reap(&mut self, run: &RunId, process: Option<Child>) {
         let (news, id) = (self.news.clone(), run.clone());
-        std::thread::Builder::new().name(format!("reap {run}")).spawn(move || {
-            if let Some(mut process) = launched.process {
+        let waiting = std::thread::Builder::new().name(format!("reap {run}")).spawn(move || {
+            if let Some(mut process) = process {
                 // However it ended, its log says more than its status.
                 drop(process.wait());
             }
             _ = news.blocking_send(Happened::Exited(id));
-        })?;
-        self.changes.run(run.clone());
-        self.restate(run);
-        Ok(())
+        });
+        if let Err(error) = waiting {
+            self.log.say(&format!("could not wait for the worker of run {run}: {error}"));
+            if let Some(record) = self.runs.get_mut(run) {
+                record.process = Process::Unread;
+            }
+        }
     }
 }

@@ -20,6 +20,9 @@ pub enum StoreError {
     /// The store's thread did not answer in time: on a full disk a failed write never returns.
     #[error("ask the index: the store hangs in `{0}`; free space if the disk is full and restart the server")]
     Hangs(&'static str),
+    /// The database panicked.
+    #[error("ask the index: the database failed inside in `{0}`; run `trilab reindex`")]
+    Panicked(&'static str),
     /// The store's thread is gone.
     #[error("ask the index: the store has ended; restart the server")]
     Ended,

@@ -57,6 +57,15 @@ pub struct AttemptFacts {
     pub checkpoint_step: Option<u64>,
     /// How it ended, if it said so.
     pub ending: Option<Ending>,
+    /// Lines that were read, damaged ones included, where lines are numbered.
+    #[serde(default)]
+    pub lines: Option<u64>,
+    /// Lines that were written and are damaged or gone.
+    #[serde(default)]
+    pub lost: u64,
+    /// Why nothing more of its log can be read, if so.
+    #[serde(default)]
+    pub unreadable: Option<String>,
 }
 
 /// A run, as its logs say.
@@ -85,6 +94,9 @@ pub struct LogFacts {
     /// Bytes read of each file of later evaluations, by its number.
     #[serde(default)]
     pub evals: BTreeMap<u32, u64>,
+    /// Lines of those files that are damaged or gone.
+    #[serde(default)]
+    pub lost_scores: u64,
     /// Each attempt that has a log, by number.
     pub attempts: BTreeMap<u32, AttemptFacts>,
 }
@@ -100,6 +112,12 @@ impl LogFacts {
     #[must_use]
     pub fn offset(&self, attempt: u32) -> u64 {
         self.of_attempt(attempt).map_or(0, |facts| facts.offset)
+    }
+
+    /// Lines that the run's files have lost.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost_scores + self.attempts.values().map(|attempt| attempt.lost).sum::<u64>()
     }
 
     /// How the newest attempt ended, if it said so.

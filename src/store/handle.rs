@@ -1,39 +1,111 @@
-//! The store in its own thread, and the only way by which the server reaches it: a question, an answer, a deadline.
-//! Promises: a caller is never stuck longer than the deadline; a store that hangs once is believed to hang for good,
-//! so that the server can replace itself; what was written is flushed as soon as the questions pause.
+//! The way by which the server reaches the store: a question, an answer, a deadline; and another store where one is lost.
+//! Promises: a caller is never stuck longer than the deadline; a store that hangs once is believed to hang for good; all who hold a
+//! handle have the new store as soon as there is one.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::thread;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::core::Shortage;
+use crate::runlog::layout::create_temporary_dir;
 use crate::runlog::{Home, RunFolder};
 
 use super::error::StoreError;
 use super::ingest::{EVENTS_PER_FLUSH, Ingested, Synced, next_lines, next_scores};
-use super::open::{Opened, Store};
+use super::open::{Store, set_aside};
+use super::thread::{self, Message, job};
 
-/// A pause of the questions that is long enough to flush in.
-const PAUSE: Duration = Duration::from_millis(200);
-
-/// Questions after which it is flushed even if they never pause.
-const QUESTIONS_PER_FLUSH: u32 = 256;
-
-type Job = Box<dyn FnOnce(&mut Store) + Send>;
-
-enum Message {
-    Ask(Job),
-    /// Flush, let go of the files, and say so.
-    Close(SyncSender<()>),
-}
+/// Places for an index whose own place has no room.
+const ELSEWHERE: &str = "/dev/shm";
 
 /// A way to the store; clones reach the same one. It ends when the last clone is gone.
 #[derive(Clone)]
 pub struct StoreHandle {
-    messages: Sender<Message>,
+    shared: Arc<Shared>,
     deadline: Duration,
-    hangs: Arc<AtomicBool>,
+}
+
+struct Shared {
+    store: Mutex<Current>,
+}
+
+/// The store of the moment.
+struct Current {
+    messages: Sender<Message>,
+    /// Counts the stores.
+    number: u64,
+    /// How it was lost, if it was.
+    lost: Option<Loss>,
+    /// Its folder, if that is gone with it.
+    temporary: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    Hangs,
+    Ended,
+}
+
+impl Shared {
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        let current = self.store.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(folder) = &current.temporary {
+            drop(current.messages.send(Message::Abandon));
+            // What cannot be removed is the system's to sweep.
+            drop(fs::remove_dir_all(folder));
+        }
+    }
+}
+
+/// An index in `folder`, or where that has no room in a temporary one; what happened, and the temporary folder.
+fn start(folder: PathBuf) -> Result<(Sender<Message>, Option<String>, Option<PathBuf>), StoreError> {
+    match thread::start(folder.clone()) {
+        Ok((messages, notice)) => Ok((messages, notice, None)),
+        Err(StoreError::Hangs(what) | StoreError::Panicked(what)) => {
+            let notice = set_aside(&folder, &StoreError::Hangs(what).to_string())?;
+            Ok((thread::start(folder)?.0, Some(notice), None))
+        }
+        Err(error) if Shortage::behind(&error).is_some() => {
+            let (messages, place) = start_elsewhere().map_err(|_| error)?;
+            let notice = format!(
+                "the disk of {} is full, so the index lies in {} until the server is started again",
+                folder.display(),
+                place.display()
+            );
+            Ok((messages, Some(notice), Some(place)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn start_elsewhere() -> Result<(Sender<Message>, PathBuf), StoreError> {
+    let mut refused = None;
+    for place in [std::env::temp_dir(), PathBuf::from(ELSEWHERE)] {
+        match start_in(&place) {
+            Ok(started) => return Ok(started),
+            Err(error) => refused = refused.or(Some(error)),
+        }
+    }
+    Err(refused.unwrap_or(StoreError::Ended))
+}
+
+fn start_in(place: &Path) -> Result<(Sender<Message>, PathBuf), StoreError> {
+    let folder = create_temporary_dir(place, "trilab-index")?;
+    match thread::start(folder.join("index")) {
+        Ok((messages, _)) => Ok((messages, folder)),
+        Err(error) => {
+            drop(fs::remove_dir_all(&folder));
+            Err(error)
+        }
+    }
 }
 
 impl StoreHandle {
@@ -43,10 +115,39 @@ impl StoreHandle {
     /// # Errors
     /// The index cannot be opened, or no thread can be started.
     pub fn start(home: &Home, deadline: Duration) -> Result<(Self, Option<String>), StoreError> {
-        let Opened { store, notice } = Store::open(home)?;
-        let (messages, incoming) = mpsc::channel();
-        thread::Builder::new().name("store".to_owned()).spawn(move || serve(store, &incoming))?;
-        Ok((Self { messages, deadline, hangs: Arc::new(AtomicBool::new(false)) }, notice))
+        let (messages, notice, temporary) = start(home.index_dir())?;
+        Ok((Self::new(messages, temporary, deadline), notice))
+    }
+
+    /// An empty index in a temporary folder, which is gone with the last clone.
+    ///
+    /// # Errors
+    /// There is no place for it.
+    pub fn start_temporary(deadline: Duration) -> Result<Self, StoreError> {
+        let (messages, folder) = start_elsewhere()?;
+        Ok(Self::new(messages, Some(folder), deadline))
+    }
+
+    fn new(messages: Sender<Message>, temporary: Option<PathBuf>, deadline: Duration) -> Self {
+        let store = Mutex::new(Current { messages, number: 0, lost: None, temporary });
+        Self { shared: Arc::new(Shared { store }), deadline }
+    }
+
+    /// Put an empty index in the place of one that was lost for `reason`; gives a sentence for people, after which every run must be
+    /// read again. One that was replaced already, and works, stays.
+    ///
+    /// # Errors
+    /// There is no place for another one; the old one stays lost.
+    pub fn replace(&self, home: &Home, reason: &str) -> Result<String, StoreError> {
+        drop(self.shared.current().messages.send(Message::Abandon));
+        let aside = set_aside(&home.index_dir(), reason)?;
+        let (messages, notice, temporary) = start(home.index_dir())?;
+        let mut current = self.shared.current();
+        let number = current.number + 1;
+        let old = std::mem::replace(&mut *current, Current { messages, number, lost: None, temporary });
+        drop(current);
+        drop(old.temporary.map(fs::remove_dir_all));
+        Ok(notice.unwrap_or(aside))
     }
 
     /// Ask the store; blocks until the answer or the deadline. `what` names the question in errors.
@@ -58,29 +159,36 @@ impl StoreHandle {
         what: &'static str,
         question: impl FnOnce(&mut Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        if self.hangs() {
-            return Err(StoreError::Hangs(what));
-        }
-        let (answer, answered) = mpsc::sync_channel(1);
-        let job: Job = Box::new(move |store| {
-            // A caller that gave up has dropped its end; nobody is left to tell.
-            drop(answer.send(question(store)));
-        });
-        self.messages.send(Message::Ask(job)).map_err(|_| StoreError::Ended)?;
-        match answered.recv_timeout(self.deadline) {
-            Ok(result) => result,
-            Err(RecvTimeoutError::Timeout) => {
-                self.hangs.store(true, Ordering::Relaxed);
-                Err(StoreError::Hangs(what))
+        let (number, answered) = {
+            let current = self.shared.current();
+            match current.lost {
+                Some(Loss::Hangs) => return Err(StoreError::Hangs(what)),
+                Some(Loss::Ended) => return Err(StoreError::Ended),
+                None => {}
             }
-            Err(RecvTimeoutError::Disconnected) => Err(StoreError::Ended),
+            let (answer, answered) = mpsc::sync_channel(1);
+            let asked = current.messages.send(Message::Ask(job(what, question, answer)));
+            (current.number, asked.map(|()| answered))
+        };
+        let answered = match answered.map(|answered| answered.recv_timeout(self.deadline)) {
+            Ok(Ok(result)) => return result,
+            Ok(Err(RecvTimeoutError::Timeout)) => Loss::Hangs,
+            Ok(Err(RecvTimeoutError::Disconnected)) | Err(_) => Loss::Ended,
+        };
+        let mut current = self.shared.current();
+        if current.number == number {
+            current.lost = Some(answered);
         }
+        Err(match answered {
+            Loss::Hangs => StoreError::Hangs(what),
+            Loss::Ended => StoreError::Ended,
+        })
     }
 
-    /// Whether a question was ever left without an answer.
+    /// Whether a question was left without an answer.
     #[must_use]
     pub fn hangs(&self) -> bool {
-        self.hangs.load(Ordering::Relaxed)
+        self.shared.current().lost == Some(Loss::Hangs)
     }
 
     /// Read whatever is new in a run's logs into the index; files are read by the caller, not by the store.
@@ -151,47 +259,18 @@ impl StoreHandle {
     /// # Errors
     /// The store hangs or has ended already.
     pub fn close(self) -> Result<(), StoreError> {
-        if self.hangs() {
+        let mut current = self.shared.current();
+        if current.lost == Some(Loss::Hangs) {
             return Err(StoreError::Hangs("close"));
         }
+        current.lost = Some(Loss::Ended);
         let (answer, answered) = mpsc::sync_channel(1);
-        self.messages.send(Message::Close(answer)).map_err(|_| StoreError::Ended)?;
+        let asked = current.messages.send(Message::Close(answer));
+        drop(current);
+        asked.map_err(|_| StoreError::Ended)?;
         answered.recv_timeout(self.deadline).map_err(|error| match error {
             RecvTimeoutError::Timeout => StoreError::Hangs("close"),
             RecvTimeoutError::Disconnected => StoreError::Ended,
         })
-    }
-}
-
-fn serve(mut store: Store, messages: &Receiver<Message>) {
-    let mut unflushed: u32 = 0;
-    loop {
-        let message = if unflushed == 0 {
-            messages.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            messages.recv_timeout(PAUSE)
-        };
-        match message {
-            Ok(Message::Ask(job)) => {
-                job(&mut store);
-                unflushed += 1;
-            }
-            Ok(Message::Close(answer)) => {
-                drop(store);
-                let _ = answer.send(());
-                return;
-            }
-            Err(RecvTimeoutError::Timeout) => unflushed = QUESTIONS_PER_FLUSH,
-            Err(RecvTimeoutError::Disconnected) => return,
-        }
-        if unflushed >= QUESTIONS_PER_FLUSH {
-            unflushed = 0;
-            if store.flush().is_err() {
-                // Dropping it would flush again, which never returns after a failed write. Everyone who asks from now
-                // on hears that the store has ended.
-                std::mem::forget(store);
-                return;
-            }
-        }
     }
 }

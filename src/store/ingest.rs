@@ -8,15 +8,15 @@ use crate::core::summary::Sample;
 use crate::core::task::TaskRecord;
 use crate::core::{Metrics, RunEvent, RunId, StampedEvent};
 use crate::runlog::evals::{EvalRow, eval_numbers, eval_path, read_evals};
-use crate::runlog::{Home, RunFolder, RunLogError, read_from};
+use crate::runlog::{Home, RunFolder, RunLogError, Witness, read_from};
 
 use super::error::StoreError;
-use super::facts::{LogFacts, fold};
+use super::facts::{AttemptFacts, LogFacts, fold};
 use super::open::Store;
 use super::tables::{self, Kind, Row};
 
 /// Lines of one attempt that the index does not have yet.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewLines {
     /// Of which attempt.
     pub attempt: u32,
@@ -28,6 +28,12 @@ pub struct NewLines {
     pub offset_after: u64,
     /// Damaged lines among them, in words.
     pub notices: Vec<String>,
+    /// Lines that were written and are damaged or gone.
+    pub lost: u64,
+    /// Number of the line that comes next, where lines are numbered.
+    pub next_line: Option<u64>,
+    /// Why nothing more of this log can be read, if so.
+    pub unreadable: Option<String>,
 }
 
 /// What became of some lines.
@@ -64,37 +70,83 @@ impl Synced {
 pub(super) const EVENTS_PER_FLUSH: usize = 100_000;
 
 /// The next unread lines of a run, some megabytes at most, given what the index knows of it; `None` if there are none.
-/// An attempt is read to its end before the next one begins.
+/// An attempt is read to its end before the next one begins; a log that cannot be read is told once and left behind.
 ///
 /// # Errors
-/// A log cannot be read, was shortened, or belongs to another run.
+/// The system refuses to read a log, and no later one brings anything.
 pub fn next_lines(run: &RunFolder, facts: Option<&LogFacts>) -> Result<Option<NewLines>, RunLogError> {
     let newest = facts.map_or(0, |facts| facts.attempt);
+    let mut refused = None;
     for attempt in run.attempts()?.into_iter().filter(|attempt| *attempt >= newest) {
-        let path = run.attempt(attempt).events_path();
-        let offset_before = facts.map_or(0, |facts| facts.offset(attempt));
-        let chunk = match read_from(&path, offset_before) {
-            Ok(chunk) => chunk,
-            Err(RunLogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
-        };
-        if let Some(header) = &chunk.header
-            && (&header.run, header.attempt) != (run.id(), attempt)
-        {
-            let reason = format!("it is the log of attempt {} of run {}", header.attempt, header.run);
-            return Err(RunLogError::Content { path, reason });
-        }
-        if chunk.next_offset > offset_before {
-            return Ok(Some(NewLines {
-                attempt,
-                offset_before,
-                events: chunk.events,
-                offset_after: chunk.next_offset,
-                notices: chunk.notices,
-            }));
+        let known = facts.and_then(|facts| facts.of_attempt(attempt));
+        match next_of_attempt(run, attempt, known) {
+            Ok(Some(lines)) => return Ok(Some(lines)),
+            Ok(None) => {}
+            Err(error) => refused = refused.or(Some(error)),
         }
     }
-    Ok(None)
+    refused.map_or(Ok(None), Err)
+}
+
+/// The next unread lines of one attempt, given what the index knows of it.
+fn next_of_attempt(
+    run: &RunFolder,
+    attempt: u32,
+    known: Option<&AttemptFacts>,
+) -> Result<Option<NewLines>, RunLogError> {
+    let path = run.attempt(attempt).events_path();
+    let offset = known.map_or(0, |known| known.offset);
+    let nothing = NewLines { attempt, offset_before: offset, offset_after: offset, ..NewLines::default() };
+    // Before the log: a worker writes it behind the last line, so that line is in the log if the log is whole.
+    let ended = known.is_some_and(|known| known.ending.is_some());
+    let witness = if ended { None } else { Witness::of(&path) };
+    let mut unreadable = None;
+    if known.is_none_or(|known| known.unreadable.is_none()) {
+        match read_from(&path, offset) {
+            Ok(chunk) => match &chunk.header {
+                Some(header) if (&header.run, header.attempt) != (run.id(), attempt) => {
+                    let (run, attempt) = (&header.run, header.attempt);
+                    unreadable =
+                        Some(format!("read {}: it is the log of attempt {attempt} of run {run}", path.display()));
+                }
+                Some(_) | None if chunk.next_offset > offset => {
+                    return Ok(Some(NewLines {
+                        offset_after: chunk.next_offset,
+                        events: chunk.events,
+                        notices: chunk.notices,
+                        lost: chunk.lost,
+                        next_line: chunk.next_line,
+                        ..nothing
+                    }));
+                }
+                Some(_) | None => {}
+            },
+            Err(RunLogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error @ RunLogError::Io { .. }) if witness.is_none() || error.shortage().is_some() => {
+                return Err(error);
+            }
+            Err(error) => unreadable = Some(error.to_string()),
+        }
+    }
+    let Some(witness) = witness else {
+        let told = |reason: String| {
+            let notices = vec![format!("could not {reason}")];
+            NewLines { notices, unreadable: Some(reason), ..nothing }
+        };
+        return Ok(unreadable.map(told));
+    };
+    // The log has lost its end, but not what the end was.
+    let read = known.and_then(|known| known.lines).unwrap_or(0);
+    let lost = witness.lines.saturating_sub(read);
+    let notice = format!("{lost} of the last lines of {} are gone; how the attempt ended is known", path.display());
+    let reason = unreadable.unwrap_or_else(|| "its last lines are gone".to_owned());
+    Ok(Some(NewLines {
+        events: vec![witness.ending],
+        notices: vec![notice],
+        lost,
+        unreadable: Some(reason),
+        ..nothing
+    }))
 }
 
 /// Scores of a later evaluation that the index does not have yet.
@@ -110,6 +162,8 @@ pub struct NewScores {
     pub offset_after: u64,
     /// Damaged lines, in words.
     pub notices: Vec<String>,
+    /// Lines that were written and are damaged or gone.
+    pub lost: u64,
 }
 
 /// The next unread lines of a run's later evaluations; `None` if there are none. A worker's file has answers only: its
@@ -130,8 +184,8 @@ pub fn next_scores(run: &RunFolder, facts: Option<&LogFacts>) -> Result<Option<N
                 EvalRow::Task(_) | EvalRow::Item { .. } | EvalRow::Group { .. } | EvalRow::Family { .. } => None,
             };
             let records = chunk.rows.into_iter().filter_map(record).collect();
-            let (offset_after, notices) = (chunk.next_offset, chunk.notices);
-            return Ok(Some(NewScores { number, offset_before, records, offset_after, notices }));
+            let (offset_after, notices, lost) = (chunk.next_offset, chunk.notices, chunk.lost);
+            return Ok(Some(NewScores { number, offset_before, records, offset_after, notices, lost }));
         }
     }
     Ok(None)
@@ -200,7 +254,11 @@ impl Store {
                 batch.insert(key, value);
             }
         }
-        facts.entry(lines.attempt).offset = lines.offset_after;
+        let attempt = facts.entry(lines.attempt);
+        attempt.offset = lines.offset_after;
+        attempt.lost += lines.lost;
+        attempt.lines = lines.next_line.or(attempt.lines);
+        attempt.unreadable = lines.unreadable.clone().or(attempt.unreadable.take());
         batch.insert(tables::prefix(Kind::Facts, run), json(&facts)?);
         self.records()?.apply_batch(batch)?;
         Ok(Ingested::Applied)
@@ -228,6 +286,7 @@ impl Store {
             }
         }
         facts.evals.insert(scores.number, scores.offset_after);
+        facts.lost_scores += scores.lost;
         batch.insert(tables::prefix(Kind::Facts, run), json(&facts)?);
         self.records()?.apply_batch(batch)?;
         Ok(Ingested::Applied)

@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod query;
 pub mod thin;
 pub mod board;
+mod thread;
 pub mod handle;
 
 pub use board::{Asked, RunEvidence, leaderboard};

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::runlog::Home;
-use crate::runlog::layout::create_private_dir;
+use crate::runlog::layout::{create_private_dir, has_room};
 
 use super::error::{StoreError, in_words};
 use super::tables;
@@ -30,6 +30,9 @@ const HANDOVER: Duration = Duration::from_secs(3);
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// Room that the disk must have before anything is flushed: sled never recovers from a disk that is full in the middle.
+const FLUSH_BYTES: u64 = 4 << 20;
 
 pub(super) type Tree = sled::Tree<LEAF_FANOUT>;
 
@@ -58,16 +61,16 @@ impl Store {
     /// # Errors
     /// Another process has it open, or a fresh one cannot be made either.
     pub fn open(home: &Home) -> Result<Opened, StoreError> {
-        let folder = home.index_dir();
+        Self::open_in(home.index_dir())
+    }
+
+    /// The same for an index that may lie elsewhere.
+    pub(super) fn open_in(folder: PathBuf) -> Result<Opened, StoreError> {
         if let Some(database) = existing(&folder)? {
             match database {
                 Ok(database) => return Ok(Opened { store: Self { folder, database: Some(database) }, notice: None }),
                 Err(reason) => {
-                    let aside = set_aside(&folder)?;
-                    let notice = format!(
-                        "the index was rebuilt, because {reason}; the old one is in {}, which can be deleted",
-                        aside.display()
-                    );
+                    let notice = set_aside(&folder, &reason)?;
                     let database = Some(fresh(&folder)?);
                     return Ok(Opened { store: Self { folder, database }, notice: Some(notice) });
                 }
@@ -81,15 +84,23 @@ impl Store {
         self.database.as_ref().map(|database| &database.records).ok_or(StoreError::Ended)
     }
 
-    /// Make everything written so far survive a power cut.
+    /// Make everything written so far survive a power cut; on a disk without room it stays in memory, from where a later call
+    /// brings it.
     ///
     /// # Errors
-    /// The disk refuses. On a full disk a second call may never return: ask only through the store's thread.
+    /// The disk refuses. After that a second call may never return: ask only through the store's thread.
     pub fn flush(&self) -> Result<(), StoreError> {
-        if let Some(database) = &self.database {
+        if let Some(database) = &self.database
+            && self.has_room()
+        {
             database.db.flush()?;
         }
         Ok(())
+    }
+
+    /// Whether the disk has room for what is written next.
+    pub(super) fn has_room(&self) -> bool {
+        has_room(&self.folder, FLUSH_BYTES)
     }
 
     /// Forget everything: the first half of rebuilding.
@@ -180,17 +191,17 @@ fn fresh(folder: &Path) -> Result<Database, StoreError> {
     Ok(database)
 }
 
-/// Rename a bad index to the first free `index-broken-N` beside it.
-fn set_aside(folder: &Path) -> Result<PathBuf, StoreError> {
-    let mut number: u32 = 1;
-    loop {
-        let aside = folder.with_file_name(format!("index-broken-{number}"));
-        if !aside.exists() {
-            fs::rename(folder, &aside)?;
-            return Ok(aside);
-        }
-        number += 1;
+/// Rename a bad index to `index-broken` beside it, in the place of an earlier one, and say so.
+pub(super) fn set_aside(folder: &Path, reason: &str) -> Result<String, StoreError> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let aside = folder.with_file_name(format!("{name}-broken"));
+    if fs::symlink_metadata(&aside).is_ok_and(|found| found.is_dir()) {
+        fs::remove_dir_all(&aside)?;
+    } else {
+        fs::remove_file(&aside).or_else(missing_is_fine)?;
     }
+    fs::rename(folder, &aside).or_else(missing_is_fine)?;
+    Ok(format!("the index was rebuilt, because {reason}; the old one is in {}, which can be deleted", aside.display()))
 }
 
 #[cfg(test)]

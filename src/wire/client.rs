@@ -95,6 +95,7 @@ impl Connection {
                 home: text("home").to_owned(),
                 lab: word("lab").cloned().and_then(|lab| serde_json::from_value(lab).ok()),
                 started_ms: number("started_ms"),
+                held: None,
             }
         };
         Ok((Ok(Self { reader, writer, server, last_id: 0 }), protocol))
@@ -196,8 +197,15 @@ mod tests {
     }
 
     fn greeting(protocol: u32) -> serde_json::Value {
-        let info =
-            ServerInfo { version: "9.9.9".into(), protocol, pid: 7, home: "lab".into(), lab: None, started_ms: 1 };
+        let info = ServerInfo {
+            version: "9.9.9".into(),
+            protocol,
+            pid: 7,
+            home: "lab".into(),
+            lab: None,
+            started_ms: 1,
+            held: None,
+        };
         serde_json::to_value(ServerFrame::Reply { id: 0, reply: Reply::Welcome(info) }).unwrap()
     }
 

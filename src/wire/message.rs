@@ -249,6 +249,9 @@ pub struct ServerInfo {
     pub lab: Option<LabIdentity>,
     /// Since when, Unix milliseconds.
     pub started_ms: u64,
+    /// Why runs and queue wait, if the machine is short of something.
+    #[serde(default)]
+    pub held: Option<String>,
 }
 
 /// A value the client subscribed to, whole.

@@ -4,9 +4,8 @@
 //! serve this very folder.
 //! Must not know: how the server process is made; the caller's closure does that.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +20,7 @@ use super::patience::{LOOK, Patience};
 use super::socket::{ServerRecord, Surroundings, check_peer, choose};
 use super::stuck::{Pid, cure, holder};
 use crate::runlog::Home;
+use crate::runlog::layout::private;
 
 /// How long a server that does nothing else may take to greet.
 const GREETING: Duration = Duration::from_secs(5);
@@ -187,7 +187,7 @@ async fn start_one(home: &Home, start: &(dyn Fn() -> io::Result<()> + Sync)) -> 
 /// The right to start the server; `None` if another client keeps it as long as patience lasts.
 async fn starter(home: &Home, patience: &mut Patience<'_>) -> Result<Option<File>, WireError> {
     let path = start_lock(home);
-    let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let open = private().write(true).create(true).truncate(false).open(&path);
     let file = open.map_err(|reason| WireError::Unwritable { path, reason })?;
     loop {
         match file.try_lock() {

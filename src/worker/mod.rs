@@ -2,6 +2,7 @@
 //! Promises: the run's lock is held from before the first event to the end; every ending that the process survives is
 //! an event; a lab that is moved takes its running workers along. Must not know: the server, the queue, the config.
 
+mod hold;
 mod program;
 mod signals;
 
@@ -16,13 +17,14 @@ use anyhow::{Context, Result, bail};
 
 use crate::core::cost::parameters;
 use crate::core::task::ScoringForm;
-use crate::core::{Device, EventSink, RunEvent, RunSpec, SinkError};
-use crate::corpus::Corpus;
+use crate::core::{Device, EventSink, RunEvent, RunSpec, Shortage, SinkError};
+use crate::corpus::{Corpus, CorpusError};
 use crate::eval::TaskReport;
 use crate::kernel::memory::keep_large_blocks;
 use crate::runlog::{EvalHeader, EvalLog, EvalRow, EventLog, RunFolder, RunLock, RunLogError};
 use crate::train::{Outcome, Surroundings, TrainError, train};
 
+use hold::{Hold, HoldingLog};
 pub use program::program;
 use signals::Wishes;
 
@@ -44,17 +46,27 @@ pub fn work(folder: &Path) -> Result<Outcome> {
     let spec = folder.spec()?;
     std::env::set_current_dir(folder.path())
         .with_context(|| format!("could not enter the folder {}", folder.path().display()))?;
-    let _lock = lock(&folder)?;
-    let wishes = Wishes::new(folder.from_within().control_source()).context("could not listen to signals")?;
-    let attempt = folder.new_attempt()?;
-    let mut log = EventLog::create(&attempt.events_path(), &spec.id, attempt.number, now_ms)?;
+    let lock = lock(&folder)?;
+    let mut wishes = Wishes::new(folder.from_within().control_source()).context("could not listen to signals")?;
+    let mut hold = Hold::new(&lock, wishes.asked());
+    let attempt = hold.through(|| folder.new_attempt())?;
+    let log = hold.through(|| EventLog::create(&attempt.events_path(), &spec.id, attempt.number, now_ms))?;
+    let mut log = HoldingLog { log, hold };
     keep_large_blocks();
     log.record(started(&spec, attempt.number))?;
-    let ended = catch_unwind(AssertUnwindSafe(|| run(&spec, &folder, wishes, &mut log)));
-    let failure = match ended {
-        Ok(Ok(outcome)) => return Ok(outcome),
-        Ok(Err(error)) => error,
-        Err(panic) => anyhow::anyhow!("the worker panicked: {}", words(panic.as_ref())),
+    let failure = loop {
+        let ended = catch_unwind(AssertUnwindSafe(|| run(&spec, &folder, &mut wishes, &mut log)));
+        match ended {
+            Ok(Ok(outcome)) => return Ok(outcome),
+            // It begins again from its checkpoint when the machine has what was missing.
+            Ok(Err(error)) if let Some(short) = Shortage::behind(error.as_ref()) => {
+                if !log.wait_for_machine(&format!("{error:#}; {}", short.cure())) {
+                    return Ok(Outcome::Yielded);
+                }
+            }
+            Ok(Err(error)) => break error,
+            Err(panic) => break anyhow::anyhow!("the worker panicked: {}", words(panic.as_ref())),
+        }
     };
     let message = format!("{failure:#}");
     log.record(RunEvent::Failed { message })
@@ -62,35 +74,40 @@ pub fn work(folder: &Path) -> Result<Outcome> {
     Err(failure)
 }
 
-fn run(spec: &RunSpec, folder: &RunFolder, mut wishes: Wishes, log: &mut EventLog) -> Result<Outcome> {
-    let corpus = Corpus::open(&folder.corpus_dir(&spec.data)).map_err(|error| anyhow::anyhow!("could not {error}"))?;
+fn run(spec: &RunSpec, folder: &RunFolder, wishes: &mut Wishes, log: &mut HoldingLog<'_>) -> Result<Outcome> {
+    let corpus = Corpus::open(&folder.corpus_dir(&spec.data)).map_err(could_not)?;
     // What lies outside this folder is read now; what is written from now on stays with it when the lab is moved.
     let within = folder.from_within();
     let origin = Instant::now();
-    let mut file: Option<EvalLog> = None;
+    let (mut file, mut hold): (Option<EvalLog>, _) = (None, log.hold.another());
     let mut answers = |step, report: &TaskReport, form| {
-        record_answers(spec, &within, &mut file, step, report, form)
+        record_answers(spec, &within, (&mut file, &mut hold), step, report, form)
             .map_err(|error| SinkError(error.to_string()).into())
     };
     let parent = spec.parent.as_ref().map(|parent| folder.sibling(&parent.run).checkpoints_dir());
     let outside = Surroundings {
         parent: parent.as_deref(),
         sink: log,
-        control: &mut wishes,
+        control: wishes,
         answers: &mut answers,
         clock: &|| origin.elapsed().as_secs_f64(),
     };
     train(spec, &corpus, &within.checkpoints_dir(), outside).map_err(|error| match error {
-        TrainError::Corpus(error) => anyhow::anyhow!("could not {error}"),
+        TrainError::Corpus(error) => could_not(error),
         other => other.into(),
     })
+}
+
+/// An error of the corpus as a sentence; where the machine is short of something, the error itself, which says of what.
+fn could_not(error: CorpusError) -> anyhow::Error {
+    if Shortage::behind(&error).is_some() { error.into() } else { anyhow::anyhow!("could not {error}") }
 }
 
 /// Every answer of a task goes into a file of its own beside the log, which holds the scores.
 fn record_answers(
     spec: &RunSpec,
     folder: &RunFolder,
-    file: &mut Option<EvalLog>,
+    (file, hold): (&mut Option<EvalLog>, &mut Hold<'_>),
     step: u64,
     report: &TaskReport,
     form: ScoringForm,
@@ -98,14 +115,14 @@ fn record_answers(
     let log = match file {
         Some(log) => log,
         None => {
-            let sources = spec.probes.zero_shot.clone();
-            file.insert(EvalLog::create(folder, &EvalHeader::new(spec.id.clone(), step, None, sources))?)
+            let header = EvalHeader::new(spec.id.clone(), step, None, spec.probes.zero_shot.clone());
+            file.insert(hold.through(|| EvalLog::create(folder, &header))?)
         }
     };
-    report
-        .items
-        .iter()
-        .try_for_each(|item| log.append(&EvalRow::Item { task: report.task.clone(), form, item: item.clone() }))
+    report.items.iter().try_for_each(|item| {
+        let row = EvalRow::Item { task: report.task.clone(), form, item: item.clone() };
+        hold.through(|| log.append(&row))
+    })
 }
 
 fn lock(folder: &RunFolder) -> Result<RunLock> {

@@ -25,6 +25,11 @@ impl Wishes {
         signal_hook::flag::register(SIGHUP, Arc::new(AtomicBool::new(false)))?;
         Ok(Self { file, asked })
     }
+
+    /// Becomes true when the system asks this process to leave.
+    pub(super) fn asked(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.asked)
+    }
 }
 
 impl ControlSource for Wishes {

@@ -15,6 +15,7 @@ mod output;
 mod patience;
 mod process;
 mod records;
+mod shortage;
 mod surroundings;
 mod terminal;
 mod watcher;

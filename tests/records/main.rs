@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a broken test stops")]
 
 mod board;
+mod damage;
 mod fixture;
 mod index;
 mod log;

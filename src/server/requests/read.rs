@@ -66,10 +66,13 @@ impl Engine {
                 Err(error) => {
                     outbox.reply(asker.id, Reply::Refused { message: error.to_string() });
                     match error {
-                        StoreError::Files(_) | StoreError::Row(_) => {}
-                        StoreError::InUse(_) | StoreError::Database(_) | StoreError::Hangs(_) | StoreError::Ended => {
-                            _ = news.blocking_send(Happened::StoreLost(error));
-                        }
+                        StoreError::Files(_) => {}
+                        StoreError::InUse(_)
+                        | StoreError::Database(_)
+                        | StoreError::Row(_)
+                        | StoreError::Hangs(_)
+                        | StoreError::Panicked(_)
+                        | StoreError::Ended => _ = news.blocking_send(Happened::StoreLost(error)),
                     }
                 }
             }

@@ -111,6 +111,9 @@ fn header_facts(app: &App) -> Vec<Span<'static>> {
     };
     let mut facts: Vec<Span> = link.into_iter().collect();
     let Some(lab) = &app.lab else { return facts };
+    if lab.held.is_some() {
+        facts.push(Span::styled("‖ waits for the machine", palette.bad));
+    }
     let count = |words: &[&str]| lab.runs.iter().filter(|run| words.contains(&run.status.word())).count();
     let counts = [
         (count(&["running"]), "●", "running", palette.live),
@@ -163,6 +166,10 @@ fn footer(app: &App, area: Rect, buf: &mut Buffer) {
     if let Some(notice) = &app.notice {
         let style = if notice.bad { palette.bad } else { palette.good };
         buf.set_stringn(area.x, area.y, shorten(&format!(" {}", notice.text), width), width, style);
+        return;
+    }
+    if let Some(reason) = app.lab.as_ref().and_then(|lab| lab.held.as_ref()) {
+        buf.set_stringn(area.x, area.y, shorten(&format!(" {reason}"), width), width, palette.bad);
         return;
     }
     keys(app, area, buf);

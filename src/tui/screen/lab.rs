@@ -147,6 +147,7 @@ fn draw_machine(app: &App, lab: &LabSummary, area: Rect, buf: &mut Buffer) {
     }
     let share = |value: Option<f64>| value.map_or_else(|| "?".to_owned(), format::percent);
     let queue = match (lab.queue_paused, lab.queue_eta_s) {
+        _ if lab.held.is_some() => Span::styled("‖ waits for the machine", palette.bad),
         (true, _) => Span::styled("‖ held: nothing new starts", palette.warn),
         (false, Some(seconds)) => Span::raw(format!("empty in {}", format::duration(seconds))),
         (false, None) if app.section(Section::Queue).is_empty() => Span::styled("empty", palette.dim),
@@ -163,7 +164,8 @@ fn draw_machine(app: &App, lab: &LabSummary, area: Rect, buf: &mut Buffer) {
         ]),
         Line::from(vec![word("queue  "), queue]),
     ];
-    rows.push(match (lab.preparing.first(), lab.notices.last()) {
+    let told = lab.held.as_ref().or(lab.notices.last());
+    rows.push(match (lab.preparing.first().filter(|_| lab.held.is_none()), told) {
         (Some(corpus), _) => Line::from(vec![
             word("corpus "),
             Span::raw(format!("{} {} {}", format::percent(corpus.fraction), corpus.phase, corpus.corpus)),

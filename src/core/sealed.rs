@@ -1,0 +1,150 @@
+//! A checksum inside a JSON object: its last member `sum`, over every byte before it. One bit of a file that changes on its way
+//! through years, disks and copies is then known, and never read as another number.
+//! Promises: what is sealed opens to the same bytes; an object without a checksum, as earlier versions wrote it, says so.
+//! Must not know: files.
+
+/// Hexadecimal digits of a checksum: 64 bits of BLAKE3.
+const DIGITS: usize = 16;
+
+/// What the checksum of an object says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// The bytes are those that were written; this is the object without its checksum.
+    Whole(Vec<u8>),
+    /// There is no checksum.
+    Absent,
+    /// The bytes are not those that were written.
+    Broken,
+}
+
+/// A line of a log that was opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedLine {
+    /// The object without number and checksum.
+    pub object: Vec<u8>,
+    /// Place of the line in its file, from 0.
+    pub number: u64,
+}
+
+/// The checksum of `bytes`, in hexadecimal digits.
+#[must_use]
+pub fn checksum(bytes: &[u8]) -> String {
+    let mut digits = blake3::hash(bytes).to_hex().to_string();
+    digits.truncate(DIGITS);
+    digits
+}
+
+/// Puts a checksum at the end of a JSON object; what is no object stays as it is.
+pub fn seal(object: &mut Vec<u8>) {
+    let Some(inside) = object.trim_ascii_end().strip_suffix(b"}") else { return };
+    let pretty = inside.ends_with(b"\n");
+    let length = inside.trim_ascii_end().len();
+    object.truncate(length);
+    let sum = checksum(object);
+    let first = object.ends_with(b"{");
+    let member = match (pretty, first) {
+        (true, false) => format!(",\n  \"sum\": \"{sum}\"\n}}"),
+        (_, false) => format!(",\"sum\":\"{sum}\"}}"),
+        (_, true) => format!("\"sum\":\"{sum}\"}}"),
+    };
+    object.extend_from_slice(member.as_bytes());
+}
+
+/// Puts the number of a line and a checksum at the end of a JSON object.
+pub fn seal_line(object: &mut Vec<u8>, number: u64) {
+    if object.pop_if(|byte| *byte == b'}').is_some() {
+        object.extend_from_slice(format!(",\"line\":{number}}}").as_bytes());
+        seal(object);
+    }
+}
+
+/// Opens what [`seal`] made.
+#[must_use]
+pub fn open(text: &[u8]) -> Seal {
+    let Some((before, sum)) = split(text) else { return Seal::Absent };
+    if checksum(before).as_bytes() != sum {
+        return Seal::Broken;
+    }
+    let mut object = before.to_vec();
+    object.push(b'}');
+    Seal::Whole(object)
+}
+
+/// Opens what [`seal_line`] made; `None` if the bytes are not those that were written or carry no checksum.
+#[must_use]
+pub fn open_line(text: &[u8]) -> Option<SealedLine> {
+    let Seal::Whole(mut object) = open(text) else { return None };
+    let (place, number) = number(&object)?;
+    object.truncate(place);
+    object.push(b'}');
+    Some(SealedLine { object, number })
+}
+
+/// Whether a line carries a checksum, right or wrong.
+#[must_use]
+pub fn is_sealed(text: &[u8]) -> bool {
+    split(text).is_some()
+}
+
+/// Where the member `line` begins, and its value.
+fn number(object: &[u8]) -> Option<(usize, u64)> {
+    let inside = object.strip_suffix(b"}")?;
+    let digits = inside.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (before, number) = inside.split_at(inside.len().checked_sub(digits)?);
+    let place = before.strip_suffix(b",\"line\":")?.len();
+    Some((place, std::str::from_utf8(number).ok()?.parse().ok()?))
+}
+
+/// What a checksum covers, and the checksum.
+fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = text.trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end().strip_suffix(b"\"")?;
+    let (rest, sum) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
+    let rest = rest.strip_suffix(b"\"")?.trim_ascii_end().strip_suffix(b"\"sum\":")?.trim_ascii_end();
+    Some((rest.strip_suffix(b",").unwrap_or(rest), sum))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sealed_objects_open_and_stay_json() {
+        for text in [r#"{"a":1}"#, "{\n  \"a\": [1, 2]\n}\n", "{}", r#"{"a":"}\",\"sum\":\""}"#] {
+            let mut sealed = text.as_bytes().to_vec();
+            seal(&mut sealed);
+            let Seal::Whole(object) = open(&sealed) else { panic!("{text}") };
+            let value = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
+            assert_eq!(value(&object), value(text.as_bytes()));
+            assert!(value(&sealed).get("sum").is_some());
+            assert_eq!(open(text.as_bytes()), Seal::Absent);
+        }
+        let mut none = b"[1]".to_vec();
+        seal(&mut none);
+        assert_eq!(none, b"[1]");
+    }
+
+    #[test]
+    fn lines_know_their_place() {
+        let mut line = br#"{"event":{"line":7}}"#.to_vec();
+        seal_line(&mut line, 41);
+        assert_eq!(open_line(&line), Some(SealedLine { object: br#"{"event":{"line":7}}"#.to_vec(), number: 41 }));
+        assert_eq!(open_line(br#"{"event":{"line":7}}"#), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_changed_bit_is_read_as_another_value(text in "[a-z0-9 \\\\\"]{0,40}", number: u64, at: prop::sample::Index, bit in 0u8..8) {
+            let mut line = serde_json::to_vec(&serde_json::json!({ "text": text })).unwrap();
+            let written = line.clone();
+            seal_line(&mut line, number);
+            let mut damaged = line.clone();
+            let place = at.index(damaged.len());
+            damaged[place] ^= 1 << bit;
+            if let Some(read) = open_line(&damaged) {
+                // Only a blank outside of what is covered may differ.
+                prop_assert_eq!((read.object, read.number), (written, number));
+            }
+        }
+    }
+}
