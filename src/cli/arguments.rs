@@ -200,7 +200,7 @@ pub(super) enum RunCommand {
     Resume(RunArguments),
     /// End runs; their checkpoints stay
     Stop(RunArguments),
-    /// Queue failed, diverged or stopped runs again, from their last checkpoint
+    /// Queue failed, diverged or stopped runs again, from their last checkpoint, or a finished one whose checkpoint is lost
     Retry(RunArguments),
     /// Start a queued run sooner or later
     Move {

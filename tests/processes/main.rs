@@ -6,6 +6,7 @@
 
 mod cells;
 mod cli;
+mod damage;
 mod hangup;
 mod homes;
 mod kills;
