@@ -23,6 +23,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("worker", &["anyhow", "signal_hook", "rustix"]),
     ("store", &["sled"]),
     ("schedule", &["rustix"]),
+    ("doctor", &[]),
     ("wire", &["tokio", "tokio_util", "futures_util", "blake3", "rustix"]),
     ("server", &["anyhow", "tokio", "tokio_util", "futures_util", "rustix"]),
     ("tui", &["anyhow", "ratatui", "crossterm", "tokio", "futures_util", "rustix"]),

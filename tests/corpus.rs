@@ -4,10 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rand::RngExt;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
+use trilab::core::seed::{Stream, generator};
 use trilab::core::texts::{CorpusSettings, TokenizerSpec};
-use trilab::corpus::{Corpus, CorpusError, Manifest, Prepared, Survey, TokenStream, prepare, survey};
+use trilab::corpus::{Corpus, CorpusError, Manifest, Prepared, Survey, TokenStream, prepare, survey, verify};
 
 /// A folder of texts, and one of corpora beside it.
 struct Desk {
@@ -396,9 +398,72 @@ fn what_an_earlier_version_prepared_is_prepared_again() {
     desk.write("t.txt", lines(20));
     let (manifest, _) = desk.prepare(&["t.txt"], TokenizerSpec::Bytes);
     let folder = desk.at("corpora").join(&manifest.fingerprint);
+    let path = folder.join("manifest.json");
+    let mut earlier: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    earlier["format"] = 1.into();
+    for new in ["files", "checksum"] {
+        earlier.as_object_mut().unwrap().remove(new).unwrap();
+    }
+    fs::write(&path, earlier.to_string()).unwrap();
+    let found = verify(&folder).unwrap();
+    assert!(found.is_whole() && found.unsealed[0].starts_with(path.to_str().unwrap()), "{found:?}");
     fs::remove_file(folder.join("validation.bytes")).unwrap();
-    assert!(Corpus::open(&folder).unwrap().byte_counts().is_none(), "its runs can go on");
+    for opened in [Corpus::open(&folder), Corpus::open_checked(&folder, 0)] {
+        assert!(opened.unwrap().byte_counts().is_none(), "its runs can go on");
+    }
+    // What can be seen without checksums is seen: the second token is none of the vocabulary.
+    let shard = folder.join("train.tokens");
+    let mut bytes = fs::read(&shard).unwrap();
+    bytes[27] = 0xff;
+    fs::write(&shard, bytes).unwrap();
+    let found = verify(&folder).unwrap().damaged;
+    assert!(found.len() == 1 && found[0].contains("train.tokens: the token at byte 26 is 65"), "{found:?}");
+    let said = Corpus::open(&folder).unwrap().train().window(0, 4).unwrap_err().to_string();
+    assert!(said.contains(shard.to_str().unwrap()) && said.contains("the vocabulary has 387"), "{said}");
     let (again, corpus) = desk.prepare(&["t.txt"], TokenizerSpec::Bytes);
     assert_eq!(again, manifest);
     assert_eq!(corpus.byte_counts().unwrap().len(), manifest.validation_tokens);
+}
+
+/// A few dozen flipped bits of each file of a corpus: each is named, or changes nothing that is read.
+#[test]
+fn no_flipped_bit_of_a_corpus_is_trained_on() {
+    let desk = Desk::new();
+    desk.write("t.txt", lines(60));
+    for tokenizer in [TokenizerSpec::Bytes, TokenizerSpec::Bpe(300)] {
+        let (manifest, _) = desk.prepare(&["t.txt"], tokenizer);
+        let folder = desk.at("corpora").join(&manifest.fingerprint);
+        let mut chance = generator(11, Stream::Sample, 0);
+        let mut names: Vec<_> = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        names.sort();
+        assert_eq!(names.len(), 5, "{names:?}");
+        for path in names {
+            let whole = fs::read(&path).unwrap();
+            let name = path.to_str().unwrap();
+            for _ in 0..40 {
+                let bit = chance.random_range(0..whole.len() * 8);
+                let mut other = whole.clone();
+                other[bit / 8] ^= 1 << (bit % 8);
+                fs::write(&path, &other).unwrap();
+                let found = verify(&folder).unwrap().damaged;
+                match Corpus::open_checked(&folder, 0) {
+                    Err(error) => {
+                        let said = error.to_string();
+                        assert!(said.contains(name) && said.contains("trilab corpus prepare"), "bit {bit}: {said}");
+                        assert!(found.len() == 1 && found[0].starts_with(name), "bit {bit} of {name}: {found:?}");
+                    }
+                    // The exponent of a number may be written with a capital letter.
+                    Ok(corpus) => {
+                        assert!(
+                            name.ends_with("manifest.json") && found.is_empty(),
+                            "bit {bit} of {name} is not noticed"
+                        );
+                        assert_eq!(*corpus.manifest(), manifest);
+                    }
+                }
+            }
+            fs::write(&path, &whole).unwrap();
+        }
+        assert!(verify(&folder).unwrap().is_whole());
+    }
 }

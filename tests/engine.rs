@@ -402,6 +402,117 @@ async fn a_child_of_an_early_step_starts_while_its_parent_goes_on() {
 }
 
 #[tokio::test]
+async fn a_finished_parent_makes_a_lost_checkpoint_again_and_its_child_goes_on_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("home");
+    let lab = Lab::open(&path, 2, Stage::default()).await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    let mut client = lab.client().await;
+    let [parent, child] = ids(&submit(&mut client, &staged(folder.path(), 10)).await).try_into().unwrap();
+    watch.status(&parent, "running").await;
+    let mut worker = lab.stage.take(&parent);
+    worker.checkpoint(10);
+    worker.finish();
+    watch.status(&child, "running").await;
+    let (_, refused) = change(&mut client, Request::RetryRuns { runs: one(&parent) }).await;
+    assert!(refused[0].1.contains("it is finished; only stopped, diverged or failed"), "{refused:?}");
+    // The child finds the checkpoint damaged, sets it aside and leaves without a word of an ending.
+    let checkpoints = lab.home.run(&parent).checkpoints_dir();
+    fs::rename(checkpoints.join("step-00000010"), checkpoints.join("damaged-step-00000010")).unwrap();
+    drop(lab.stage.take(&child));
+    let RunStatus::Blocked { reason } = watch.status(&child, "blocked").await.status else { panic!() };
+    assert!(
+        reason.starts_with(&format!("retry {parent}, which makes it again: the checkpoint of step 10")),
+        "{reason}"
+    );
+    assert!(reason.ends_with("which it goes on from, was damaged and is set aside"), "{reason}");
+    // All of that is on the disk: another server knows it too.
+    let lab = Lab::open(&path, 2, lab.close().await).await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    let mut client = lab.client().await;
+    watch.status(&child, "blocked").await;
+    let (changed, refused) = change(&mut client, Request::RetryRuns { runs: one(&parent) }).await;
+    assert_eq!((changed, refused), (vec![parent.clone()], vec![]));
+    watch.lab("the parent runs again", |lab| runs_as(lab, &parent, 2)).await;
+    watch.status(&child, "waiting").await;
+    let mut worker = lab.stage.take(&parent);
+    let mut wish = worker.folder.control_source();
+    assert_eq!((wish.control(), wish.kept_steps()), (Control::Run, &[10][..]));
+    worker.checkpoint(10);
+    worker.finish();
+    watch.lab("the child goes on", |lab| runs_as(lab, &child, 2)).await;
+    watch.status(&parent, "finished").await;
+    lab.stage.take(&child).finish();
+    watch.status(&child, "finished").await;
+    let (_, refused) = change(&mut client, Request::RetryRuns { runs: one(&parent) }).await;
+    assert!(refused[0].1.contains("only stopped, diverged or failed"), "nothing is lost any more: {refused:?}");
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_corpus_that_a_run_found_damaged_is_prepared_again_and_the_run_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::open(&folder.path().join("home"), 1, Stage::default()).await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    let mut client = lab.client().await;
+    let runs = ids(&submit(&mut client, &study(folder.path(), "damaged", 2)).await);
+    watch.status(&runs[0], "running").await;
+    let worker = lab.stage.take(&runs[0]);
+    let corpus = worker.folder.spec().unwrap().data.directory;
+    let shard = corpus.join("train.tokens");
+    let whole = fs::read(&shard).unwrap();
+    let mut other = whole.clone();
+    other[100] ^= 1;
+    fs::write(&shard, other).unwrap();
+    trilab::corpus::set_aside(&corpus).unwrap();
+    drop(worker);
+    watch.lab("the run goes on", |lab| runs_as(lab, &runs[0], 2)).await;
+    assert_eq!(fs::read(&shard).unwrap(), whole);
+    assert!(trilab::corpus::verify(&corpus).unwrap().is_whole());
+    let repaired = |lab: &LabSummary| lab.notices.iter().any(|notice| notice.contains("was damaged and is repaired"));
+    watch.lab("a notice", repaired).await;
+    // Also one that is not there at all when the next run is to start.
+    fs::remove_dir_all(&corpus).unwrap();
+    lab.stage.take(&runs[0]).finish();
+    watch.status(&runs[1], "running").await;
+    assert!(trilab::corpus::verify(&corpus).unwrap().is_whole());
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_damaged_spec_is_left_out_with_the_cure_and_the_cure_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("home");
+    let lab = Lab::open(&path, 1, Stage::default()).await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    let mut client = lab.client().await;
+    let study = study(folder.path(), "spec", 1);
+    let run = ids(&submit(&mut client, &study).await).remove(0);
+    watch.status(&run, "running").await;
+    lab.stage.take(&run).finish();
+    watch.status(&run, "finished").await;
+    let file = lab.home.run(&run).spec_path();
+    let stage = lab.close().await;
+    let whole = fs::read_to_string(&file).unwrap();
+    fs::write(&file, whole.replace("\"seed\": 1", "\"seed\": 3")).unwrap();
+    let lab = Lab::open(&path, 1, stage).await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    let mut client = lab.client().await;
+    let told = |lab: &LabSummary| {
+        let said =
+            |notice: &&String| notice.contains("spec.json") && notice.contains("submit the study of this run again");
+        lab.notices.iter().any(|notice| said(&notice)) && lab.runs.is_empty()
+    };
+    watch.lab("a notice", told).await;
+    submit(&mut client, &study).await;
+    assert_eq!(fs::read_to_string(&file).unwrap(), whole);
+    // What it had made before is known again, and nothing is made twice.
+    let row = watch.status(&run, "finished").await;
+    assert_eq!((row.step, lab.stage.launches.lock().unwrap().len()), (10, 1));
+    lab.close().await;
+}
+
+#[tokio::test]
 async fn targets_that_fit_no_row_are_refused_before_the_texts_are_prepared() {
     let folder = tempfile::tempdir().unwrap();
     let lab = Lab::open(&folder.path().join("home"), 1, Stage::default()).await;
@@ -974,12 +1085,7 @@ async fn clients_find_the_server_of_a_home_start_it_once_and_stop_it() {
     assert!(matches!(connect(&home).await, Err(WireError::NoServer { .. })));
     assert!(!stop_server(&home).await.unwrap(), "none runs");
     let serve_here = |home: &Home| {
-        let options = ServerOptions {
-            home: home.root().to_owned(),
-            slots: Some(1),
-            threads: 1,
-            detach: false,
-        };
+        let options = ServerOptions { home: home.root().to_owned(), slots: Some(1), threads: 1, detach: false };
         tokio::spawn(serve(options, Stage::default(), Arc::new(|| 1_700_000_000_000)))
     };
     let started = Mutex::new(Vec::new());

@@ -740,6 +740,18 @@ fn every_standing() {
             false,
         ),
         ("finished, though queued", with(&queued, ended(Ending::Finished { step: 9 })), "finished", false),
+        (
+            "finished, to make a lost checkpoint again",
+            Found { lacks_checkpoint: true, ..with(&queued, ended(Ending::Finished { step: 9 })) },
+            "queued",
+            false,
+        ),
+        (
+            "finished, though a checkpoint is lost",
+            Found { lacks_checkpoint: true, ..with(&found, ended(Ending::Finished { step: 9 })) },
+            "finished",
+            false,
+        ),
         ("paused", with(&found, ended(Ending::Paused { step: 9 })), "paused", false),
         ("paused, resumed", with(&queued, ended(Ending::Paused { step: 9 })), "queued", false),
         ("stopped", with(&found, ended(Ending::Stopped { step: 9 })), "stopped", false),

@@ -70,6 +70,15 @@ pub(super) enum Command {
     Server(ServerCommand),
     /// Rebuild the index from the run directories
     Reindex,
+    /// Check every file of the home against what was written
+    Doctor {
+        /// Mend what can be derived: damaged files are renamed, and made again by whoever made them
+        #[arg(long)]
+        repair: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Train the run in a folder (what the server starts)
     Worker {
         /// Folder with spec.json
@@ -200,7 +209,7 @@ pub(super) enum RunCommand {
     Resume(RunArguments),
     /// End runs; their checkpoints stay
     Stop(RunArguments),
-    /// Queue failed, diverged or stopped runs again, from their last checkpoint
+    /// Queue failed, diverged or stopped runs again, from their last checkpoint, or a finished one whose checkpoint is lost
     Retry(RunArguments),
     /// Start a queued run sooner or later
     Move {

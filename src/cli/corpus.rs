@@ -9,7 +9,7 @@ use super::output::{Bar, print, print_json, say};
 use crate::config::{ConfigError, paths};
 use crate::core::texts::{CorpusSettings, TokenizerSpec};
 use crate::core::visible::visible;
-use crate::corpus::{Manifest, Prepared, Progress, prepare};
+use crate::corpus::{Made, Manifest, Prepared, Progress, prepare};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -17,6 +17,10 @@ struct Output<'a> {
     #[serde(flatten)]
     manifest: &'a Manifest,
     notices: &'a [String],
+    /// `prepared`, `whole` or `repaired`.
+    state: &'static str,
+    /// What was damaged.
+    damaged: &'a [String],
 }
 
 pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
@@ -46,15 +50,26 @@ pub(super) fn run(lab: &Lab, command: CorpusCommand) -> Result<()> {
         bar.set(progress.done, progress.total);
     });
     bar.clear();
-    let Prepared { manifest, notices } = prepared?;
+    let Prepared { manifest, notices, made } = prepared?;
+    let (state, damaged) = match &made {
+        Made::Now => ("prepared", &[][..]),
+        Made::Before => ("whole", &[][..]),
+        Made::Again(found) => ("repaired", found.as_slice()),
+    };
     if json {
-        return print_json(&Output { manifest: &manifest, notices: &notices });
+        return print_json(&Output { manifest: &manifest, notices: &notices, state, damaged });
     }
+    damaged.iter().for_each(|finding| say(&format!("damaged: {finding}")));
     notices.iter().for_each(|notice| say(&format!("note: {notice}")));
-    print(&text(lab, &manifest))
+    print(&text(lab, &manifest, &made))
 }
 
-fn text(lab: &Lab, manifest: &Manifest) -> String {
+fn text(lab: &Lab, manifest: &Manifest, made: &Made) -> String {
+    let state = match made {
+        Made::Now => "is prepared",
+        Made::Before => "is whole: all of it was read",
+        Made::Again(_) => "was damaged and is repaired",
+    };
     let folder = lab.home.corpora_dir().join(&manifest.fingerprint);
     let part = |name, size: &crate::corpus::TextSize, tokens| {
         format!("{name:<12} {} documents, {} bytes, {tokens} tokens\n", size.documents, size.bytes)
@@ -64,7 +79,8 @@ fn text(lab: &Lab, manifest: &Manifest) -> String {
     let (name, vocabulary) = (visible(&manifest.name), manifest.vocab_size);
     let covered = format!("covered      {} of the text by tokens that tell it\n", manifest.coverage.told());
     format!(
-        "corpus       {name}\nvocabulary   {vocabulary}\n{train}{validation}{covered}folder       {}\n",
+        "corpus       {name}\nvocabulary   {vocabulary}\n{train}{validation}{covered}state        {state}\nfolder       \
+         {}\n",
         folder.display()
     )
 }

@@ -22,7 +22,7 @@ use crate::eval::{
 use crate::kernel::memory::keep_large_blocks;
 use crate::report::eval::{Row, table};
 use crate::runlog::{EvalHeader, EvalLog, EvalRow, RunFolder};
-use crate::train::{ModelScorer, Trainer, checkpoint, forms};
+use crate::train::{ModelScorer, TrainError, Trainer, checkpoint, forms};
 use crate::wire::{Request, connect};
 use crate::worker::without_pools;
 
@@ -71,8 +71,9 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
     notices.iter().for_each(|notice| say(notice));
     let corpus = Corpus::open(&folder.corpus_dir(&spec.data))?;
     let mut trainer = Trainer::new(&spec)?;
-    let mut warn = |warning: String| say(&warning);
-    let state = checkpoint::load(&folder.checkpoints_dir(), command.checkpoint, &mut trainer, &mut warn)?;
+    let checkpoints = folder.checkpoints_dir();
+    let loaded = checkpoint::load(&checkpoints, command.checkpoint, &mut trainer);
+    let state = loaded.map_err(|error| to_be_made_again(error, &checkpoints, &spec.id))?;
     let header = EvalHeader::new(spec.id.clone(), state.step, command.limit, sources);
     let mut log = EvalLog::create(&folder, &header)?;
     let mut output = Output {
@@ -99,6 +100,22 @@ pub(super) fn run(lab: &Lab, command: &EvalCommand) -> Result<ExitCode> {
         print(&text(&output))?
     }
     Ok(if output.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a person can do about a checkpoint that is damaged. It is set aside, so that the next evaluation takes another one and
+/// the lab sees that it is to be made again.
+fn to_be_made_again(error: TrainError, checkpoints: &Path, run: &RunId) -> anyhow::Error {
+    let TrainError::Damaged { path, .. } = &error else { return error.into() };
+    let aside = path.ancestors().find(|folder| folder.parent() == Some(checkpoints)).map(checkpoint::set_aside);
+    let Some(Ok(aside)) = aside else { return anyhow::anyhow!("{error}; name another one with `--checkpoint`") };
+    let name = aside.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let others = checkpoint::list(checkpoints).unwrap_or_default();
+    let others: Vec<String> = others.iter().map(|(step, _)| step.to_string()).collect();
+    let left =
+        if others.is_empty() { "no other is left".to_owned() } else { format!("left are {}", others.join(", ")) };
+    anyhow::anyhow!(
+        "{error}; it is set aside as {name}, {left}; `trilab run retry {run}` makes it again once the run is over"
+    )
 }
 
 /// Refuses tasks that ask what the run, or a stage before it, was trained on.

@@ -1,11 +1,11 @@
 //! `trilab export`: every logged value, for other tools.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::arguments::{ExportCommand, MetricsFormat};
 use super::lab::{Lab, ask, block_on, resolve, unexpected};
-use super::output::{print_data, print_json_lines};
+use super::output::{print_data, print_json_lines, say};
 use crate::core::{Metric, Metrics, RunEvent, RunId};
 use crate::report::Table;
 use crate::report::table::Align;
@@ -29,7 +29,14 @@ pub(super) fn run(lab: &Lab, command: &ExportCommand) -> Result<()> {
         let mut connection = lab.look_aloud().await?;
         let mut table = Table::new(&["run", "step", "metric", "value"].map(|name| (name, Align::Left)));
         let mut lines = String::new();
+        let known = super::lab::runs(&mut connection, Request::ListRuns { study: None }).await?;
+        let lost = |run: &RunId| known.iter().find(|row| row.id == *run).map_or(0, |row| row.lost_lines);
+        let mut incomplete = 0;
         for run in resolve(&mut connection, runs).await? {
+            if lost(&run) > 0 {
+                incomplete += 1;
+                say(&format!("run {run}: {} lines of its files are lost, and their values with them", lost(&run)));
+            }
             let events = match ask(&mut connection, Request::GetEvents { run: run.clone() }).await? {
                 Reply::Events(events) => events,
                 other => return unexpected(&other),
@@ -45,7 +52,9 @@ pub(super) fn run(lab: &Lab, command: &ExportCommand) -> Result<()> {
         match format {
             MetricsFormat::Jsonl => print_json_lines(&lines),
             MetricsFormat::Csv => print_data(&table.csv()),
-        }
+        }?;
+        ensure!(incomplete == 0, "{incomplete} of the runs are not complete; `trilab doctor` names the files");
+        Ok(())
     })
 }
 

@@ -5,6 +5,7 @@ mod arguments;
 mod bench;
 mod corpus;
 mod dashboard;
+mod doctor;
 mod eval;
 mod export;
 mod lab;
@@ -101,6 +102,7 @@ const fn neighbour(command: &Command) -> Neighbour {
         | Command::Export(_)
         | Command::Bench(_)
         | Command::Reindex
+        | Command::Doctor { .. }
         | Command::Worker { .. }
         | Command::Completions { .. } => Neighbour::Ignored,
     }
@@ -124,6 +126,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Bench(command)) => bench::run(&command).map(done),
         Some(Command::Server(command)) => server::run(&lab()?, &command),
         Some(Command::Reindex) => server::reindex(&lab()?).map(done),
+        Some(Command::Doctor { repair, json }) => doctor::run(&lab()?, repair, json),
         Some(Command::Worker { directory }) => crate::worker::work(&directory).map(|_| ExitCode::SUCCESS),
         Some(Command::Completions { shell }) => {
             // Into memory first: the generator panics when the reader of a pipe has gone.

@@ -111,6 +111,9 @@ fn text(detail: &RunDetail, folder: &Path) -> Result<String> {
         format!("folder     {}", folder.display()),
         format!("reproduce  trilab worker {}", quoted(folder)),
     ];
+    if run.lost_lines > 0 {
+        lines.push(format!("damage     {} lines of its files are lost; `trilab doctor` names them", run.lost_lines));
+    }
     lines.extend(detail.spec.stage.iter().map(|stage| format!("stage      {stage}")));
     if let Some(prompts) = &detail.spec.prompts {
         lines.push(format!("trained on {}", visible(&prompts.sources.join(" "))));

@@ -18,6 +18,7 @@ pub mod objective;
 pub mod picture;
 pub mod rank;
 pub mod rows;
+pub mod seal;
 pub mod sealed;
 pub mod seed;
 pub mod shell;

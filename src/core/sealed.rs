@@ -86,6 +86,25 @@ pub fn is_sealed(text: &[u8]) -> bool {
     split(text).is_some()
 }
 
+/// The last line of a text with a checksum; a comment in TOML.
+const LAST_LINE: &str = "# checksum ";
+
+/// `text` with a checksum as its last line.
+#[must_use]
+pub fn close_text(text: &str) -> String {
+    let text = text.trim_end();
+    format!("{text}\n{LAST_LINE}{}\n", checksum(text.as_bytes()))
+}
+
+/// Whether a text is what [`close_text`] made; one without a checksum, of an earlier version, may be.
+#[must_use]
+pub fn text_is_whole(text: &str) -> bool {
+    match text.trim_end().rsplit_once(&format!("\n{LAST_LINE}")) {
+        Some((before, sum)) => checksum(before.as_bytes()) == sum,
+        None => true,
+    }
+}
+
 /// Where the member `line` begins, and its value.
 fn number(object: &[u8]) -> Option<(usize, u64)> {
     let inside = object.strip_suffix(b"}")?;
@@ -122,6 +141,14 @@ mod tests {
         let mut none = b"[1]".to_vec();
         seal(&mut none);
         assert_eq!(none, b"[1]");
+    }
+
+    #[test]
+    fn a_changed_text_is_known() {
+        let text = close_text("name = \"first\"\n");
+        assert!(text_is_whole(&text) && text_is_whole("name = \"first\"\n"));
+        assert!(!text_is_whole(&text.replace("first", "fjrst")));
+        assert!(!text_is_whole(&text.replace(LAST_LINE, "# checksum 0")));
     }
 
     #[test]

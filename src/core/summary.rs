@@ -72,6 +72,9 @@ pub struct RunSummary {
     pub last_event_ms: u64,
     /// When it was first queued, Unix milliseconds.
     pub queued_ms: u64,
+    /// Lines of its logs and evaluations that were written and are damaged or gone.
+    #[serde(default)]
+    pub lost_lines: u64,
 }
 
 impl RunSummary {

@@ -4,8 +4,10 @@
 
 mod bpe;
 mod characters;
+mod check;
 mod coverage;
 mod error;
+mod lock;
 mod order;
 mod prepare;
 mod reader;
@@ -21,10 +23,11 @@ mod training;
 mod vocabulary;
 pub mod world;
 
+pub use check::{has_manifest, set_aside, verify};
 pub use coverage::Coverage;
 pub use error::CorpusError;
 pub use order::{DataOrder, OrderError, validation_start};
-pub use prepare::{Prepared, Progress, prepare};
+pub use prepare::{Made, Prepared, Progress, prepare};
 pub use reader::{Corpus, Manifest};
 pub use shard::TokenStream;
 pub use source::shipped_names;
@@ -32,5 +35,5 @@ pub use survey::{PartTokens, Survey, TextSize, as_long, survey};
 pub use tokenizer::Tokenizer;
 pub use vocabulary::{Mark, SENTINELS, SENTINELS_BESIDE_MARKS, Vocabulary};
 
-/// Version of the corpus folder: shards, tokenizer and manifest. Part of the fingerprint.
+/// Version of shards and tokenizer. Part of the fingerprint, as it was when it was also that of the manifest.
 pub const CORPUS_FORMAT: u32 = 1;

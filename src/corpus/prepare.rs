@@ -2,19 +2,21 @@
 //! Promises: a folder under its fingerprint is whole or absent whatever is killed when; of two preparations at once, one
 //! works and both end well. Must not know: who waits for it.
 
-use std::fs::{self, File, TryLockError};
-use std::io;
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::CORPUS_FORMAT;
+use super::check::{seal_file, verify_with};
 use super::coverage::{Coverage, EncodedText};
 use super::error::CorpusError;
-use super::reader::{MANIFEST, Manifest, byte_counts_path, shard_path};
+use super::lock::Lock;
+use super::reader::{MANIFEST_FORMAT, Manifest, byte_counts_path, shard_path};
 use super::shard::{ShardWriter, width_for};
 use super::split::{Part, Texts};
 use super::survey::{Learned, Studied, study};
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{self, Tokenizer};
 use super::training::train_bpe;
+use crate::core::seal::{BLOCK, FileSeal};
 use crate::core::texts::CorpusSettings;
 
 /// Text that is encoded at once, in bytes: enough to keep all cores busy, little enough to hold.
@@ -38,9 +40,23 @@ pub struct Prepared {
     pub manifest: Manifest,
     /// What a person should know of the texts as they are now and of the tokenizer, a sentence each.
     pub notices: Vec<String>,
+    /// How it came to be there.
+    pub made: Made,
 }
 
-/// Prepares the corpus below `corpora_dir`, in a folder named by its fingerprint; does nothing if it is there already.
+/// How a corpus came to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It was prepared.
+    Now,
+    /// It was there, and all of it is what was written.
+    Before,
+    /// It was there and damaged: what was found, a sentence each, and it was prepared again.
+    Again(Vec<String>),
+}
+
+/// Prepares the corpus below `corpora_dir`, in a folder named by its fingerprint. If it is there already, it is read whole, and
+/// prepared again only if it is damaged.
 ///
 /// # Errors
 /// A text, the tokenizer or the disk refuses; path and cure are named. Nothing half-made is left under the fingerprint.
@@ -52,9 +68,30 @@ pub fn prepare(
     let studied = study(settings, &mut |done, total| progress(Progress { phase: "reading", done, total }))?;
     let mut notices = studied.texts.remarks.lines();
     notices.extend(studied.tokenizer.changes(&settings.tokenizer));
-    let manifest = whole_or_made(settings, studied, corpora_dir, progress)?;
+    let (manifest, made) = whole_or_made(settings, studied, corpora_dir, progress)?;
     notices.extend(manifest.coverage.sentence("the text"));
-    Ok(Prepared { manifest, notices })
+    Ok(Prepared { manifest, notices, made })
+}
+
+/// What stands in the place of a corpus.
+enum Standing {
+    /// Nothing, or what an earlier version prepared.
+    Nothing,
+    Whole(Manifest),
+    /// With what was found, a sentence each.
+    Damaged(Vec<String>),
+}
+
+/// Reads all that is there.
+fn standing(folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Standing, CorpusError> {
+    if !folder.exists() {
+        return Ok(Standing::Nothing);
+    }
+    let found = verify_with(folder, &mut |done, total| progress(Progress { phase: "checking", done, total }))?;
+    if !found.is_whole() {
+        return Ok(Standing::Damaged(found.damaged));
+    }
+    Ok(Manifest::find(folder)?.filter(Manifest::is_sealed).map_or(Standing::Nothing, Standing::Whole))
 }
 
 fn whole_or_made(
@@ -62,31 +99,28 @@ fn whole_or_made(
     studied: Studied,
     corpora_dir: &Path,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Manifest, CorpusError> {
+) -> Result<(Manifest, Made), CorpusError> {
     let folder = corpora_dir.join(&studied.survey.fingerprint);
-    if let Some(manifest) = whole(&folder) {
-        return Ok(manifest);
+    if let Standing::Whole(manifest) = standing(&folder, progress)? {
+        return Ok((manifest, Made::Before));
     }
     fs::create_dir_all(corpora_dir).map_err(CorpusError::io("create", corpora_dir))?;
     let lock = Lock::take(corpora_dir, &studied.survey.fingerprint, progress)?;
-    if let Some(manifest) = whole(&folder) {
-        return Ok(manifest);
-    }
+    let made = match standing(&folder, progress)? {
+        Standing::Whole(manifest) => return Ok((manifest, Made::Before)),
+        Standing::Damaged(found) => Made::Again(found),
+        Standing::Nothing => Made::Now,
+    };
     let partial = lock.partial_folder()?;
     let written = write_all(settings, studied, &partial, progress).and_then(|manifest| {
-        install(&partial, &folder)?;
+        install(&partial, &folder, lock.is_held())?;
         Ok(manifest)
     });
     if written.is_err() {
         // The error that matters is the one in hand; a leftover is removed by the next preparation.
         _ = fs::remove_dir_all(&partial);
     }
-    written
-}
-
-/// The manifest of a folder that has all that this program writes; what an earlier version prepared is prepared again.
-fn whole(folder: &Path) -> Option<Manifest> {
-    Manifest::find(folder).ok().flatten().filter(|_| byte_counts_path(folder).exists())
+    Ok((written?, made))
 }
 
 fn write_all(
@@ -112,7 +146,7 @@ fn write_all(
         return Err(CorpusError::Changed);
     }
     let manifest = Manifest {
-        format: CORPUS_FORMAT,
+        format: MANIFEST_FORMAT,
         fingerprint: survey.fingerprint,
         name: survey.name,
         vocab_size: survey.vocab_size,
@@ -122,12 +156,21 @@ fn write_all(
         validation_tokens,
         settings: settings.clone(),
         coverage,
+        files: seals(folder)?,
     };
-    let path = folder.join(MANIFEST);
-    let text = serde_json::to_string_pretty(&manifest).map_err(|e| CorpusError::damaged(&path, e.to_string()))?;
-    fs::write(&path, text).map_err(CorpusError::io("write", &path))?;
-    File::open(&path).and_then(|file| file.sync_all()).map_err(CorpusError::io("write", &path))?;
+    manifest.write(folder)?;
     Ok(manifest)
+}
+
+/// What the files of a folder hold that was just written.
+fn seals(folder: &Path) -> Result<BTreeMap<String, FileSeal>, CorpusError> {
+    let shards = [Part::Train, Part::Validation].map(|part| shard_path(folder, part));
+    let files = shards.into_iter().chain([byte_counts_path(folder), folder.join(tokenizer::FILE)]);
+    let seal = |path: PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok((name, seal_file(&path, BLOCK)?))
+    };
+    files.map(seal).collect()
 }
 
 /// What encoding gave.
@@ -241,58 +284,19 @@ impl<'e> Encoder<'e> {
     }
 }
 
-/// The right to prepare one corpus. The operating system returns it when the process ends, however it ends.
-struct Lock {
-    corpora_dir: PathBuf,
-    fingerprint: String,
-    held: Option<File>,
-}
-
-impl Lock {
-    /// Waits for the lock. A file system without locks gives none: then the rename decides between two preparations.
-    fn take(corpora_dir: &Path, fingerprint: &str, progress: &mut dyn FnMut(Progress)) -> Result<Self, CorpusError> {
-        let path = corpora_dir.join(format!(".{fingerprint}.lock"));
-        let file = File::create(&path).map_err(CorpusError::io("create", &path))?;
-        let held = match file.try_lock() {
-            Ok(()) => Some(file),
-            Err(TryLockError::WouldBlock) => {
-                progress(Progress { phase: "waiting for another preparation", done: 0, total: 0 });
-                file.lock().map_err(CorpusError::io("lock", &path))?;
-                Some(file)
-            }
-            Err(TryLockError::Error(_)) => None,
-        };
-        Ok(Self { corpora_dir: corpora_dir.to_path_buf(), fingerprint: fingerprint.to_owned(), held })
-    }
-
-    /// A fresh folder to write in; what killed preparations left is removed if the lock says that nobody writes there.
-    fn partial_folder(&self) -> Result<PathBuf, CorpusError> {
-        let mut number = 0u32;
-        loop {
-            let path = self.corpora_dir.join(format!(".{}.partial-{number}", self.fingerprint));
-            if self.held.is_some() && path.exists() {
-                fs::remove_dir_all(&path).map_err(CorpusError::io("remove", &path))?;
-            }
-            match fs::create_dir(&path) {
-                Ok(()) => return Ok(path),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(CorpusError::io("create", &path)(error)),
-            }
-        }
-    }
-}
-
-/// Puts the finished folder into its place. What stands there without a valid manifest is damaged and makes room; with
-/// one, another preparation was faster and made the same.
-fn install(partial: &Path, folder: &Path) -> Result<(), CorpusError> {
+/// Puts the finished folder into its place. What stands there is damaged and makes room, if this is the only preparation;
+/// otherwise another one may have been faster and made the same.
+fn install(partial: &Path, folder: &Path, alone: bool) -> Result<(), CorpusError> {
+    let whole = || matches!(standing(folder, &mut |_| {}), Ok(Standing::Whole(_)));
+    let drop_it = || fs::remove_dir_all(partial).map_err(CorpusError::io("remove", partial));
     if folder.exists() {
-        if whole(folder).is_some() {
-            return fs::remove_dir_all(partial).map_err(CorpusError::io("remove", partial));
+        if !alone && whole() {
+            return drop_it();
         }
         fs::remove_dir_all(folder).map_err(CorpusError::io("remove", folder))?;
     }
     match fs::rename(partial, folder) {
-        Err(_) if whole(folder).is_some() => fs::remove_dir_all(partial).map_err(CorpusError::io("remove", partial)),
+        Err(_) if whole() => drop_it(),
         moved => moved.map_err(CorpusError::io("create", folder)),
     }
 }
@@ -354,7 +358,7 @@ mod tests {
             [TokenizerSpec::Bytes, TokenizerSpec::Chars, TokenizerSpec::Bpe(512), TokenizerSpec::File(file.clone())]
         {
             let settings = settings(Path::new("shipped:harbour"), tokenizer.clone());
-            let Prepared { manifest, notices } = prepare(&settings, home.path(), &mut |_| {}).unwrap();
+            let Prepared { manifest, notices, .. } = prepare(&settings, home.path(), &mut |_| {}).unwrap();
             let corpus = Corpus::open(&home.path().join(&manifest.fingerprint)).unwrap();
             assert_eq!(corpus.vocabulary().size() as usize, manifest.vocab_size);
             let ids = |stream: &super::super::TokenStream| stream.window(0, stream.len() as usize).unwrap();
@@ -372,18 +376,41 @@ mod tests {
     }
 
     #[test]
-    fn a_second_preparation_does_nothing_and_a_damaged_folder_is_replaced() {
+    fn a_second_preparation_reads_all_and_repairs_what_is_damaged() {
         let home = tempfile::tempdir().unwrap();
         let settings = settings(Path::new("shipped:harbour"), TokenizerSpec::Bytes);
         let first = prepare(&settings, home.path(), &mut |_| {}).unwrap();
-        let mut encoded = false;
-        assert_eq!(prepare(&settings, home.path(), &mut |p| encoded |= p.phase == "encoding").unwrap(), first);
-        assert!(!encoded);
+        assert_eq!(first.made, Made::Now);
+        let again = || {
+            let mut phases = Vec::new();
+            let prepared = prepare(&settings, home.path(), &mut |p| phases.push(p.phase)).unwrap();
+            assert_eq!(prepared.manifest, first.manifest);
+            (prepared.made, phases.contains(&"encoding"))
+        };
+        assert_eq!(again(), (Made::Before, false));
         let folder = home.path().join(&first.manifest.fingerprint);
-        fs::write(folder.join(MANIFEST), "{\"format\":1,").unwrap();
-        assert!(Corpus::open(&folder).unwrap_err().to_string().contains("trilab corpus prepare"));
-        assert_eq!(prepare(&settings, home.path(), &mut |_| {}).unwrap(), first);
-        Corpus::open(&folder).unwrap();
+        for name in names(&folder) {
+            let path = folder.join(&name);
+            let whole = fs::read(&path).unwrap();
+            let mut other = whole.clone();
+            let middle = other.len() / 2;
+            other[middle] ^= 1;
+            fs::write(&path, other).unwrap();
+            let said = match Corpus::open_checked(&folder, 0) {
+                Err(error) => error.to_string(),
+                Ok(_) => panic!("{name} was not checked"),
+            };
+            assert!(said.contains(&name) && said.contains("run `trilab corpus prepare` again"), "{said}");
+            let (Made::Again(found), true) = again() else { panic!("{name} was not repaired") };
+            assert!(found.len() == 1 && found[0].contains(&name), "{found:?}");
+            assert_eq!(fs::read(&path).unwrap(), whole);
+        }
+        // A run that found damage has set the manifest aside.
+        super::super::set_aside(&folder).unwrap();
+        assert!(Corpus::open(&folder).unwrap_err().to_string().contains("it is missing"));
+        let (Made::Again(found), true) = again() else { panic!("it was not repaired") };
+        assert!(found[0].contains("it was set aside, because a run found the corpus damaged"), "{found:?}");
+        assert_eq!(again(), (Made::Before, false));
     }
 
     #[test]
@@ -402,14 +429,15 @@ mod tests {
     fn preparations_at_once_all_end_well() {
         let home = tempfile::tempdir().unwrap();
         let settings = settings(Path::new("shipped:harbour"), TokenizerSpec::Bpe(300));
-        let manifests: Vec<Prepared> = std::thread::scope(|scope| {
-            let started: Vec<_> =
-                (0..4).map(|_| scope.spawn(|| prepare(&settings, home.path(), &mut |_| {}).unwrap())).collect();
+        let manifests: Vec<Manifest> = std::thread::scope(|scope| {
+            let started: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| prepare(&settings, home.path(), &mut |_| {}).unwrap().manifest))
+                .collect();
             started.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(manifests.windows(2).all(|pair| pair[0] == pair[1]));
         assert_eq!(names(home.path()).len(), 2);
-        Corpus::open(&home.path().join(&manifests[0].manifest.fingerprint)).unwrap();
+        Corpus::open(&home.path().join(&manifests[0].fingerprint)).unwrap();
     }
 
     #[test]
@@ -420,7 +448,7 @@ mod tests {
         let settings = settings(Path::new("shipped:harbour"), TokenizerSpec::Bytes);
         let said = prepare(&settings, &file, &mut |_| {}).unwrap_err().to_string();
         assert!(said.starts_with("create") && said.contains("corpora"), "{said}");
-        let full = CorpusError::io("write", &file)(io::ErrorKind::StorageFull.into()).to_string();
+        let full = CorpusError::io("write", &file)(std::io::ErrorKind::StorageFull.into()).to_string();
         assert!(full.contains("corpora") && full.contains("free some space"), "{full}");
     }
 }

@@ -1,20 +1,29 @@
 //! A prepared corpus: manifest, tokenizer and the two token streams, ready for random access.
-//! Promises: what opens is whole. Must not know: how it was made.
+//! Promises: what opens has its manifest, its tokenizer and the length of every file; what opens checked is what was written.
+//! Must not know: how it was made.
 
-use std::fs;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::CORPUS_FORMAT;
+use super::check::{Share, check_file, unreadable};
 use super::coverage::Coverage;
 use super::error::CorpusError;
 use super::shard::TokenStream;
 use super::split::Part;
 use super::survey::TextSize;
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{self, Tokenizer};
 use super::vocabulary::Vocabulary;
+use crate::core::seal::{FileSeal, Seal, sealed, unseal};
 use crate::core::texts::CorpusSettings;
+
+/// Version of the manifest.
+pub(super) const MANIFEST_FORMAT: u32 = 2;
+
+/// The version before there were seals.
+const UNSEALED: u32 = 1;
 
 /// Its file in the corpus folder; written last.
 pub(super) const MANIFEST: &str = "manifest.json";
@@ -22,7 +31,7 @@ pub(super) const MANIFEST: &str = "manifest.json";
 /// What a corpus folder holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// [`CORPUS_FORMAT`].
+    /// Version of this file.
     pub format: u32,
     /// Content address; also the folder's name.
     pub fingerprint: String,
@@ -43,6 +52,9 @@ pub struct Manifest {
     /// What of the text its tokens tell; of both parts.
     #[serde(default)]
     pub coverage: Coverage,
+    /// What the other files of the folder held when they were written, by name; none of what an earlier version prepared.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, FileSeal>,
 }
 
 impl Manifest {
@@ -52,26 +64,65 @@ impl Manifest {
         let text = match fs::read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(CorpusError::io("read", &path)(error)),
+            Err(error) => return Err(unreadable(&path, error)),
         };
-        let manifest: Self =
-            serde_json::from_slice(&text).map_err(|e| CorpusError::damaged(&path, format!("not a manifest: {e}")))?;
-        if manifest.format == CORPUS_FORMAT {
-            return Ok(Some(manifest));
+        let broken = |error: serde_json::Error| CorpusError::damaged(&path, format!("not a manifest: {error}"));
+        let mut value: serde_json::Value = serde_json::from_slice(&text).map_err(broken)?;
+        let seal = unseal(&mut value);
+        let format = value.get("format").and_then(serde_json::Value::as_u64);
+        match (format.and_then(|format| u32::try_from(format).ok()), seal) {
+            (_, Seal::Broken) => {
+                let reason = "its content is not what was written: the checksum differs";
+                return Err(CorpusError::damaged(&path, reason));
+            }
+            (Some(MANIFEST_FORMAT), Seal::Whole) | (Some(UNSEALED), Seal::Absent) => {}
+            (format, _) => {
+                let format = format.map_or_else(|| "none".to_owned(), |format| format.to_string());
+                let reason = format!("it has format {format}, this program reads format {MANIFEST_FORMAT}");
+                return Err(CorpusError::damaged(&path, reason));
+            }
         }
-        let reason = format!("it has format {}, this program reads format {CORPUS_FORMAT}", manifest.format);
-        Err(CorpusError::damaged(&path, reason))
+        let manifest: Self = serde_json::from_value(value).map_err(broken)?;
+        let shards = [Part::Train, Part::Validation].map(shard_name);
+        let names = [tokenizer::FILE, BYTE_COUNTS].into_iter().chain(shards.iter().map(String::as_str));
+        if manifest.files.is_empty() != (seal == Seal::Absent) {
+            return Err(CorpusError::damaged(&path, "its files do not fit its format"));
+        }
+        match names.into_iter().find(|name| manifest.is_sealed() && !manifest.files.contains_key(*name)) {
+            Some(name) => Err(CorpusError::damaged(&path, format!("it does not say what {name} holds"))),
+            None => Ok(Some(manifest)),
+        }
+    }
+
+    /// Writes it into `folder`, as the last of its files.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), CorpusError> {
+        let path = folder.join(MANIFEST);
+        let bytes = sealed(self).map_err(|e| CorpusError::damaged(&path, e.to_string()))?;
+        fs::write(&path, bytes).map_err(CorpusError::io("write", &path))?;
+        File::open(&path).and_then(|file| file.sync_all()).map_err(CorpusError::io("write", &path))
+    }
+
+    /// Whether it says what its files hold; one of an earlier version does not.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        !self.files.is_empty()
     }
 }
 
 /// The file of one part.
 pub(super) fn shard_path(folder: &Path, part: Part) -> PathBuf {
-    folder.join(format!("{}.tokens", part.name()))
+    folder.join(shard_name(part))
 }
+
+fn shard_name(part: Part) -> String {
+    format!("{}.tokens", part.name())
+}
+
+const BYTE_COUNTS: &str = "validation.bytes";
 
 /// The file of what the validation tokens cover.
 pub(super) fn byte_counts_path(folder: &Path) -> PathBuf {
-    folder.join("validation.bytes")
+    folder.join(BYTE_COUNTS)
 }
 
 /// A prepared corpus.
@@ -85,18 +136,37 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Opens the corpus in `folder`.
+    /// Opens the corpus in `folder` to train on it, after reading what is to be read: of each file all, or of one beyond 1 GiB
+    /// as much, in blocks spread over it. Starts of another `turn` read other blocks, so that a few starts have read all.
+    ///
+    /// # Errors
+    /// As for [`Corpus::open`], or a file is not what was written.
+    pub fn open_checked(folder: &Path, turn: u64) -> Result<Self, CorpusError> {
+        let corpus = Self::open(folder)?;
+        for (name, seal) in &corpus.manifest.files {
+            check_file(&folder.join(name), seal, Share::at_start(seal, turn), &mut |_| {})?;
+        }
+        Ok(corpus)
+    }
+
+    /// Opens the corpus in `folder`: its manifest and tokenizer are what was written, its token shards have the length that they
+    /// had. What the shards hold is not read yet.
     ///
     /// # Errors
     /// A file is missing, cut off or of another format; the cure is to prepare the corpus again.
     pub fn open(folder: &Path) -> Result<Self, CorpusError> {
         let manifest =
             Manifest::find(folder)?.ok_or_else(|| CorpusError::damaged(&folder.join(MANIFEST), "it is missing"))?;
+        for (name, seal) in &manifest.files {
+            let share = if name == tokenizer::FILE { Share::ALL } else { Share::NONE };
+            check_file(&folder.join(name), seal, share, &mut |_| {})?;
+        }
         let tokenizer = Tokenizer::load(folder)?;
-        let train = TokenStream::open(&shard_path(folder, Part::Train))?;
-        let validation = TokenStream::open(&shard_path(folder, Part::Validation))?;
+        let size = Some(tokenizer.vocabulary().size());
+        let train = TokenStream::open(&shard_path(folder, Part::Train), size)?;
+        let validation = TokenStream::open(&shard_path(folder, Part::Validation), size)?;
         let counts = byte_counts_path(folder);
-        let byte_counts = counts.exists().then(|| TokenStream::open(&counts)).transpose()?;
+        let byte_counts = counts.exists().then(|| TokenStream::open(&counts, None)).transpose()?;
         if byte_counts.as_ref().is_some_and(|counts| counts.len() != validation.len()) {
             return Err(CorpusError::damaged(&counts, "it does not have a number for each validation token"));
         }

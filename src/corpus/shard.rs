@@ -67,11 +67,13 @@ pub struct TokenStream {
     bytes: Mmap,
     width: usize,
     count: u64,
+    /// Every token is below this.
+    limit: Option<u32>,
 }
 
 impl TokenStream {
-    /// Maps the shard at `path` after checking its header and size.
-    pub(super) fn open(path: &Path) -> Result<Self, CorpusError> {
+    /// Maps the shard at `path` after checking its header and size; its tokens must be below `limit`, if there is one.
+    pub(super) fn open(path: &Path, limit: Option<u32>) -> Result<Self, CorpusError> {
         let file = File::open(path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => CorpusError::damaged(path, "it is missing"),
             _ => CorpusError::Io { action: "read", path: path.to_path_buf(), source },
@@ -102,7 +104,7 @@ impl TokenStream {
                 body.len()
             )));
         }
-        Ok(Self { path: path.to_path_buf(), width: width as usize, count, bytes })
+        Ok(Self { path: path.to_path_buf(), width: width as usize, count, limit, bytes })
     }
 
     /// Tokens.
@@ -120,7 +122,7 @@ impl TokenStream {
     /// `length` tokens from `start` on.
     ///
     /// # Errors
-    /// The stream ends before.
+    /// The stream ends before, or a token is none of the vocabulary.
     pub fn window(&self, start: u64, length: usize) -> Result<Vec<u32>, CorpusError> {
         let end = start.saturating_add(length as u64);
         let outside = || CorpusError::Window { path: self.path.clone(), start, end, len: self.count };
@@ -130,7 +132,32 @@ impl TokenStream {
         let place = |token: u64| HEADER + token as usize * self.width;
         let bytes = self.bytes.get(place(start)..place(end)).ok_or_else(outside)?;
         let value = |token: &[u8]| token.iter().rev().fold(0u32, |value, byte| (value << 8) | u32::from(*byte));
-        Ok(bytes.chunks_exact(self.width).map(value).collect())
+        let tokens: Vec<u32> = bytes.chunks_exact(self.width).map(value).collect();
+        let limit = self.limit.unwrap_or(u32::MAX);
+        let beyond = |token: &u32| *token >= limit && self.limit.is_some();
+        match tokens.iter().position(beyond) {
+            Some(at) => Err(self.unknown(start + at as u64, tokens.get(at).copied().unwrap_or_default(), limit)),
+            None => Ok(tokens),
+        }
+    }
+
+    fn unknown(&self, place: u64, token: u32, limit: u32) -> CorpusError {
+        let byte = HEADER as u64 + place * self.width as u64;
+        let reason = format!("the token at byte {byte} is {token}, the vocabulary has {limit}");
+        CorpusError::damaged(&self.path, reason)
+    }
+
+    /// Reads everything and gives the sum of all numbers.
+    pub(super) fn sum(&self) -> Result<u64, CorpusError> {
+        const READ_AT_ONCE: u64 = 1 << 16;
+        let mut sum = 0;
+        let mut start = 0;
+        while start < self.count {
+            let length = READ_AT_ONCE.min(self.count - start);
+            sum += self.window(start, length as usize)?.into_iter().map(u64::from).sum::<u64>();
+            start += length;
+        }
+        Ok(sum)
     }
 }
 
@@ -151,7 +178,7 @@ mod tests {
     fn both_widths_come_back() {
         let folder = tempfile::tempdir().unwrap();
         for (width, tokens) in [(2, vec![0, 1, 258, 65535]), (4, vec![0, 65536, u32::MAX, 7])] {
-            let stream = TokenStream::open(&shard(folder.path(), &tokens, width)).unwrap();
+            let stream = TokenStream::open(&shard(folder.path(), &tokens, width), None).unwrap();
             assert_eq!(stream.len(), 4);
             assert_eq!(stream.window(0, 4).unwrap(), tokens);
             assert_eq!(stream.window(1, 2).unwrap(), tokens[1..3]);
@@ -163,19 +190,36 @@ mod tests {
     }
 
     #[test]
+    fn a_token_beyond_the_vocabulary_is_named_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        for width in [2, 4] {
+            let path = shard(folder.path(), &[0, 386, 387, 5], width);
+            let stream = TokenStream::open(&path, Some(387)).unwrap();
+            assert_eq!(stream.window(0, 2).unwrap(), [0, 386]);
+            assert_eq!(stream.window(3, 1).unwrap(), [5]);
+            for said in [stream.window(1, 3).unwrap_err(), stream.sum().unwrap_err()].map(|error| error.to_string()) {
+                let byte = 24 + 2 * width;
+                assert!(said.contains(&format!("the token at byte {byte} is 387, the vocabulary has 387")), "{said}");
+                assert!(said.contains(path.to_str().unwrap()), "{said}");
+            }
+            assert_eq!(TokenStream::open(&path, None).unwrap().sum().unwrap(), 778);
+        }
+    }
+
+    #[test]
     fn a_shard_cut_at_any_byte_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let whole = fs::read(shard(folder.path(), &[1, 2, 3], 2)).unwrap();
         let path = folder.path().join("cut");
         for length in 0..whole.len() {
             fs::write(&path, &whole[..length]).unwrap();
-            let said = TokenStream::open(&path).unwrap_err().to_string();
+            let said = TokenStream::open(&path, None).unwrap_err().to_string();
             assert!(said.contains("trilab corpus prepare"), "{length}: {said}");
         }
         let mut other = whole.clone();
         other[8] = 9;
         fs::write(&path, &other).unwrap();
-        assert!(TokenStream::open(&path).unwrap_err().to_string().contains("format 9"));
-        assert!(TokenStream::open(&folder.path().join("none")).unwrap_err().to_string().contains("missing"));
+        assert!(TokenStream::open(&path, None).unwrap_err().to_string().contains("format 9"));
+        assert!(TokenStream::open(&folder.path().join("none"), None).unwrap_err().to_string().contains("missing"));
     }
 }

@@ -15,7 +15,7 @@ use super::subword::Subwords;
 use super::vocabulary::Vocabulary;
 
 /// Its file in the corpus folder.
-const FILE: &str = "tokenizer.json";
+pub(super) const FILE: &str = "tokenizer.json";
 
 /// Largest piece that is encoded at once, in bytes, where a text may be cut.
 const PIECE: usize = 1 << 18;

@@ -39,6 +39,17 @@ pub enum RunLogError {
         /// What is wrong.
         reason: String,
     },
+    /// A spec is not what was written.
+    #[error(
+        "read {}: {reason}; submit the study of this run again, which writes the spec anew and keeps this one as \
+         spec.damaged.json, then retry the run if it has failed", path.display()
+    )]
+    Spec {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A value cannot be written as JSON.
     #[error("write {}: {source}", path.display())]
     Json {
@@ -96,6 +107,7 @@ impl RunLogError {
             Self::Io { source, .. } => Shortage::of(source),
             Self::Format { .. }
             | Self::Content { .. }
+            | Self::Spec { .. }
             | Self::Json { .. }
             | Self::Locked { .. }
             | Self::Differs { .. }

@@ -1,5 +1,5 @@
 //! One run's directory: the spec, the wish, the lock, the attempts and the checkpoints, by name.
-//! Promises: `spec.json` is written once; whoever holds [`RunLock`] is the only worker of the run, and the lock is
+//! Promises: `spec.json` is written once, and read only if it is what was written; whoever holds [`RunLock`] is the only worker of the run, and the lock is
 //! gone with the process that held it, however that ended.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
@@ -7,6 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
+use crate::core::seal::{Seal, sealed, unseal};
 use crate::core::spec::SPEC_FORMAT;
 use crate::core::{Control, DataSpec, RunId, RunSpec};
 
@@ -98,30 +99,30 @@ impl RunFolder {
         self.path.join("spec.json")
     }
 
-    /// Write the spec, complete and once. `false` if the run was there already: its first spec stays.
+    /// Write the spec, complete and once. `false` if the run was there already: its first spec stays. One that is damaged is set
+    /// aside as `spec.damaged.json`, and this one, which has the same id, takes its place.
     ///
     /// # Errors
-    /// The folder holds another run, or cannot be written.
+    /// The folder is for another run, a later version wrote its spec, or it cannot be written.
     pub fn create(&self, spec: &RunSpec) -> Result<bool, RunLogError> {
-        if spec.id != self.id {
-            return Err(RunLogError::Differs { path: self.path.clone(), found: spec.id.to_string() });
+        let path = self.spec_path();
+        let json = |source| RunLogError::Json { path: path.clone(), source };
+        let content = spec.content_id().map_err(json)?;
+        if let Some(found) = [&spec.id, &content].into_iter().find(|id| **id != self.id) {
+            return Err(RunLogError::Differs { path: self.path.clone(), found: found.to_string() });
         }
-        if self.spec_path().exists() {
-            let content = |spec: &RunSpec| {
-                spec.content_id().map_err(|source| RunLogError::Json { path: self.spec_path(), source })
-            };
-            let present = content(&self.spec()?)?;
-            return if present == content(spec)? {
-                Ok(false)
-            } else {
-                Err(RunLogError::Differs { path: self.path.clone(), found: present.to_string() })
-            };
+        if path.exists() {
+            match self.spec() {
+                Ok(_) => return Ok(false),
+                Err(RunLogError::Spec { .. }) => {
+                    let aside = self.path.join("spec.damaged.json");
+                    fs::rename(&path, &aside).map_err(RunLogError::io("set aside", &path))?;
+                }
+                Err(error) => return Err(error),
+            }
         }
-        let mut bytes =
-            serde_json::to_vec_pretty(spec).map_err(|source| RunLogError::Json { path: self.spec_path(), source })?;
-        bytes.push(b'\n');
         self.make(&self.path)?;
-        write_atomic(&self.spec_path(), &bytes)?;
+        write_atomic(&path, &sealed(spec).map_err(json)?)?;
         Ok(true)
     }
 
@@ -135,23 +136,33 @@ impl RunFolder {
     /// What the run was asked to be.
     ///
     /// # Errors
-    /// The file is missing, damaged, or of another format.
+    /// The file is missing, is not what was written, or is of another format.
     pub fn spec(&self) -> Result<RunSpec, RunLogError> {
         let path = self.spec_path();
         let bytes = fs::read(&path).map_err(RunLogError::io("read", &path))?;
-        let damaged = |error: serde_json::Error| RunLogError::Content { path: path.clone(), reason: error.to_string() };
-        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(damaged)?;
+        let damaged = |reason: String| RunLogError::Spec { path: path.clone(), reason };
+        let mut value: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let seal = unseal(&mut value);
         match value.get("format").and_then(serde_json::Value::as_u64) {
             Some(format) if format == u64::from(SPEC_FORMAT) => {}
-            Some(found) => return Err(RunLogError::Format { path, found, known: SPEC_FORMAT }),
-            None => return Err(RunLogError::Content { path, reason: "it names no format".to_owned() }),
+            Some(found) if seal != Seal::Broken => return Err(RunLogError::Format { path, found, known: SPEC_FORMAT }),
+            Some(_) | None => return Err(damaged("it names no format that fits its checksum".to_owned())),
         }
-        let spec: RunSpec = serde_json::from_value(value).map_err(damaged)?;
-        if spec.id == self.id {
-            Ok(spec)
-        } else {
-            Err(RunLogError::Content { path, reason: format!("it is the spec of run {}", spec.id) })
+        let spec: RunSpec = serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
+        let content = spec.content_id().map_err(|error| damaged(error.to_string()))?;
+        if spec.id != self.id {
+            return Err(damaged(format!("it is the spec of run {}", spec.id)));
         }
+        if content != self.id {
+            let what = "of model, objective, optimizer, training, data, parent, prompts or seed something was changed";
+            return Err(damaged(format!("its content is that of run {content}: {what}")));
+        }
+        if seal == Seal::Broken {
+            let what = "something was changed that its id does not cover, such as probes or execution";
+            return Err(damaged(format!("its checksum differs: {what}")));
+        }
+        Ok(spec)
     }
 
     /// Where the wish lies.
@@ -357,10 +368,20 @@ impl RunFolder {
         self.checkpoints_dir().join(format!("step-{step:08}"))
     }
 
-    /// Whether there is a complete checkpoint of a step.
+    /// Whether there is a complete checkpoint of a step that nobody has found damaged.
     #[must_use]
     pub fn has_checkpoint(&self, step: u64) -> bool {
         self.checkpoint_dir(step).is_dir()
+    }
+
+    /// The step of the checkpoint that was found damaged and set aside, if it was not made again since.
+    ///
+    /// # Errors
+    /// The folder cannot be listed.
+    pub fn damaged_checkpoint(&self) -> Result<Option<u64>, RunLogError> {
+        let names = names_in(&self.checkpoints_dir())?;
+        let step = |name: &String| name.strip_prefix("damaged-step-")?.parse().ok();
+        Ok(names.iter().filter_map(step).find(|step| !self.has_checkpoint(*step)))
     }
 
     /// The folder of another run of the same lab.

@@ -43,6 +43,8 @@ pub struct Found {
     pub corpus_ready: bool,
     /// The run it goes on from.
     pub parent: Parent,
+    /// A checkpoint that others begin with, or that was found damaged, is gone.
+    pub lacks_checkpoint: bool,
     /// The end of what the newest worker printed; explains a death.
     pub output_tail: String,
 }
@@ -83,7 +85,8 @@ pub fn standing(found: &Found) -> Standing {
         return if found.locked { Standing::just(RunStatus::Running { since_ms: 0 }) } else { not_started(found) };
     };
     match (&newest.ending, found.locked) {
-        (Some(Ending::Finished { .. }), _) => Standing::just(RunStatus::Finished),
+        // A finished run has nothing more to do in the queue, unless it is to make a checkpoint again.
+        (Some(Ending::Finished { .. }), _) if !found.lacks_checkpoint => Standing::just(RunStatus::Finished),
         (Some(ending), _) => {
             // A retry or a resume puts an ended run back into the queue.
             Standing::just(if found.in_queue { waiting(found) } else { ended(ending) })

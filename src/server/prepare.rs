@@ -1,12 +1,15 @@
 //! Corpora that runs wait for: prepared one fingerprint at a time beside the loop, with progress for the screens.
-//! Promises: a run whose corpus cannot be prepared fails with the reason and can be retried; a text that changed since
-//! the study was submitted is never trained on under the old name.
+//! Promises: a run whose corpus cannot be prepared fails with the reason and can be retried; a corpus that a run found damaged
+//! is prepared again, and the run goes on then; a text that changed since the study was submitted is never trained on under
+//! the old name.
+
+use std::collections::BTreeSet;
 
 use super::engine::{Engine, Happened};
 use crate::core::study::StudySpec;
 use crate::core::texts::CorpusSettings;
 use crate::core::{RunId, StudyId};
-use crate::corpus::{Corpus, CorpusError, prepare, survey};
+use crate::corpus::{Corpus, CorpusError, Made, has_manifest, prepare, survey};
 
 /// A corpus that is being prepared, or could not be.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,8 +41,12 @@ fn wanted(study: &StudySpec, fingerprint: &str) -> Result<CorpusSettings, Corpus
 }
 
 pub(super) enum News {
-    At { phase: &'static str, fraction: f64 },
-    Ended(Result<(), String>),
+    At {
+        phase: &'static str,
+        fraction: f64,
+    },
+    /// With what was damaged before, or why there is no corpus.
+    Ended(Result<Vec<String>, String>),
 }
 
 impl Engine {
@@ -78,6 +85,23 @@ impl Engine {
         }
     }
 
+    /// Corpora that waiting runs need and whose manifest a run has set aside, because it found them damaged, or that were removed:
+    /// they are prepared again.
+    pub(super) fn forget_lost_corpora(&mut self) {
+        let waiting = self.ledger.queue.order().iter().filter_map(|entry| self.runs.get(&entry.run));
+        let needed: BTreeSet<&String> = waiting.map(|record| &record.spec.data.fingerprint).collect();
+        let corpora = self.home.corpora_dir();
+        let lost = |print: &&String| self.ready.contains(*print) && !has_manifest(&corpora.join(print));
+        let lost: Vec<String> = needed.into_iter().filter(lost).cloned().collect();
+        for fingerprint in &lost {
+            self.ready.remove(fingerprint);
+            self.restate_runs_of(fingerprint);
+        }
+        if !lost.is_empty() {
+            self.prepare_what_is_missing();
+        }
+    }
+
     fn prepare(&mut self, fingerprint: String, name: String, study: StudySpec) {
         let (folder, news) = (self.home.corpora_dir(), self.news.clone());
         let preparation = Preparation { corpus: name, phase: "waiting".to_owned(), ..Preparation::default() };
@@ -102,7 +126,10 @@ impl Engine {
                 })
             });
             let result = match result {
-                Ok(prepared) if prepared.manifest.fingerprint == print => Ok(()),
+                Ok(prepared) if prepared.manifest.fingerprint == print => Ok(match prepared.made {
+                    Made::Again(found) => found,
+                    Made::Now | Made::Before => Vec::new(),
+                }),
                 Ok(_) => Err("its text or tokenizer changed since the study was submitted; submit it again under \
                               another name"
                     .to_owned()),
@@ -132,8 +159,12 @@ impl Engine {
                 preparation.fraction = fraction;
                 return Ok(());
             }
-            News::Ended(Ok(())) => {
+            News::Ended(Ok(damaged)) => {
+                let name = preparation.corpus.clone();
                 self.preparations.remove(&news.fingerprint);
+                if !damaged.is_empty() {
+                    self.notice(format!("the corpus {name} was damaged and is repaired: {}", damaged.join("; ")));
+                }
                 self.ready.insert(news.fingerprint.clone());
             }
             News::Ended(Err(reason)) => {

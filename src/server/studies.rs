@@ -8,7 +8,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{load_study, save_study};
-use crate::core::sealed::checksum;
+use crate::core::sealed::{close_text, text_is_whole};
 use crate::core::study::StudySpec;
 use crate::core::{RunId, StudyId};
 use crate::runlog::sealed_file::{read_sealed, set_aside, write_sealed};
@@ -48,14 +48,14 @@ impl StudyRecord {
         home.create_study_dir(name)?;
         write_sealed(&runs_file(home, name), &runs)?;
         let toml = save_study(&self.spec).with_context(|| format!("write the study {name}"))?;
-        Ok(write_atomic(&home.study_file(name), closed(&toml).as_bytes())?)
+        Ok(write_atomic(&home.study_file(name), close_text(&toml).as_bytes())?)
     }
 
     /// Read it back. The text says what was damaged and could be derived.
     pub(super) fn load(home: &Home, study: &StudyId) -> anyhow::Result<(Self, Option<String>)> {
         let path = home.study_file(study);
         let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-        if !is_whole(&text) {
+        if !text_is_whole(&text) {
             let aside = set_aside(&path)?;
             anyhow::bail!(
                 "read {}: it is damaged, and is {} now; submit the study again",
@@ -87,35 +87,5 @@ impl StudyRecord {
             }
             Err(error) => Err(error.into()),
         }
-    }
-}
-
-/// The last line of a study's file.
-const CHECKSUM: &str = "# checksum ";
-
-/// A study with its checksum.
-fn closed(toml: &str) -> String {
-    let toml = toml.trim_end();
-    format!("{toml}\n{CHECKSUM}{}\n", checksum(toml.as_bytes()))
-}
-
-/// Whether a study's file is as it was written; files of earlier versions have no checksum.
-fn is_whole(text: &str) -> bool {
-    match text.trim_end().rsplit_once(&format!("\n{CHECKSUM}")) {
-        Some((toml, sum)) => checksum(toml.as_bytes()) == sum,
-        None => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_changed_study_is_known() {
-        let text = closed("name = \"first\"\n");
-        assert!(is_whole(&text) && is_whole("name = \"first\"\n"));
-        assert!(!is_whole(&text.replace("first", "fjrst")));
-        assert!(!is_whole(&text.replace("# checksum ", "# checksum 0")));
     }
 }

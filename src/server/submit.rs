@@ -12,7 +12,7 @@ use crate::core::rows::prompt_lengths;
 use crate::core::study::StudySpec;
 use crate::core::summary::{PlanReport, Refusal};
 use crate::core::texts::CorpusSettings;
-use crate::core::{Control, Objective, ParentSpec, PromptSpec, RunId, RunSpec, RunStatus, StudyId};
+use crate::core::{Objective, ParentSpec, PromptSpec, RunId, RunSpec, RunStatus, StudyId};
 use crate::corpus::{Corpus, CorpusError, PartTokens, TextSize, as_long, survey};
 use crate::eval::{EvalError, Template, can_be_asked, fingerprint, leak, templates};
 use crate::schedule::{CorpusFacts, PartFacts, Plan, StageFacts, StudyFacts, check, plan, report};
@@ -290,8 +290,15 @@ impl Engine {
         for spec in runs {
             let run = spec.id.clone();
             if !self.runs.contains_key(&run) {
-                self.runs.insert(run.clone(), RunRecord::new(spec, Control::Run));
-                self.ledger.queue.enqueue(run.clone(), 0, now_ms);
+                let folder = self.home.run(&run);
+                let wish = folder.control().unwrap_or_default();
+                self.runs.insert(run.clone(), RunRecord::new(spec, wish));
+                if folder.attempts().is_ok_and(|attempts| attempts.is_empty()) {
+                    self.ledger.queue.enqueue(run.clone(), 0, now_ms);
+                } else {
+                    // Its spec was damaged until now: its logs say how it stands.
+                    self.look_again.insert(run.clone());
+                }
             }
             if let Some(record) = self.runs.get_mut(&run)
                 && !record.studies.contains(&name)

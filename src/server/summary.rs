@@ -84,6 +84,7 @@ impl Engine {
             checkpoint_step: facts.checkpoint_step,
             last_event_ms: facts.last_event_ms,
             queued_ms: entry.map(|entry| entry.queued_ms).or(submitted).unwrap_or(facts.first_event_ms),
+            lost_lines: facts.lost(),
         }
     }
 

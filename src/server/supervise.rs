@@ -122,6 +122,8 @@ impl Engine {
             control: record.wish,
             corpus_ready: self.ready.contains(&record.spec.data.fingerprint),
             parent: self.parent(record),
+            lacks_checkpoint: matches!(record.sight.facts.ending(), Some(Ending::Finished { .. }))
+                && !self.lost_checkpoints(run).is_empty(),
             output_tail: record.sight.last_words.clone(),
         }
     }
@@ -204,11 +206,22 @@ impl Engine {
         }
     }
 
+    /// Steps of a run of which there is no checkpoint although others begin there, or because it was found damaged.
+    pub(super) fn lost_checkpoints(&self, run: &RunId) -> Vec<u64> {
+        let folder = self.home.run(run);
+        let parents = self.runs.values().filter_map(|record| record.spec.parent.as_ref());
+        let wanted = parents.filter(|parent| parent.run == *run).map(|parent| parent.step);
+        let damaged = folder.damaged_checkpoint().unwrap_or_default();
+        let lost: BTreeSet<u64> = wanted.chain(damaged).filter(|step| !folder.has_checkpoint(*step)).collect();
+        lost.into_iter().collect()
+    }
+
     /// How far the run is that `record` goes on from.
     fn parent(&self, record: &RunRecord) -> Parent {
         let Some(ParentSpec { run, step, .. }) = &record.spec.parent else { return Parent::Ready };
-        // A run with a checkpoint of its own goes on from that.
-        if record.sight.facts.checkpoint_step.is_some() {
+        // A run with a checkpoint of its own goes on from that, unless all of them were found damaged.
+        let own = || self.home.run(&record.spec.id).checkpoint_steps().is_ok_and(|steps| !steps.is_empty());
+        if record.sight.facts.checkpoint_step.is_some() && own() {
             return Parent::Ready;
         }
         let Some(parent) = self.runs.get(run) else {
@@ -220,10 +233,13 @@ impl Engine {
         let kept = || self.home.run(run).has_checkpoint(*step);
         match &parent.status {
             _ if reached && kept() => Parent::Ready,
-            RunStatus::Finished => Parent::Lost(format!(
-                "{cell} {run} finished without a checkpoint of step {step}; go on from its last step, or change a setting of \
-                 it, such as its seed, so that it is trained again"
-            )),
+            RunStatus::Finished => {
+                let damaged = self.home.run(run).damaged_checkpoint().unwrap_or_default() == Some(*step);
+                let lost = if damaged { "was damaged and is set aside" } else { "is gone" };
+                Parent::Lost(format!(
+                    "retry {run}, which makes it again: the checkpoint of step {step} of {cell}, which it goes on from, {lost}"
+                ))
+            }
             RunStatus::Stopped => Parent::Lost(format!("retry {run}: {cell}, which it goes on from, was stopped")),
             RunStatus::Diverged { step } => Parent::Lost(format!(
                 "{run} diverged at step {step}: lower the learning rate of {cell}, which it goes on from"
@@ -256,6 +272,9 @@ impl Engine {
             return Ok(());
         }
         let running = self.runs.values().filter(|record| record.is_alive()).count();
+        if running < self.slots {
+            self.forget_lost_corpora();
+        }
         let ready = |run: &RunId| {
             self.runs.get(run).is_some_and(|record| {
                 self.ready.contains(&record.spec.data.fingerprint) && self.parent(record) == Parent::Ready

@@ -14,7 +14,7 @@ use crate::runlog::{Home, RunFolder};
 
 use super::error::StoreError;
 use super::ingest::{EVENTS_PER_FLUSH, Ingested, Synced, next_lines, next_scores};
-use super::open::{Store, set_aside};
+use super::open::{Store, set_aside, set_folder_aside};
 use super::thread::{self, Message, job};
 
 /// Places for an index whose own place has no room.
@@ -70,7 +70,7 @@ fn start(folder: PathBuf) -> Result<(Sender<Message>, Option<String>, Option<Pat
     match thread::start(folder.clone()) {
         Ok((messages, notice)) => Ok((messages, notice, None)),
         Err(StoreError::Hangs(what) | StoreError::Panicked(what)) => {
-            let notice = set_aside(&folder, &StoreError::Hangs(what).to_string())?;
+            let notice = set_folder_aside(&folder, &StoreError::Hangs(what).to_string())?;
             Ok((thread::start(folder)?.0, Some(notice), None))
         }
         Err(error) if Shortage::behind(&error).is_some() => {
@@ -140,7 +140,7 @@ impl StoreHandle {
     /// There is no place for another one; the old one stays lost.
     pub fn replace(&self, home: &Home, reason: &str) -> Result<String, StoreError> {
         drop(self.shared.current().messages.send(Message::Abandon));
-        let aside = set_aside(&home.index_dir(), reason)?;
+        let aside = set_aside(home, reason)?;
         let (messages, notice, temporary) = start(home.index_dir())?;
         let mut current = self.shared.current();
         let number = current.number + 1;

@@ -19,5 +19,5 @@ pub use error::StoreError;
 pub use facts::{AttemptFacts, Ending, LogFacts, fold};
 pub use handle::StoreHandle;
 pub use ingest::{Ingested, NewLines, Synced, next_lines, reindex, sync};
-pub use open::{Opened, Store};
+pub use open::{Opened, Store, set_aside};
 pub use thin::thin;

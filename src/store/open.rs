@@ -70,7 +70,7 @@ impl Store {
             match database {
                 Ok(database) => return Ok(Opened { store: Self { folder, database: Some(database) }, notice: None }),
                 Err(reason) => {
-                    let notice = set_aside(&folder, &reason)?;
+                    let notice = set_folder_aside(&folder, &reason)?;
                     let database = Some(fresh(&folder)?);
                     return Ok(Opened { store: Self { folder, database }, notice: Some(notice) });
                 }
@@ -191,8 +191,16 @@ fn fresh(folder: &Path) -> Result<Database, StoreError> {
     Ok(database)
 }
 
-/// Rename a bad index to `index-broken` beside it, in the place of an earlier one, and say so.
-pub(super) fn set_aside(folder: &Path, reason: &str) -> Result<String, StoreError> {
+/// Rename the index of a lab that nobody has open to `index-broken`, in the place of an earlier one; gives a sentence for people.
+///
+/// # Errors
+/// It cannot be renamed.
+pub fn set_aside(home: &Home, reason: &str) -> Result<String, StoreError> {
+    set_folder_aside(&home.index_dir(), reason)
+}
+
+/// The same for an index that may lie elsewhere.
+pub(super) fn set_folder_aside(folder: &Path, reason: &str) -> Result<String, StoreError> {
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let aside = folder.with_file_name(format!("{name}-broken"));
     if fs::symlink_metadata(&aside).is_ok_and(|found| found.is_dir()) {

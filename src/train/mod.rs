@@ -18,7 +18,7 @@ pub mod zero_shot;
 
 use std::path::PathBuf;
 
-use crate::core::SinkError;
+use crate::core::{RunId, Shortage, SinkError};
 
 pub use inference::inference;
 pub use run::{Outcome, Surroundings, train};
@@ -66,6 +66,26 @@ pub enum TrainError {
         path: PathBuf,
         /// Why, and the cure.
         reason: String,
+        /// What the machine is short of, if that is all.
+        short: Option<Shortage>,
+    },
+    /// A file of a checkpoint is not what was written, or cannot be read any more.
+    #[error("checkpoint {} is damaged: {reason}", std::path::absolute(path).as_ref().unwrap_or(path).display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The checkpoint of another run that a run begins with is damaged or gone. Nobody takes it again; that run can make it anew.
+    #[error(
+        "{reason}; this run goes on from it: `trilab run retry {run}` makes it again, and then this run goes on by itself"
+    )]
+    Parent {
+        /// The other run.
+        run: RunId,
+        /// The file, what is wrong with it, and where it is now.
+        reason: String,
     },
     /// A rank could not be measured.
     #[error(transparent)]
@@ -73,4 +93,15 @@ pub enum TrainError {
     /// An event could not be recorded.
     #[error("event not recorded: {0}")]
     Sink(#[from] SinkError),
+}
+
+impl TrainError {
+    /// What the machine is short of, if that is all.
+    #[must_use]
+    pub fn shortage(&self) -> Option<Shortage> {
+        match self {
+            Self::Checkpoint { short, .. } => *short,
+            other => Shortage::behind(other),
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::checkpoint::{self, State};
+use super::checkpoint::{self, State, Wanted};
 use super::examples::{Examples, ValidationTotals};
 use super::inference::inference;
 use super::rank_probe::RankProbe;
@@ -67,13 +67,16 @@ struct Run<'a, 'b> {
     unlogged: (u64, f64),
     state: State,
     saved: Option<u64>,
+    /// A step whose checkpoint is made again, though the run has been further.
+    again: Option<u64>,
     spoke: f64,
 }
 
 /// Trains `spec` on `corpus` from its newest checkpoint in `checkpoints` to its end.
 ///
 /// # Errors
-/// The spec does not fit the corpus or the build, the disk fails, or an event cannot be recorded.
+/// The spec does not fit the corpus or the build, the disk fails, an event cannot be recorded, or the checkpoint that it begins
+/// with is lost ([`TrainError::Parent`]). A checkpoint of its own that is damaged is no error: the one before it gives the same.
 /// A divergence is an outcome and not an error.
 pub fn train(
     spec: &RunSpec,
@@ -85,7 +88,10 @@ pub fn train(
     let examples = Examples::new(spec, corpus)?;
     checkpoint::sweep(checkpoints)?;
     let mut warnings = examples.notices();
-    let restored = checkpoint::restore(checkpoints, &mut trainer, &mut |warning| warnings.push(warning))?;
+    let kept = [spec.probes.keep_steps.as_slice(), outside.control.kept_steps()].concat();
+    let again = checkpoint::missing(checkpoints, &kept, spec.training.steps)?.last().copied();
+    let wanted = Wanted { beyond: None, kept: &kept };
+    let restored = checkpoint::restore(checkpoints, &mut trainer, wanted, &mut |warning| warnings.push(warning))?;
     let validation = examples.validation()?;
     let totals = Examples::totals(&validation);
     let rank = rank_probe(spec, corpus, &mut warnings)?;
@@ -95,12 +101,9 @@ pub fn train(
         None
     });
     if restored.is_none()
-        && let Some(ParentSpec { run, step, .. }) = &spec.parent
+        && let Some(parent) = &spec.parent
     {
-        let folder = outside
-            .parent
-            .ok_or_else(|| TrainError::Spec(format!("it goes on from run {run}, whose folder is not known")))?;
-        checkpoint::inherit(folder, *step, &trainer)?;
+        begin_from(parent, outside.parent, &trainer)?;
     }
     let saved = restored.as_ref().map(|state| state.step);
     let state = restored.unwrap_or_else(|| State::start(spec));
@@ -121,6 +124,7 @@ pub fn train(
         unlogged: (0, 0.0),
         state,
         saved,
+        again,
         spoke,
     };
     for message in warnings {
@@ -131,6 +135,25 @@ pub fn train(
         run.tell(RunEvent::Resumed { step })?;
     }
     run.go()
+}
+
+/// Gives `trainer` the weights that another run has come to, whose checkpoints are in `folder`. One that is damaged is set aside,
+/// so that the lab sees that it is gone.
+fn begin_from(parent: &ParentSpec, folder: Option<&Path>, trainer: &Trainer) -> Result<(), TrainError> {
+    let run = &parent.run;
+    let folder =
+        folder.ok_or_else(|| TrainError::Spec(format!("it goes on from run {run}, whose folder is not known")))?;
+    checkpoint::inherit(folder, parent, trainer).map_err(|error| {
+        let TrainError::Damaged { .. } = &error else { return error };
+        let reason = match checkpoint::set_aside_of(folder, parent.step) {
+            Ok(Some(name)) => format!("{error}; it is set aside as {name}"),
+            Ok(None) => {
+                format!("checkpoint {} of run {run} is gone", folder.join(checkpoint::name(parent.step)).display())
+            }
+            Err(other) => format!("{error}; it could not be set aside: {other}"),
+        };
+        TrainError::Parent { run: run.clone(), reason }
+    })
 }
 
 /// The rank probe, if one is asked for. A text that is too short for it must not end a run that can train.
@@ -240,6 +263,7 @@ impl Run<'_, '_> {
         }
         if last || due(step, self.spec.probes.checkpoint_every) || self.kept_steps().contains(&step) {
             self.save()?;
+            self.leap()?;
         }
         Ok(())
     }
@@ -329,10 +353,40 @@ impl Run<'_, '_> {
         let began = (self.outside.clock)();
         let kept = self.kept_steps();
         let kept = (self.spec.probes.keep_checkpoints, kept.as_slice());
-        let bytes = checkpoint::save(self.checkpoints, &self.state, &self.trainer, kept)?;
+        let bytes = loop {
+            match checkpoint::save(self.checkpoints, &self.state, &self.trainer, kept) {
+                Err(error) if error.shortage().is_some() => {
+                    if !self.outside.sink.wait_for_machine(&format!("could not write the {error}")) {
+                        return Err(error);
+                    }
+                }
+                saved => break saved?,
+            }
+        };
         self.saved = Some(self.state.step);
         let (step, seconds) = (self.state.step, (self.outside.clock)() - began);
         self.tell(RunEvent::CheckpointSaved { step, bytes, seconds })
+    }
+
+    /// On to the newest checkpoint, if what had to be made again is made: all that lies between was trained before.
+    fn leap(&mut self) -> Result<(), TrainError> {
+        if self.again.is_none_or(|again| self.saved.is_none_or(|saved| saved < again)) {
+            return Ok(());
+        }
+        self.again = None;
+        let wanted = Wanted { beyond: Some(self.state.step), kept: &self.kept_steps() };
+        let mut warnings = Vec::new();
+        let restored =
+            checkpoint::restore(self.checkpoints, &mut self.trainer, wanted, &mut |warning| warnings.push(warning))?;
+        for message in warnings {
+            self.tell(RunEvent::Warned { message })?;
+        }
+        if let Some(state) = restored {
+            let step = state.step;
+            (self.state, self.saved, self.unlogged) = (state, Some(step), (0, 0.0));
+            self.tell(RunEvent::Resumed { step })?;
+        }
+        Ok(())
     }
 
     fn leave(&mut self, outcome: Outcome) -> Result<Outcome, TrainError> {

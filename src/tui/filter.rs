@@ -330,6 +330,7 @@ mod tests {
             checkpoint_step: None,
             last_event_ms: 0,
             queued_ms: 0,
+            lost_lines: 0,
         }
     }
 

@@ -17,11 +17,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::core::cost::parameters;
 use crate::core::task::ScoringForm;
-use crate::core::{Device, EventSink, RunEvent, RunSpec, Shortage, SinkError};
-use crate::corpus::{Corpus, CorpusError};
+use crate::core::{ControlSource, Device, EventSink, RunEvent, RunSpec, Shortage, SinkError};
+use crate::corpus::{self, Corpus, CorpusError};
 use crate::eval::TaskReport;
 use crate::kernel::memory::keep_large_blocks;
-use crate::runlog::{EvalHeader, EvalLog, EvalRow, EventLog, RunFolder, RunLock, RunLogError};
+use crate::runlog::{EvalHeader, EvalLog, EvalRow, EventLog, Home, RunFolder, RunLock, RunLogError};
 use crate::train::{Outcome, Surroundings, TrainError, train};
 
 use hold::{Hold, HoldingLog};
@@ -43,7 +43,10 @@ pub fn work(folder: &Path) -> Result<Outcome> {
     without_pools()?;
     let folder = std::path::absolute(folder).with_context(|| format!("could not find {}", folder.display()))?;
     let folder = RunFolder::open(folder)?;
-    let spec = folder.spec()?;
+    let spec = match folder.spec() {
+        Ok(spec) => spec,
+        Err(error) => return Err(unreadable(&folder, error)),
+    };
     std::env::set_current_dir(folder.path())
         .with_context(|| format!("could not enter the folder {}", folder.path().display()))?;
     let lock = lock(&folder)?;
@@ -55,16 +58,21 @@ pub fn work(folder: &Path) -> Result<Outcome> {
     keep_large_blocks();
     log.record(started(&spec, attempt.number))?;
     let failure = loop {
-        let ended = catch_unwind(AssertUnwindSafe(|| run(&spec, &folder, &mut wishes, &mut log)));
+        let ended = catch_unwind(AssertUnwindSafe(|| run(&spec, &folder, &mut wishes, &mut log, attempt.number)));
         match ended {
             Ok(Ok(outcome)) => return Ok(outcome),
             // It begins again from its checkpoint when the machine has what was missing.
-            Ok(Err(error)) if let Some(short) = Shortage::behind(error.as_ref()) => {
-                if !log.wait_for_machine(&format!("{error:#}; {}", short.cure())) {
+            Ok(Err(Trouble::Short(reason))) => {
+                if !log.wait_for_machine(&reason) {
                     return Ok(Outcome::Yielded);
                 }
             }
-            Ok(Err(error)) => break error,
+            // No word of an ending: like a worker that died, the run is put back.
+            Ok(Err(Trouble::Waits(error))) => {
+                log.record(RunEvent::Warned { message: format!("{error:#}") })?;
+                return Err(error);
+            }
+            Ok(Err(Trouble::Fails(error))) => break error,
             Err(panic) => break anyhow::anyhow!("the worker panicked: {}", words(panic.as_ref())),
         }
     };
@@ -74,8 +82,68 @@ pub fn work(folder: &Path) -> Result<Outcome> {
     Err(failure)
 }
 
-fn run(spec: &RunSpec, folder: &RunFolder, wishes: &mut Wishes, log: &mut HoldingLog<'_>) -> Result<Outcome> {
-    let corpus = Corpus::open(&folder.corpus_dir(&spec.data)).map_err(could_not)?;
+/// A run whose spec is damaged says so in its log, if it has no other worker.
+fn unreadable(folder: &RunFolder, error: RunLogError) -> anyhow::Error {
+    let message = format!("could not {error}");
+    if matches!(error, RunLogError::Spec { .. })
+        && let Ok(_lock) = lock(folder)
+        && let Ok(attempt) = folder.new_attempt()
+        && let Ok(mut log) = EventLog::create(&attempt.events_path(), folder.id(), attempt.number, now_ms)
+    {
+        // Where even that cannot be written, it is printed all the same.
+        drop(log.record(RunEvent::Failed { message }));
+    }
+    error.into()
+}
+
+/// Why there is no outcome.
+enum Trouble {
+    /// Something that others make is damaged and was set aside. The lab makes it again, or says who must ask for that; then the
+    /// run can go on.
+    Waits(anyhow::Error),
+    /// The machine is short of something, as the words say.
+    Short(String),
+    /// The run cannot go on.
+    Fails(anyhow::Error),
+}
+
+impl Trouble {
+    /// Of a corpus in `directory`. What is damaged is set aside, if it is the lab's own and the lab can prepare it again.
+    fn of_corpus(error: &CorpusError, directory: &Path, folder: &RunFolder) -> Self {
+        let home = folder.path().parent().and_then(Path::parent);
+        let own = home.is_some_and(|home| directory.parent() == Some(&Home::new(home).corpora_dir()));
+        if let Some(short) = Shortage::behind(error) {
+            return Self::Short(format!("could not {error}; {}", short.cure()));
+        }
+        let damaged = matches!(error, CorpusError::Damaged { .. });
+        let error = anyhow::anyhow!("could not {error}");
+        if damaged && own && corpus::set_aside(directory).is_ok() { Self::Waits(error) } else { Self::Fails(error) }
+    }
+
+    fn of_training(error: TrainError, directory: &Path, folder: &RunFolder) -> Self {
+        match error {
+            TrainError::Corpus(error) => Self::of_corpus(&error, directory, folder),
+            TrainError::Parent { .. } => Self::Waits(error.into()),
+            other => match other.shortage() {
+                Some(short) => Self::Short(format!("could not go on: {other}; {}", short.cure())),
+                None => Self::Fails(other.into()),
+            },
+        }
+    }
+}
+
+fn run(
+    spec: &RunSpec,
+    folder: &RunFolder,
+    wishes: &mut Wishes,
+    log: &mut HoldingLog<'_>,
+    attempt: u32,
+) -> Result<Outcome, Trouble> {
+    let directory = folder.corpus_dir(&spec.data);
+    let corpus = Corpus::open_checked(&directory, u64::from(attempt));
+    let corpus = corpus.map_err(|error| Trouble::of_corpus(&error, &directory, folder))?;
+    // A first look, so that the checkpoints that others wait for are known.
+    wishes.control();
     // What lies outside this folder is read now; what is written from now on stays with it when the lab is moved.
     let within = folder.from_within();
     let origin = Instant::now();
@@ -92,15 +160,8 @@ fn run(spec: &RunSpec, folder: &RunFolder, wishes: &mut Wishes, log: &mut Holdin
         answers: &mut answers,
         clock: &|| origin.elapsed().as_secs_f64(),
     };
-    train(spec, &corpus, &within.checkpoints_dir(), outside).map_err(|error| match error {
-        TrainError::Corpus(error) => could_not(error),
-        other => other.into(),
-    })
-}
-
-/// An error of the corpus as a sentence; where the machine is short of something, the error itself, which says of what.
-fn could_not(error: CorpusError) -> anyhow::Error {
-    if Shortage::behind(&error).is_some() { error.into() } else { anyhow::anyhow!("could not {error}") }
+    let trained = train(spec, &corpus, &within.checkpoints_dir(), outside);
+    trained.map_err(|error| Trouble::of_training(error, &directory, folder))
 }
 
 /// Every answer of a task goes into a file of its own beside the log, which holds the scores.

@@ -98,6 +98,7 @@ fn run(
         checkpoint_step: (step >= 500).then_some(step / 500 * 500),
         last_event_ms: if step == 0 { 0 } else { NOW - 90_000 * number },
         queued_ms: NOW - 9_000_000 + 1_000 * number,
+        lost_lines: 0,
         status,
     }
 }
@@ -170,6 +171,7 @@ fn lab_of(all: Vec<RunSummary>) -> LabSummary {
         ],
         slots: vec![SlotSummary { run: Some(id(7)) }, SlotSummary { run: Some(id(8)) }],
         queue_paused: false,
+        held: None,
         preparing: Vec::new(),
         machine_load: Some(0.97),
         memory_used: Some(0.41),
@@ -691,6 +693,7 @@ pub(crate) fn info() -> ServerInfo {
         home: "~/lab".to_owned(),
         lab: None,
         started_ms: NOW,
+        held: None,
     }
 }
 

@@ -149,7 +149,19 @@ fn a_corpus_is_prepared_ahead_and_reported_as_json() {
     assert_eq!(manifest["train"]["bytes"].as_u64().unwrap() + manifest["validation"]["bytes"].as_u64().unwrap(), 4000);
     let folder = lab.home().corpora_dir().join(manifest["fingerprint"].as_str().unwrap());
     assert!(folder.is_dir());
-    assert_eq!(lab.json(&prepare), manifest, "prepared once");
+    let again = |state: &str| {
+        let told = lab.json(&prepare);
+        assert_eq!((told["state"].as_str(), &told["files"]), (Some(state), &manifest["files"]), "{told}");
+        told["damaged"].as_array().unwrap().len()
+    };
+    assert_eq!((manifest["state"].as_str(), again("whole")), (Some("prepared"), 0), "prepared once");
+    let shard = folder.join("train.tokens");
+    let mut bytes = fs::read(&shard).unwrap();
+    bytes[99] ^= 1;
+    fs::write(&shard, bytes).unwrap();
+    assert_eq!((again("repaired"), again("whole")), (1, 0));
+    let told = lab.run(&prepare[..prepare.len() - 1]);
+    assert!(told.stdout.contains("state        is whole"), "{told:?}");
     let missing = lab.run(&["corpus", "prepare", "absent.txt", "--json"]);
     assert!(missing.code == Some(1) && missing.stderr.contains("absent.txt"), "{missing:?}");
     assert!(lab.server().is_none(), "no server is needed for that");

@@ -6,6 +6,8 @@
 
 mod cells;
 mod cli;
+mod doctor;
+mod damage;
 mod hangup;
 mod homes;
 mod kills;

@@ -48,6 +48,7 @@ fn summary(spec: &RunSpec, status: RunStatus, step: u64, latest: Metrics) -> Run
         checkpoint_step: None,
         last_event_ms: 0,
         queued_ms: 0,
+        lost_lines: 0,
     }
 }
 

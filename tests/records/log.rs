@@ -121,11 +121,51 @@ fn a_spec_is_written_once_and_checked() {
     assert!(RunFolder::open(folder.path()).is_err());
 
     let text = fs::read_to_string(run.spec_path()).unwrap();
-    fs::write(run.spec_path(), text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+    let mut later: serde_json::Value = serde_json::from_str(&text).unwrap();
+    later.as_object_mut().unwrap().remove("checksum");
+    fs::write(run.spec_path(), later.to_string()).unwrap();
+    assert_eq!(run.spec().unwrap(), first, "earlier versions wrote no checksum");
+    later["format"] = 2.into();
+    fs::write(run.spec_path(), later.to_string()).unwrap();
     let error = run.spec().unwrap_err().to_string();
     assert!(error.contains("spec.json") && error.contains("format 2") && error.contains("knows format 1"), "{error}");
-    fs::write(run.spec_path(), text.replace("\"seed\"", "\"sead\"")).unwrap();
-    assert!(run.spec().unwrap_err().to_string().contains("sead"));
+    assert!(run.create(&first).is_err(), "what a later version wrote is not replaced");
+}
+
+#[test]
+fn a_spec_that_was_changed_is_refused_and_submitting_it_again_mends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let (first, run) = (spec(1), new_run(&home, 1));
+    let (path, aside) = (run.spec_path(), run.path().join("spec.damaged.json"));
+    let whole = fs::read_to_string(&path).unwrap();
+    let changes = [
+        ("\"seed\"", "\"sead\"", "unknown field `sead`"),
+        ("\"format\": 1", "\"format\": 3", "no format that fits its checksum"),
+        ("\"steps\": 200", "\"steps\": 201", "something was changed"),
+        ("\"threads\": 1", "\"threads\": 3", "such as probes or execution"),
+        ("\"checkpoint_every\": 50", "\"checkpoint_every\": 51", "such as probes or execution"),
+    ];
+    for (from, to, reason) in changes {
+        let other = whole.replace(from, to);
+        assert_ne!(other, whole, "{from}");
+        fs::write(&path, &other).unwrap();
+        let said = run.spec().unwrap_err().to_string();
+        assert!(said.contains(path.to_str().unwrap()) && said.contains(reason), "{said}");
+        assert!(said.contains("submit the study of this run again"), "{said}");
+        assert!(run.create(&first).unwrap(), "it is written anew");
+        assert_eq!((run.spec().unwrap(), fs::read_to_string(&path).unwrap()), (first.clone(), whole.clone()));
+        assert_eq!(fs::read_to_string(&aside).unwrap(), other);
+    }
+    let mut bits = trilab::core::seed::generator(1, trilab::core::seed::Stream::Sample, 0);
+    for _ in 0..200 {
+        let mut other = whole.clone().into_bytes();
+        let bit = rand::RngExt::random_range(&mut bits, 0..other.len() * 8);
+        other[bit / 8] ^= 1 << (bit % 8);
+        fs::write(&path, &other).unwrap();
+        // An exponent may be written with a capital letter.
+        assert!(run.spec().is_ok_and(|spec| spec == first) || run.spec().is_err(), "bit {bit}");
+    }
 }
 
 #[test]

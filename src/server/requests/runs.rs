@@ -127,8 +127,13 @@ impl Engine {
             if let RunStatus::Blocked { reason } = &status {
                 return Err(format!("it is blocked: {reason}"));
             }
-            if !status.can_retry() {
+            // What a finished run can make again is a checkpoint that is lost.
+            let lost = if status == RunStatus::Finished { engine.lost_checkpoints(run) } else { Vec::new() };
+            if !status.can_retry() && lost.is_empty() {
                 return Err(format!("it is {}; only stopped, diverged or failed runs can be retried", status.word()));
+            }
+            for step in lost {
+                engine.home.run(run).keep_checkpoint(step).map_err(|error| error.to_string())?;
             }
             engine.wish(run, Control::Run)?;
             let now_ms = engine.now_ms();

@@ -223,6 +223,7 @@ fn spec_lines(app: &App, detail: &RunDetail, width: usize) -> Vec<Line<'static>>
         ("lineage", lineage),
     ]);
     rows.extend(parent.map(|parent| ("parent", parent)));
+    rows.extend((run.lost_lines > 0).then(|| ("damage", format!("{} lines of its files are lost", run.lost_lines))));
     rows.extend(stage_rows(detail));
     rows.extend([
         ("made by", format!("trilab {}", spec.execution.program_version)),

@@ -1,0 +1,138 @@
+//! The folders of the runs: spec, wish, logs, answers, checkpoints.
+
+use std::path::Path;
+
+use super::Doctor;
+use crate::core::RunSpec;
+use crate::runlog::evals::{eval_numbers, eval_path, read_evals};
+use crate::runlog::sealed_file::set_aside;
+use crate::runlog::{RunFolder, RunLogError, Witness, read_from};
+use crate::train::checkpoint;
+
+impl Doctor<'_> {
+    pub(super) fn runs(&mut self) -> Result<(), RunLogError> {
+        for run in self.home.list_runs()? {
+            let folder = self.home.run(&run);
+            let spec = self.spec(&folder);
+            self.wish(&folder);
+            for attempt in folder.attempts()? {
+                self.log(&folder.attempt(attempt).events_path());
+            }
+            for number in eval_numbers(&folder)? {
+                self.answers(&eval_path(&folder, number));
+            }
+            if let Some(spec) = spec {
+                self.checkpoints(&folder, &spec);
+            }
+        }
+        Ok(())
+    }
+
+    fn spec(&mut self, folder: &RunFolder) -> Option<RunSpec> {
+        let path = folder.spec_path();
+        self.look_at(&path);
+        match folder.spec() {
+            Ok(spec) => Some(spec),
+            Err(error) => {
+                self.lost(&path, error.to_string(), "submit its study again: that writes it anew");
+                None
+            }
+        }
+    }
+
+    fn wish(&mut self, folder: &RunFolder) {
+        let path = folder.control_path();
+        if path.exists() {
+            self.look_at(&path);
+        }
+        if let Err(RunLogError::Content { reason, .. }) = folder.control() {
+            self.mendable(&path, reason, "it is set aside; a wish that is not there is to run", || {
+                let aside = set_aside(&path).map_err(|error| error.to_string())?;
+                Ok(format!("it is {} now", aside.display()))
+            });
+        }
+    }
+
+    fn log(&mut self, path: &Path) {
+        if !path.exists() && Witness::of(path).is_none() {
+            return;
+        }
+        self.look_at(path);
+        let (mut offset, mut lost, mut next) = (0, 0, 0);
+        loop {
+            match read_from(path, offset) {
+                Ok(chunk) if chunk.next_offset == offset => break,
+                Ok(chunk) => {
+                    offset = chunk.next_offset;
+                    lost += chunk.lost;
+                    next = chunk.next_line.unwrap_or(next);
+                }
+                Err(error) => {
+                    self.lost(path, error.to_string(), "bring it back from a copy of the lab");
+                    return;
+                }
+            }
+        }
+        lost += Witness::of(path).map_or(0, |witness| witness.lines.saturating_sub(next));
+        if lost > 0 {
+            let advice = "what stood there is gone; what is shown is what was written. Bring the log back from a copy of the lab, \
+                          or train the run again in another home";
+            self.lost(path, format!("{lost} of its lines are damaged or gone"), advice);
+        }
+    }
+
+    fn answers(&mut self, path: &Path) {
+        self.look_at(path);
+        let (mut offset, mut lost) = (0, 0);
+        loop {
+            match read_evals(path, offset, &|_| true) {
+                Ok(chunk) if chunk.next_offset == offset => break,
+                Ok(chunk) => {
+                    offset = chunk.next_offset;
+                    lost += chunk.lost;
+                }
+                Err(error) => {
+                    self.lost(path, error.to_string(), "score the run again with `trilab eval`");
+                    return;
+                }
+            }
+        }
+        if lost > 0 {
+            let what = format!("{lost} of its lines are damaged or gone");
+            self.lost(path, what, "score the run again with `trilab eval`");
+        }
+    }
+
+    fn checkpoints(&mut self, folder: &RunFolder, spec: &RunSpec) {
+        let Ok(steps) = folder.checkpoint_steps() else { return };
+        let trains = folder.is_locked().unwrap_or(true);
+        for step in steps {
+            let path = folder.checkpoint_dir(step);
+            self.look_at(&path);
+            match checkpoint::verify(&path, spec) {
+                Ok(found) => {
+                    self.report.unsealed += found.unsealed.len();
+                    if found.is_whole() {
+                        continue;
+                    }
+                    let what = found.damaged.join("; ");
+                    let run = folder.id();
+                    let how = format!(
+                        "it is set aside; the run goes on from the one before it, and if it has ended, `trilab run retry {run}` \
+                         makes it again"
+                    );
+                    self.mendable(&path, what, &how, || {
+                        if trains {
+                            return Err("set it aside while the run trains".to_owned());
+                        }
+                        let aside = checkpoint::set_aside(&path).map_err(|error| error.to_string())?;
+                        Ok(format!("it is {} now; `trilab run retry {run}` makes it again", aside.display()))
+                    });
+                }
+                // A worker has replaced it meanwhile.
+                Err(_) if !path.exists() => {}
+                Err(error) => self.lost(&path, error.to_string(), "let this user read it"),
+            }
+        }
+    }
+}
