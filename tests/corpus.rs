@@ -189,7 +189,8 @@ fn what_a_token_covers_is_counted_in_the_text() {
     for (name, settings, expected, (unknown, lost)) in cases {
         let document = if name == "[UNK]" { "The boat лод!" } else { "the boat лод!" };
         desk.write("t.jsonl", format!("{}\n{}\n", json!({"text": document}), json!({"text": document})));
-        let (Prepared { manifest, notices }, corpus) = desk.prepared(&["t.jsonl"], desk.tokenizer("k.json", settings));
+        let (Prepared { manifest, notices, .. }, corpus) =
+            desk.prepared(&["t.jsonl"], desk.tokenizer("k.json", settings));
         assert_eq!(all(corpus.byte_counts().unwrap()), expected, "{name}");
         let both = (manifest.coverage.unknown, manifest.coverage.lost);
         let expected = if name == "[UNK]" { (2 * 7, 0) } else { (2 * unknown, 2 * lost) };
@@ -229,7 +230,7 @@ fn a_tokenizer_that_leaves_tokens_to_chance_is_made_certain() {
     let certain = desk.tokenizer("c.json", &around(model.clone(), byte_level(true), byte_level(true), json!([])));
     model["dropout"] = json!(0.5);
     let chance = desk.tokenizer("d.json", &around(model, byte_level(true), byte_level(true), json!([])));
-    let (Prepared { manifest: one, notices }, first) = desk.prepared(&["t.txt"], certain);
+    let (Prepared { manifest: one, notices, .. }, first) = desk.prepared(&["t.txt"], certain);
     let (other, second) = desk.prepare(&["t.txt"], chance.clone());
     assert_eq!((all(first.train()), all(first.validation())), (all(second.train()), all(second.validation())));
     assert_ne!(one.fingerprint, other.fingerprint, "an earlier version prepared it with dropout under the file's name");

@@ -51,7 +51,7 @@ impl Bench {
         for (step, from) in checkpoint::list(&self.at("run")).unwrap() {
             let to = copy.join(checkpoint::name(step));
             fs::create_dir_all(&to).unwrap();
-            FILES.iter().for_each(|file| drop(fs::copy(from.join(file), to.join(file)).unwrap()));
+            FILES.iter().for_each(|file| assert!(fs::copy(from.join(file), to.join(file)).unwrap() > 0));
         }
         copy
     }
