@@ -17,6 +17,7 @@ pub mod runlog;
 pub mod worker;
 pub mod store;
 pub mod schedule;
+pub mod digest;
 pub mod wire;
 pub mod server;
 pub mod tui;

@@ -17,6 +17,7 @@ mod study;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser};
 
 use rustix::fs::Mode;
@@ -102,6 +103,7 @@ const fn neighbour(command: &Command) -> Neighbour {
         | Command::Bench(_)
         | Command::Reindex
         | Command::Worker { .. }
+        | Command::Digest { .. }
         | Command::Completions { .. } => Neighbour::Ignored,
     }
 }
@@ -125,6 +127,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Server(command)) => server::run(&lab()?, &command),
         Some(Command::Reindex) => server::reindex(&lab()?).map(done),
         Some(Command::Worker { directory }) => crate::worker::work(&directory).map(|_| ExitCode::SUCCESS),
+        Some(Command::Digest { corpora }) => {
+            crate::digest::work(&corpora).map(done).context("could not talk to the server that asks")
+        }
         Some(Command::Completions { shell }) => {
             // Into memory first: the generator panics when the reader of a pipe has gone.
             let mut script = Vec::new();
