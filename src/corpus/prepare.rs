@@ -5,20 +5,26 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::CORPUS_FORMAT;
 use super::coverage::{Coverage, EncodedText};
 use super::error::CorpusError;
+use super::piece::Piece;
 use super::reader::{MANIFEST, Manifest, byte_counts_path, shard_path};
 use super::shard::{ShardWriter, width_for};
 use super::split::{Part, Texts};
 use super::survey::{Learned, Studied, study};
 use super::tokenizer::Tokenizer;
 use super::training::train_bpe;
+use crate::config::files;
 use crate::core::texts::CorpusSettings;
 
 /// Text that is encoded at once, in bytes: enough to keep all cores busy, little enough to hold.
 const BATCH: usize = 4 << 20;
+
+/// Between two looks whether another preparation of the same corpus has ended.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// How far a preparation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +57,7 @@ pub fn prepare(
 ) -> Result<Prepared, CorpusError> {
     let studied = study(settings, &mut |done, total| progress(Progress { phase: "reading", done, total }))?;
     let mut notices = studied.texts.remarks.lines();
-    notices.extend(studied.tokenizer.changes(&settings.tokenizer));
+    notices.extend(studied.tokenizer.changes(&settings.tokenizer, studied.survey.train.bytes));
     let manifest = whole_or_made(settings, studied, corpora_dir, progress)?;
     notices.extend(manifest.coverage.sentence("the text"));
     Ok(Prepared { manifest, notices })
@@ -105,7 +111,7 @@ fn write_all(
     tokenizer.save(folder)?;
     let total = survey.train.bytes + survey.validation.bytes;
     let mut encoder = Encoder::new(&tokenizer, folder, total, progress)?;
-    texts.visit(&mut |part, document| encoder.document(part, document))?;
+    texts.visit(&mut |part, piece| encoder.piece(part, piece))?;
     let Encoded { train_tokens, validation_tokens, bytes: done, coverage } = encoder.finish()?;
     let again = Texts::scan(settings, &mut |_, _| {})?;
     if done != total || again.content != texts.content {
@@ -149,6 +155,9 @@ struct Encoder<'e> {
     coverage: Coverage,
     /// Bytes of the document at hand that no token of it could be charged with.
     owed: u32,
+    /// The end of the document at hand, which cannot be cut yet, and how much of it was looked at.
+    held: String,
+    looked: usize,
     pending: Vec<Pending>,
     pending_bytes: usize,
     done: u64,
@@ -178,6 +187,8 @@ impl<'e> Encoder<'e> {
             byte_counts: ShardWriter::create(byte_counts_path(folder), 4)?,
             coverage: Coverage::default(),
             owed: 0,
+            held: String::new(),
+            looked: 0,
             pending: Vec::new(),
             pending_bytes: 0,
             done: 0,
@@ -186,17 +197,27 @@ impl<'e> Encoder<'e> {
         })
     }
 
-    fn document(&mut self, part: Part, document: &str) -> Result<(), CorpusError> {
-        let pieces = self.tokenizer.pieces(document);
-        let last = pieces.len().saturating_sub(1);
-        for (place, piece) in pieces.into_iter().enumerate() {
-            self.pending.push(Pending { part, text: piece.to_owned(), closes: place == last });
-            self.pending_bytes += piece.len();
-            if self.pending_bytes >= BATCH {
-                self.flush()?;
-            }
+    fn piece(&mut self, part: Part, piece: Piece<'_>) -> Result<(), CorpusError> {
+        self.held.push_str(piece.text);
+        while let Some(at) = self.tokenizer.cut(&self.held, self.looked) {
+            let rest = self.held.split_off(at);
+            let text = std::mem::replace(&mut self.held, rest);
+            self.looked = 0;
+            self.wait(Pending { part, text, closes: false })?;
+        }
+        self.looked = self.held.len();
+        if piece.ends {
+            self.looked = 0;
+            let text = std::mem::take(&mut self.held);
+            self.wait(Pending { part, text, closes: true })?;
         }
         Ok(())
+    }
+
+    fn wait(&mut self, pending: Pending) -> Result<(), CorpusError> {
+        self.pending_bytes += pending.text.len();
+        self.pending.push(pending);
+        if self.pending_bytes >= BATCH { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), CorpusError> {
@@ -257,8 +278,16 @@ impl Lock {
             Ok(()) => Some(file),
             Err(TryLockError::WouldBlock) => {
                 progress(Progress { phase: "waiting for another preparation", done: 0, total: 0 });
-                file.lock().map_err(CorpusError::io("lock", &path))?;
-                Some(file)
+                // Not with a call that waits: who watches hears that this goes on.
+                loop {
+                    std::thread::sleep(LOCK_PAUSE);
+                    files::goes_on();
+                    match file.try_lock() {
+                        Ok(()) => break Some(file),
+                        Err(TryLockError::WouldBlock) => {}
+                        Err(TryLockError::Error(error)) => return Err(CorpusError::io("lock", &path)(error)),
+                    }
+                }
             }
             Err(TryLockError::Error(_)) => None,
         };

@@ -6,6 +6,7 @@
 
 mod cells;
 mod cli;
+mod foreign;
 mod hangup;
 mod homes;
 mod kills;
