@@ -18,6 +18,7 @@ pub mod worker;
 pub mod store;
 pub mod schedule;
 pub mod doctor;
+pub mod digest;
 pub mod wire;
 pub mod server;
 pub mod tui;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Modules in layer order, each with the outside crates it may use besides those everyone may.
 const HOUSE: &[(&str, &[&str])] = &[
     ("core", &["blake3", "rand_chacha", "rand", "unicode_width", "unicode_segmentation"]),
-    ("config", &["include_dir", "toml", "serde_path_to_error", "strsim", "glob"]),
+    ("config", &["include_dir", "toml", "serde_path_to_error", "strsim", "glob", "rustix"]),
     ("corpus", &["tokenizers", "memmap2", "blake3", "rand", "toml"]),
     ("objective", &["rand", "rand_chacha"]),
     ("kernel", &["candle_core", "gemm", "gemmkit", "half", "pulp"]),
@@ -24,6 +24,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("store", &["sled"]),
     ("schedule", &["rustix"]),
     ("doctor", &[]),
+    ("digest", &["tokio", "rustix"]),
     ("wire", &["tokio", "tokio_util", "futures_util", "blake3", "rustix"]),
     ("server", &["anyhow", "tokio", "tokio_util", "futures_util", "rustix"]),
     ("tui", &["anyhow", "ratatui", "crossterm", "tokio", "futures_util", "rustix"]),

@@ -1062,7 +1062,7 @@ async fn a_lab_that_cannot_be_written_answers_the_same_without_a_server_and_is_n
     let before = files(&path);
     let home = Home::new(&path);
     assert_eq!(unwritable(&home), None, "it can be written, and is looked at all the same");
-    let stream = look_at(&home, "the disk is read-only", Arc::new(|| 1_700_000_000_000)).await.unwrap();
+    let stream = look_at(&home, "the disk is read-only", None, Arc::new(|| 1_700_000_000_000)).await.unwrap();
     let mut looking = Connection::connect(stream).await.unwrap();
     for (question, told) in questions.iter().zip(&told) {
         assert_eq!(&looking.request(question.clone()).await.unwrap(), told, "{question:?}");

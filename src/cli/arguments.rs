@@ -85,6 +85,13 @@ pub(super) enum Command {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+    /// Read texts, tokenizers and tasks for the server (what the server starts)
+    #[command(hide = true)]
+    Digest {
+        /// Folder of the prepared corpora
+        #[arg(value_name = "DIR")]
+        corpora: PathBuf,
+    },
     /// Print completions for a shell
     Completions {
         /// bash, zsh, fish, …

@@ -82,7 +82,7 @@ impl Lab {
                 return Ok(connection);
             }
         }
-        let stream = look_at(&self.home, &reason, clock()).await?;
+        let stream = look_at(&self.home, &reason, Some(self.program.clone()), clock()).await?;
         Ok(Connection::connect(stream).await?)
     }
 

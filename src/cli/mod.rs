@@ -18,6 +18,7 @@ mod study;
 
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{CommandFactory, Parser};
 
 use rustix::fs::Mode;
@@ -104,6 +105,7 @@ const fn neighbour(command: &Command) -> Neighbour {
         | Command::Reindex
         | Command::Doctor { .. }
         | Command::Worker { .. }
+        | Command::Digest { .. }
         | Command::Completions { .. } => Neighbour::Ignored,
     }
 }
@@ -128,6 +130,9 @@ fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Reindex) => server::reindex(&lab()?).map(done),
         Some(Command::Doctor { repair, json }) => doctor::run(&lab()?, repair, json),
         Some(Command::Worker { directory }) => crate::worker::work(&directory).map(|_| ExitCode::SUCCESS),
+        Some(Command::Digest { corpora }) => {
+            crate::digest::work(&corpora).map(done).context("could not talk to the server that asks")
+        }
         Some(Command::Completions { shell }) => {
             // Into memory first: the generator panics when the reader of a pipe has gone.
             let mut script = Vec::new();

@@ -11,8 +11,7 @@ use super::arguments::{StudyArguments, StudyCommand};
 use super::lab::{Lab, ask, block_on, start_of_paths, unexpected};
 use super::output::{Bar, print, print_json, say};
 use crate::config::paths::absolute;
-use crate::config::{Override, load_study, parse_override, save_study, shipped_studies};
-use crate::core::encoding::text_of;
+use crate::config::{Override, load_study, parse_override, read_study, save_study, shipped_studies};
 use crate::core::study::StudySpec;
 use crate::core::summary::{LabSummary, PlanReport, RunSummary, StudySummary};
 use crate::core::{RunId, RunStatus, StudyId};
@@ -57,10 +56,9 @@ async fn load(lab: &Lab, arguments: &StudyArguments) -> Result<StudySpec> {
     let config = lab.config_file.as_deref();
     let path = absolute(Path::new(&arguments.study), &here);
     if path.is_file() || is_path {
-        let bytes = std::fs::read(&path).with_context(|| format!("could not read {}", path.display()))?;
-        let text = text_of(&bytes).with_context(|| format!("could not read {}", path.display()))?;
+        let text = read_study(&path).with_context(|| format!("could not read {}", path.display()))?;
         let folder = path.parent().unwrap_or(&here);
-        return Ok(load_study(config, &arguments.study, text, folder, &overrides)?);
+        return Ok(load_study(config, &arguments.study, &text, folder, &overrides)?);
     }
     if let Some(shipped) = shipped_studies().into_iter().find(|study| study.name == arguments.study) {
         return Ok(load_study(config, &format!("shipped {}.toml", shipped.name), shipped.text, &here, &overrides)?);

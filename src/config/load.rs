@@ -1,15 +1,18 @@
 //! Where layers come from: the shipped text, a config file, a study file, `--set` on the command line.
 
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Config;
 use super::layers::{ConfigError, Layer, read};
+use super::{Config, files};
 use crate::core::encoding::text_of;
 use crate::core::study::StudySpec;
 
 /// The shipped `config.toml`.
 pub const SHIPPED_CONFIG: &str = include_str!("../../config.toml");
+
+/// Bytes that a file of settings, a study's included, may have.
+pub(super) const LARGEST: u64 = 1 << 20;
 
 /// Sections that are not defaults of studies.
 const NOT_FOR_STUDIES: [&str; 2] = ["lab", "screen"];
@@ -25,7 +28,7 @@ fn file(path: &Path) -> Result<Layer, ConfigError> {
     let name = path.display().to_string();
     let unreadable =
         |message: String| ConfigError { place: name.clone(), message: format!("cannot be read: {message}") };
-    let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+    let bytes = files::read(path, LARGEST).map_err(|error| unreadable(error.to_string()))?;
     let text = text_of(&bytes).map_err(|error| unreadable(error.to_string()))?;
     let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
     let folder = std::path::absolute(&folder).unwrap_or(folder);
@@ -40,6 +43,15 @@ pub fn load_config(path: Option<&Path>) -> Result<Config, ConfigError> {
     let mut layers = vec![shipped()?];
     layers.extend(path.map(file).transpose()?);
     read(&layers)
+}
+
+/// The text of the study file at `path`.
+///
+/// # Errors
+/// It is no regular file, cannot be read, is too large, or is no UTF-8.
+pub fn read_study(path: &Path) -> io::Result<String> {
+    let bytes = files::read(path, LARGEST)?;
+    text_of(&bytes).map(str::to_owned).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// Parses `KEY=VALUE`, as in `training.learning_rate=[1e-3,2e-3]`; a value that is not TOML is taken as text.

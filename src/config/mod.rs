@@ -3,6 +3,7 @@
 //! Promises: unknown keys and wrong types are refused with file, line and the nearest known key.
 //! Must not know: what the settings do.
 
+pub mod files;
 mod layers;
 mod load;
 mod neighbour;
@@ -20,7 +21,7 @@ use crate::core::study::{
 use crate::core::texts::CorpusSettings;
 
 pub use layers::{ConfigError, Layer};
-pub use load::{Override, SHIPPED_CONFIG, load_config, load_study, parse_override, save_study};
+pub use load::{Override, SHIPPED_CONFIG, load_config, load_study, parse_override, read_study, save_study};
 pub use neighbour::{UnusableNeighbour, load_neighbour};
 pub use shipped::{ShippedStudy, shipped_studies};
 

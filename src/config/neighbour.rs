@@ -1,14 +1,13 @@
 //! A `config.toml` that nobody named: it lies in the working directory, and may as well be another program's.
 //! Promises: what cannot be used is told apart by whose it is, so that a caller can ignore a stranger's and not its own.
 
-use std::fs;
 use std::path::Path;
 
 use toml::Table;
 
 use super::layers::ConfigError;
-use super::load::{SHIPPED_CONFIG, load_config};
-use super::{Config, Layer};
+use super::load::{LARGEST, SHIPPED_CONFIG, load_config};
+use super::{Config, Layer, files};
 use crate::core::encoding::text_of;
 
 /// A `config.toml` that cannot be used.
@@ -48,7 +47,7 @@ impl UnusableNeighbour {
 /// It cannot be used as a config of this program.
 pub fn load_neighbour(path: &Path) -> Result<Config, UnusableNeighbour> {
     load_config(Some(path)).map_err(|error| {
-        let bytes = fs::read(path).unwrap_or_default();
+        let bytes = files::read(path, LARGEST).unwrap_or_default();
         let text = text_of(&bytes).unwrap_or_default();
         let (ours, names_home) = match toml::from_str::<Table>(text) {
             Ok(table) => (
@@ -75,6 +74,7 @@ fn is_section(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     /// What becomes of a file with that text: ours, names a home, and why not.
     fn unusable(text: &[u8]) -> (bool, bool, String) {

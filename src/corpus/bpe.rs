@@ -10,6 +10,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, Tokenizer};
 
 use super::error::CorpusError;
+use crate::config::files;
 
 type Pair = (u32, u32);
 
@@ -83,6 +84,7 @@ impl BpeTrainer {
         let mut queue: BinaryHeap<(i64, Reverse<Pair>)> = pairs.counts.iter().map(|(p, c)| (*c, Reverse(*p))).collect();
         let mut merges = Vec::new();
         while entries.len() < size {
+            files::goes_on();
             let Some((count, Reverse(pair))) = queue.pop() else { break };
             let now = pairs.count(pair);
             if now != count {

@@ -5,9 +5,14 @@
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::CorpusError;
 use super::prepare::Progress;
+use crate::config::files;
+
+/// Between two looks whether another preparation of the same corpus has ended.
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The right to prepare one corpus. The operating system returns it when the process ends, however it ends.
 pub(super) struct Lock {
@@ -29,8 +34,16 @@ impl Lock {
             Ok(()) => Some(file),
             Err(TryLockError::WouldBlock) => {
                 progress(Progress { phase: "waiting for another preparation", done: 0, total: 0 });
-                file.lock().map_err(CorpusError::io("lock", &path))?;
-                Some(file)
+                // Not with a call that waits: who watches hears that this goes on.
+                loop {
+                    std::thread::sleep(LOCK_PAUSE);
+                    files::goes_on();
+                    match file.try_lock() {
+                        Ok(()) => break Some(file),
+                        Err(TryLockError::WouldBlock) => {}
+                        Err(TryLockError::Error(error)) => return Err(CorpusError::io("lock", &path)(error)),
+                    }
+                }
             }
             Err(TryLockError::Error(_)) => None,
         };

@@ -10,6 +10,7 @@ use super::check::{seal_file, verify_with};
 use super::coverage::{Coverage, EncodedText};
 use super::error::CorpusError;
 use super::lock::Lock;
+use super::piece::Piece;
 use super::reader::{MANIFEST_FORMAT, Manifest, byte_counts_path, shard_path};
 use super::shard::{ShardWriter, width_for};
 use super::split::{Part, Texts};
@@ -67,7 +68,7 @@ pub fn prepare(
 ) -> Result<Prepared, CorpusError> {
     let studied = study(settings, &mut |done, total| progress(Progress { phase: "reading", done, total }))?;
     let mut notices = studied.texts.remarks.lines();
-    notices.extend(studied.tokenizer.changes(&settings.tokenizer));
+    notices.extend(studied.tokenizer.changes(&settings.tokenizer, studied.survey.train.bytes));
     let (manifest, made) = whole_or_made(settings, studied, corpora_dir, progress)?;
     notices.extend(manifest.coverage.sentence("the text"));
     Ok(Prepared { manifest, notices, made })
@@ -139,7 +140,7 @@ fn write_all(
     tokenizer.save(folder)?;
     let total = survey.train.bytes + survey.validation.bytes;
     let mut encoder = Encoder::new(&tokenizer, folder, total, progress)?;
-    texts.visit(&mut |part, document| encoder.document(part, document))?;
+    texts.visit(&mut |part, piece| encoder.piece(part, piece))?;
     let Encoded { train_tokens, validation_tokens, bytes: done, coverage } = encoder.finish()?;
     let again = Texts::scan(settings, &mut |_, _| {})?;
     if done != total || again.content != texts.content {
@@ -192,6 +193,9 @@ struct Encoder<'e> {
     coverage: Coverage,
     /// Bytes of the document at hand that no token of it could be charged with.
     owed: u32,
+    /// The end of the document at hand, which cannot be cut yet, and how much of it was looked at.
+    held: String,
+    looked: usize,
     pending: Vec<Pending>,
     pending_bytes: usize,
     done: u64,
@@ -221,6 +225,8 @@ impl<'e> Encoder<'e> {
             byte_counts: ShardWriter::create(byte_counts_path(folder), 4)?,
             coverage: Coverage::default(),
             owed: 0,
+            held: String::new(),
+            looked: 0,
             pending: Vec::new(),
             pending_bytes: 0,
             done: 0,
@@ -229,17 +235,27 @@ impl<'e> Encoder<'e> {
         })
     }
 
-    fn document(&mut self, part: Part, document: &str) -> Result<(), CorpusError> {
-        let pieces = self.tokenizer.pieces(document);
-        let last = pieces.len().saturating_sub(1);
-        for (place, piece) in pieces.into_iter().enumerate() {
-            self.pending.push(Pending { part, text: piece.to_owned(), closes: place == last });
-            self.pending_bytes += piece.len();
-            if self.pending_bytes >= BATCH {
-                self.flush()?;
-            }
+    fn piece(&mut self, part: Part, piece: Piece<'_>) -> Result<(), CorpusError> {
+        self.held.push_str(piece.text);
+        while let Some(at) = self.tokenizer.cut(&self.held, self.looked) {
+            let rest = self.held.split_off(at);
+            let text = std::mem::replace(&mut self.held, rest);
+            self.looked = 0;
+            self.wait(Pending { part, text, closes: false })?;
+        }
+        self.looked = self.held.len();
+        if piece.ends {
+            self.looked = 0;
+            let text = std::mem::take(&mut self.held);
+            self.wait(Pending { part, text, closes: true })?;
         }
         Ok(())
+    }
+
+    fn wait(&mut self, pending: Pending) -> Result<(), CorpusError> {
+        self.pending_bytes += pending.text.len();
+        self.pending.push(pending);
+        if self.pending_bytes >= BATCH { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), CorpusError> {

@@ -3,6 +3,7 @@
 
 use super::coverage::Coverage;
 use super::error::CorpusError;
+use super::piece::{Cutter, Piece};
 use super::split::Part;
 use super::survey::PartTokens;
 use super::tokenizer::Tokenizer;
@@ -20,13 +21,16 @@ pub(super) struct Sample {
     taken: u64,
     pieces: Vec<(Part, String)>,
     documents: PartTokens,
+    cutter: Cutter,
 }
 
 impl Sample {
     /// Of a text of `total` bytes.
     pub(super) const fn of(total: u64) -> Self {
         let documents = PartTokens { train: 0, validation: 0 };
-        Self { total, seen: 0, taken: 0, pieces: Vec::new(), documents }
+        // All of a short text is one piece.
+        let cutter = Cutter::new(if total <= MOST { MOST as usize } else { PIECE });
+        Self { total, seen: 0, taken: 0, pieces: Vec::new(), documents, cutter }
     }
 
     /// Whether it is all of the text.
@@ -34,25 +38,19 @@ impl Sample {
         self.total <= MOST
     }
 
-    /// Takes what it needs of a document.
-    pub(super) fn document(&mut self, part: Part, document: &str) {
-        *self.documents.of(part) += 1;
-        let mut rest = document;
-        while let Some((piece, tail)) =
-            rest.split_at_checked(if self.is_whole() { rest.len() } else { rest.floor_char_boundary(PIECE) })
-        {
-            if piece.is_empty() {
-                break;
+    /// Takes what it needs of a piece of a document.
+    pub(super) fn piece(&mut self, part: Part, piece: Piece<'_>) -> Result<(), CorpusError> {
+        *self.documents.of(part) += u64::from(piece.ends);
+        let whole = self.is_whole();
+        let Self { total, seen, taken, pieces, cutter, .. } = self;
+        cutter.take(piece, &mut |cut| {
+            if whole || u128::from(*taken) * u128::from(*total) <= u128::from(*seen) * u128::from(MOST) {
+                pieces.push((part, cut.to_owned()));
+                *taken += cut.len() as u64;
             }
-            rest = tail;
-            if self.is_whole()
-                || u128::from(self.taken) * u128::from(self.total) <= u128::from(self.seen) * u128::from(MOST)
-            {
-                self.pieces.push((part, piece.to_owned()));
-                self.taken += piece.len() as u64;
-            }
-            self.seen += piece.len() as u64;
-        }
+            *seen += cut.len() as u64;
+            Ok(())
+        })
     }
 
     /// What `tokenizer` makes of it: the tokens of both parts with their end marks, if it is all of the text, and what they tell.

@@ -3,15 +3,17 @@
 //! counted. Must not know: tokens.
 
 use std::collections::HashSet;
-use std::fs::{self, File, FileType};
-use std::io::{self, BufRead, BufReader};
+use std::fs::{self, FileType};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::CorpusError;
+use super::piece::Piece;
 use super::remarks::Remarks;
 use super::world::WorldText;
+use crate::config::files;
 use crate::config::paths::matching;
-use crate::core::encoding::{NotText, text_of};
+use crate::core::encoding::{NotText, text_of, without_mark};
 use crate::core::json::{Column, column};
 
 /// Texts embedded in the program.
@@ -45,8 +47,11 @@ enum Kind {
     Lines,
 }
 
-/// Receives one document.
-pub(super) type Sink<'s> = dyn FnMut(&str) -> Result<(), CorpusError> + 's;
+/// Receives documents, piece by piece.
+pub(super) type Sink<'s> = dyn FnMut(Piece<'_>) -> Result<(), CorpusError> + 's;
+
+/// Bytes of a file that are held at once, but for lines that are longer.
+const CHUNK: usize = 1 << 20;
 
 /// Names that may follow `shipped:`. The last is generated and takes settings: see [`WorldText`].
 #[must_use]
@@ -222,22 +227,58 @@ impl Source {
     /// Gives every document to `sink`, in order; texts without a character are no documents.
     pub(super) fn read(&self, field: &str, remarks: &mut Remarks, sink: &mut Sink) -> Result<(), CorpusError> {
         match self {
-            Self::Shipped(text) => sink(text),
-            Self::World(text) => text.read(sink),
-            Self::File(TextFile { path, kind: Kind::Whole, .. }) => {
-                let bytes = fs::read(path).map_err(CorpusError::io("read", path))?;
-                let text = text_of(&bytes).map_err(|reason| CorpusError::not_text(path, None, reason))?;
-                if text.is_empty() { Ok(()) } else { sink(text) }
-            }
+            Self::Shipped(text) => sink(Piece::whole(text)),
+            Self::World(text) => text.read(&mut |document| {
+                files::goes_on();
+                sink(Piece::whole(document))
+            }),
+            Self::File(TextFile { path, kind: Kind::Whole, .. }) => read_whole(path, sink),
             Self::File(TextFile { path, kind: Kind::Lines, .. }) => read_lines(path, field, remarks, sink),
         }
     }
 }
 
+/// Reads a file that is one document.
+fn read_whole(path: &Path, sink: &mut Sink) -> Result<(), CorpusError> {
+    let mut file = files::open(path).map_err(CorpusError::io("read", path))?;
+    let (mut bytes, mut before, mut any) = (Vec::with_capacity(CHUNK), 0, false);
+    loop {
+        files::goes_on();
+        let held = bytes.len();
+        file.by_ref().take((CHUNK - held) as u64).read_to_end(&mut bytes).map_err(CorpusError::io("read", path))?;
+        let ends = bytes.len() < CHUNK;
+        // A mark stands at the beginning of a file only.
+        let skipped = if before == 0 { bytes.len() - without_mark(&bytes).len() } else { 0 };
+        let body = bytes.get(skipped..).unwrap_or_default();
+        let valid = match std::str::from_utf8(body) {
+            Ok(text) => text.len(),
+            // The rest of its last character is in the next chunk.
+            Err(error) if error.error_len().is_none() && !ends => error.valid_up_to(),
+            Err(error) => {
+                let wide = before == 0 && text_of(&bytes) == Err(NotText::Wide);
+                let offset = before + skipped + error.valid_up_to();
+                let reason = if wide { NotText::Wide } else { NotText::Invalid { offset } };
+                return Err(CorpusError::not_text(path, None, reason));
+            }
+        };
+        let text = body.get(..valid).and_then(|valid| std::str::from_utf8(valid).ok()).unwrap_or_default();
+        any |= !text.is_empty();
+        if any {
+            sink(Piece { text, ends })?;
+        }
+        if ends {
+            return Ok(());
+        }
+        bytes.drain(..skipped + valid);
+        before += skipped + valid;
+    }
+}
+
 fn read_lines(path: &Path, field: &str, remarks: &mut Remarks, sink: &mut Sink) -> Result<(), CorpusError> {
-    let mut reader = BufReader::with_capacity(1 << 20, File::open(path).map_err(CorpusError::io("read", path))?);
+    let mut reader = BufReader::with_capacity(CHUNK, files::open(path).map_err(CorpusError::io("read", path))?);
     let (mut bytes, mut before, mut line) = (Vec::new(), 0, 0u64);
     loop {
+        files::goes_on();
         bytes.clear();
         let read = reader.read_until(b'\n', &mut bytes).map_err(CorpusError::io("read", path))?;
         if read == 0 {
@@ -259,7 +300,7 @@ fn read_lines(path: &Path, field: &str, remarks: &mut Remarks, sink: &mut Sink) 
                 remarks.halved(path, line);
             }
             if !document.is_empty() {
-                sink(&document)?;
+                sink(Piece::whole(&document))?;
             }
         }
         before += read;
@@ -285,13 +326,17 @@ mod tests {
 
     fn documents(paths: &[&Path]) -> Result<Vec<String>, CorpusError> {
         let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-        let mut all = Vec::new();
+        let (mut all, mut document) = (Vec::new(), String::new());
         for source in sources(&paths, &mut Remarks::default())? {
-            source.read("text", &mut Remarks::default(), &mut |document| {
-                all.push(document.to_owned());
+            source.read("text", &mut Remarks::default(), &mut |piece| {
+                document.push_str(piece.text);
+                if piece.ends {
+                    all.push(std::mem::take(&mut document));
+                }
                 Ok(())
             })?;
         }
+        assert_eq!(document, "", "every document ends");
         Ok(all)
     }
 
@@ -341,14 +386,39 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_read_in_chunks_is_the_same_document() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.txt");
+        // The ship has four bytes, so that some chunk ends within one, wherever they begin.
+        for (mark, more) in [("", 0), ("\u{feff}", 0), ("", 1), ("", 2), ("", 3)] {
+            let text = format!("{}{}", "x".repeat(more), "🚢".repeat(CHUNK / 4 * 3));
+            fs::write(&path, format!("{mark}{text}")).unwrap();
+            assert!(documents(&[&path]).unwrap() == [text], "{mark:?} {more}");
+        }
+        for length in [CHUNK - 1, CHUNK, CHUNK + 1] {
+            fs::write(&path, "y".repeat(length)).unwrap();
+            assert_eq!(documents(&[&path]).unwrap(), ["y".repeat(length)]);
+            fs::write(&path, [&vec![b'y'; length][..], b"\xff"].concat()).unwrap();
+            let said = documents(&[&path]).unwrap_err().to_string();
+            assert!(said.contains(&format!("invalid UTF-8 at byte {length} ")), "{said}");
+        }
+        fs::write(&path, [&"y".repeat(CHUNK).into_bytes()[..], "🚢".as_bytes().get(..2).unwrap()].concat()).unwrap();
+        let said = documents(&[&path]).unwrap_err().to_string();
+        assert!(said.contains(&format!("at byte {CHUNK} ")), "a character is cut off: {said}");
+        fs::write(&path, "\u{feff}").unwrap();
+        assert_eq!(documents(&[&path]).unwrap(), [""; 0]);
+    }
+
+    #[test]
     fn the_world_is_told_document_by_document() {
         let asked = ["shipped:world?documents=3".to_owned(), "shipped:world?documents=3&seed=1".to_owned()];
         let found = sources(&asked, &mut Remarks::default()).unwrap();
         assert_eq!(found.len(), 1, "the same text twice");
         let mut told = Vec::new();
         found[0]
-            .read("text", &mut Remarks::default(), &mut |document| {
-                told.push(document.to_owned());
+            .read("text", &mut Remarks::default(), &mut |piece| {
+                assert!(piece.ends);
+                told.push(piece.text.to_owned());
                 Ok(())
             })
             .unwrap();

@@ -9,6 +9,7 @@ use blake3::{Hash, Hasher};
 
 use super::CORPUS_FORMAT;
 use super::error::CorpusError;
+use super::piece::{Division, Half, Piece};
 use super::remarks::Remarks;
 use super::source::{Sink, Source, sources};
 use crate::core::texts::CorpusSettings;
@@ -76,14 +77,15 @@ impl Texts {
         let mut read = 0;
         let mut hasher = Hasher::new();
         hasher.update(&CORPUS_FORMAT.to_le_bytes());
-        let mut digests = Vec::new();
+        let (mut digests, mut own) = (Vec::new(), Hasher::new());
         for source in &train {
-            source.read(&settings.field, &mut remarks, &mut |document| {
-                read += document.len() as u64;
+            source.read(&settings.field, &mut remarks, &mut |piece| {
+                read += piece.text.len() as u64;
                 progress(read, total);
-                let content = blake3::hash(document.as_bytes());
-                digests.push(Digest { order: digests.len() as u64, content: *content.as_bytes() });
-                hasher.update(content.as_bytes());
+                if let Some(content) = hashed(&mut own, piece) {
+                    digests.push(Digest { order: digests.len() as u64, content: *content.as_bytes() });
+                    hasher.update(content.as_bytes());
+                }
                 Ok(())
             })?;
         }
@@ -100,11 +102,13 @@ impl Texts {
         };
         let mut documents = 0u64;
         for source in &validation {
-            source.read(&settings.field, &mut remarks, &mut |document| {
-                read += document.len() as u64;
+            source.read(&settings.field, &mut remarks, &mut |piece| {
+                read += piece.text.len() as u64;
                 progress(read, total);
-                documents += 1;
-                hasher.update(blake3::hash(document.as_bytes()).as_bytes());
+                if let Some(content) = hashed(&mut own, piece) {
+                    documents += 1;
+                    hasher.update(content.as_bytes());
+                }
                 Ok(())
             })?;
         }
@@ -115,33 +119,52 @@ impl Texts {
         Ok(Self { train, validation, field, rule, content, bytes: read, remarks })
     }
 
-    /// Gives every document of both parts to `sink`, training texts in order, validation texts in order.
-    pub(super) fn visit(&self, sink: &mut dyn FnMut(Part, &str) -> Result<(), CorpusError>) -> Result<(), CorpusError> {
+    /// Gives every document of both parts to `sink`, piece by piece: training texts in order, validation texts in order.
+    pub(super) fn visit(
+        &self,
+        sink: &mut dyn FnMut(Part, Piece<'_>) -> Result<(), CorpusError>,
+    ) -> Result<(), CorpusError> {
         let mut order = 0usize;
-        self.each(&self.train, &mut |document| {
+        // Only the one document of all texts is divided.
+        let mut division = match self.rule {
+            Rule::Tail(fraction) => Some(Division::new(self.bytes, fraction)),
+            Rule::Explicit | Rule::Documents(_) => None,
+        };
+        self.each(&self.train, &mut |piece| {
             let place = order;
-            order += 1;
+            order += usize::from(piece.ends);
+            if let Some(division) = &mut division {
+                return division.take(piece, &mut |half| match half {
+                    Half::Head(head) => sink(Part::Train, head),
+                    Half::Tail(tail) => sink(Part::Validation, tail),
+                });
+            }
             match &self.rule {
-                Rule::Explicit => sink(Part::Train, document),
+                Rule::Explicit | Rule::Tail(_) => sink(Part::Train, piece),
                 Rule::Documents(held_out) => match held_out.get(place) {
-                    Some(true) => sink(Part::Validation, document),
-                    Some(false) => sink(Part::Train, document),
+                    Some(true) => sink(Part::Validation, piece),
+                    Some(false) => sink(Part::Train, piece),
                     None => Err(CorpusError::Changed),
                 },
-                Rule::Tail(fraction) => {
-                    let (head, tail) = tail_split(document, *fraction)?;
-                    sink(Part::Train, head)?;
-                    sink(Part::Validation, tail)
-                }
             }
         })?;
-        self.each(&self.validation, &mut |document| sink(Part::Validation, document))
+        self.each(&self.validation, &mut |piece| sink(Part::Validation, piece))
     }
 
     fn each(&self, sources: &[Source], sink: &mut Sink) -> Result<(), CorpusError> {
         // What is to be remarked was counted by the first reading.
         sources.iter().try_for_each(|source| source.read(&self.field, &mut Remarks::default(), sink))
     }
+}
+
+/// The hash of the document that `piece` ends, if it does.
+fn hashed(hasher: &mut Hasher, piece: Piece<'_>) -> Option<Hash> {
+    hasher.update(piece.text.as_bytes());
+    piece.ends.then(|| {
+        let hash = hasher.finalize();
+        hasher.reset();
+        hash
+    })
 }
 
 fn listed(settings: &CorpusSettings) -> String {
@@ -175,23 +198,6 @@ fn divide(mut digests: Vec<Digest>, fraction: f64) -> Result<Rule, CorpusError> 
     Ok(Rule::Documents(held_out))
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::cast_precision_loss,
-    reason = "text lengths are far below 2^52"
-)]
-fn tail_split(text: &str, fraction: f64) -> Result<(&str, &str), CorpusError> {
-    let tail = ((text.len() as f64 * fraction).round() as usize).max(1);
-    let at = text.floor_char_boundary(text.len().saturating_sub(tail));
-    match text.split_at_checked(at) {
-        Some((head, tail)) if !head.is_empty() && !tail.is_empty() => Ok((head, tail)),
-        _ => {
-            Err(CorpusError::Empty { part: "training and validation together", paths: "the only document".to_owned() })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,12 +216,5 @@ mod tests {
         for bad in [0.0, 1.0, -0.1, f64::NAN] {
             assert!(divide(digests(4), bad).unwrap_err().to_string().contains("corpus.validation_fraction"));
         }
-    }
-
-    #[test]
-    fn the_tail_is_cut_between_characters() {
-        assert_eq!(tail_split("0123456789", 0.2).unwrap(), ("01234567", "89"));
-        assert_eq!(tail_split("aé", 0.1).unwrap(), ("a", "é"));
-        assert!(tail_split("a", 0.5).is_err());
     }
 }

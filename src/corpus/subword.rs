@@ -3,12 +3,15 @@
 //! or left to chance; what a token covers is measured in the text, not guessed from its written entry.
 //! Must not know: the corpus folder.
 
+use std::panic::catch_unwind;
+
 use serde_json::{Map, Value};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{Encoding, Tokenizer};
 
 use super::coverage::EncodedText;
 use super::error::CorpusError;
+use super::foreign::check;
 
 /// The entry that marks what a tokenizer without an unknown token drops.
 const DROPPED: &str = "<dropped>";
@@ -25,6 +28,17 @@ pub struct Subwords {
     splits_at_spaces: bool,
     /// Settings that were switched off, in words.
     changed: Vec<String>,
+}
+
+/// The most entries that can be asked of a BPE that is trained in place.
+const MOST_TRAINED: u32 = 1_000_000;
+
+/// The tokenizer that `json` describes. The reader of the crate panics at merges that contradict the rest of the file.
+fn read(json: &str) -> Result<Tokenizer, String> {
+    match catch_unwind(|| Tokenizer::from_bytes(json)) {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => Err("its merges contradict its vocabulary or its prefix of subwords".to_owned()),
+    }
 }
 
 /// Bytes of a text, from and to.
@@ -44,14 +58,13 @@ impl Subwords {
             CorpusError::tokenizer(name, format!("not a Hugging Face tokenizer.json: {}", e.to_string()))
         };
         let mut settings: Map<String, Value> = serde_json::from_slice(json).map_err(|e| bad(&e))?;
+        check(&settings).map_err(|reason| CorpusError::tokenizer(name, reason))?;
         let changed = fix(&mut settings);
         let model = settings.get("model").and_then(Value::as_object);
         let marked = model.and_then(|model| marking(&settings, model));
         let unknown_name = model.and_then(|model| model.get("unk_token")).and_then(Value::as_str).map(str::to_owned);
         let unknown_id = model.and_then(|model| model.get("unk_id")).and_then(Value::as_u64);
-        let read = |settings: Map<String, Value>| {
-            Tokenizer::from_bytes(Value::Object(settings).to_string()).map_err(|e| bad(&e))
-        };
+        let read = |settings: Map<String, Value>| read(&Value::Object(settings).to_string()).map_err(|e| bad(&e));
         let marking = marked.map(|(settings, dropped)| Ok(Box::new(Marking { inner: read(settings)?, dropped })));
         let inner = read(settings)?;
         let unknown = unknown_id.and_then(|id| u32::try_from(id).ok());
@@ -63,6 +76,20 @@ impl Subwords {
         let top = top.ok_or_else(|| CorpusError::tokenizer(name, "it has no text entries"))?;
         let marking = marking.transpose()?;
         Ok(Self { changed, unknown, marking, ..Self::new(inner, top + 1, false, name)? })
+    }
+
+    /// A tokenizer that was trained in place and written down, with room for `text_size` entries; `name` is for errors.
+    pub(super) fn written(json: &Value, text_size: u32, name: &str) -> Result<Self, CorpusError> {
+        let bad = |reason: String| CorpusError::tokenizer(name, reason);
+        json.as_object().map_or(Ok(()), check).map_err(bad)?;
+        let inner = read(&json.to_string()).map_err(bad)?;
+        let entries = inner.get_vocab_size(true);
+        if (text_size as usize) < entries || text_size > MOST_TRAINED {
+            return Err(bad(format!(
+                "it says that it has {text_size} entries, and it has {entries}; at most {MOST_TRAINED} are trained"
+            )));
+        }
+        Self::trained(inner, text_size)
     }
 
     /// A tokenizer trained in place, with room for `text_size` entries even if the text gave fewer.

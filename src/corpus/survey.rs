@@ -2,24 +2,27 @@
 //! Promises: the fingerprint covers contents, split, tokenizer and format, and neither paths nor times.
 //! Must not know: shards.
 
-use std::fs;
-
 use blake3::Hasher;
 use serde::{Deserialize, Serialize};
 
 use super::characters::{CharacterCounts, CharacterSet};
 use super::error::CorpusError;
+use super::piece::Piece;
 use super::sample::Sample;
 use super::source::title;
 use super::split::{Part, Texts};
 use super::tokenizer::Tokenizer;
-use super::training::train_bpe;
+use super::training::{sampled, train_bpe};
 use super::vocabulary::Vocabulary;
+use crate::config::files;
 use crate::core::encoding::without_mark;
 use crate::core::texts::{CorpusSettings, TokenizerSpec};
 
 /// Hexadecimal digits of a fingerprint.
 const FINGERPRINT_LENGTH: usize = 24;
+
+/// Bytes that a person's tokenizer may have; the largest that are in use have about 35 MB.
+const LARGEST_TOKENIZER: u64 = 128 << 20;
 
 /// Size of one part.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,13 +93,16 @@ pub(super) enum Learned {
 }
 
 impl Learned {
-    /// What was switched off of the settings of a person's file, a sentence each.
-    pub(super) fn changes(&self, spec: &TokenizerSpec) -> Vec<String> {
-        let changed = match self {
-            Self::Known(tokenizer) => tokenizer.changed(),
-            Self::Untrained(_) => &[],
-        };
-        changed.iter().map(|change| format!("of the settings of the tokenizer {spec}, {change}")).collect()
+    /// What was switched off of the settings of a person's file, or of how much of `trained_on` bytes a tokenizer is trained, a
+    /// sentence each.
+    pub(super) fn changes(&self, spec: &TokenizerSpec, trained_on: u64) -> Vec<String> {
+        match self {
+            Self::Known(tokenizer) => {
+                let said = |change| format!("of the settings of the tokenizer {spec}, {change}");
+                tokenizer.changed().iter().map(said).collect()
+            }
+            Self::Untrained(_) => sampled(spec, trained_on).into_iter().collect(),
+        }
     }
 }
 
@@ -135,14 +141,11 @@ pub(super) fn study(settings: &CorpusSettings, progress: &mut dyn FnMut(u64, u64
     let (label, seed_bytes, mut asked) = asked(&settings.tokenizer)?;
     let texts = Texts::scan(settings, progress)?;
     let mut seen = Seen::of(texts.bytes);
-    texts.visit(&mut |part, document| {
-        seen.document(&mut asked, part, document);
-        Ok(())
-    })?;
+    texts.visit(&mut |part, piece| seen.piece(&mut asked, part, piece))?;
     let (train, validation) = (seen.train, seen.validation);
     let (tokenizer, tokens, uncovered) = seen.learned(asked, &texts, &label)?;
     let mut notices = texts.remarks.lines();
-    notices.extend(tokenizer.changes(&settings.tokenizer));
+    notices.extend(tokenizer.changes(&settings.tokenizer, train.bytes));
     let vocabulary = match &tokenizer {
         Learned::Known(tokenizer) => tokenizer.vocabulary(),
         Learned::Untrained(text_size) => Vocabulary::new(*text_size),
@@ -189,23 +192,24 @@ impl Seen {
         }
     }
 
-    fn document(&mut self, asked: &mut Asked, part: Part, document: &str) {
+    fn piece(&mut self, asked: &mut Asked, part: Part, piece: Piece<'_>) -> Result<(), CorpusError> {
         let size = match part {
             Part::Train => &mut self.train,
             Part::Validation => &mut self.validation,
         };
-        size.documents += 1;
-        size.bytes += document.len() as u64;
+        size.documents += u64::from(piece.ends);
+        size.bytes += piece.text.len() as u64;
         match asked {
-            Asked::Bytes => {}
+            Asked::Bytes => Ok(()),
             Asked::Chars(set) => {
-                *self.characters.of(part) += document.chars().count() as u64;
+                *self.characters.of(part) += piece.text.chars().count() as u64;
                 match part {
-                    Part::Train => set.add(document),
-                    Part::Validation => self.held_out.add(document),
+                    Part::Train => set.add(piece.text),
+                    Part::Validation => self.held_out.add(piece.text),
                 }
+                Ok(())
             }
-            Asked::File(_) | Asked::Bpe(_) => self.sample.document(part, document),
+            Asked::File(_) | Asked::Bpe(_) => self.sample.piece(part, piece),
         }
     }
 
@@ -254,7 +258,7 @@ fn asked(spec: &TokenizerSpec) -> Result<(String, Vec<u8>, Asked), CorpusError> 
             Ok((label.clone(), label.into_bytes(), Asked::Bpe(text_size)))
         }
         TokenizerSpec::File(path) => {
-            let bytes = fs::read(path).map_err(CorpusError::io("read", path))?;
+            let bytes = files::read(path, LARGEST_TOKENIZER).map_err(CorpusError::io("read", path))?;
             let json = without_mark(&bytes);
             let tokenizer = Tokenizer::of_file(json, path)?;
             let stem = path.file_stem().map_or(label, |stem| stem.to_string_lossy().into_owned());
@@ -270,6 +274,7 @@ fn asked(spec: &TokenizerSpec) -> Result<(String, Vec<u8>, Asked), CorpusError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn settings(paths: &[String], tokenizer: TokenizerSpec) -> CorpusSettings {
         CorpusSettings {

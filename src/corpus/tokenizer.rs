@@ -135,25 +135,18 @@ impl Tokenizer {
         }
     }
 
-    /// `text` in pieces whose tokens, one after the other, are the tokens of the whole. A text for a foreign tokenizer
-    /// stays in one piece, because nothing is known of where it may be cut.
-    pub(super) fn pieces<'t>(&self, text: &'t str) -> Vec<&'t str> {
-        let cut = |rest: &str| match self {
-            Self::Bytes | Self::Chars(_) => Some(rest.floor_char_boundary(PIECE)),
-            Self::Subwords(subwords) if subwords.splits_at_spaces() => cut_before_space(rest),
+    /// Where the beginning of a document, `text`, may be cut so that the tokens of the two parts, one after the other, are the
+    /// tokens of the whole; none if it is short, or if no such place can be seen yet. `from` is how much of it was looked at in
+    /// vain. A text for a foreign tokenizer stays in one piece, because nothing is known of where it may be cut.
+    pub(super) fn cut(&self, text: &str, from: usize) -> Option<usize> {
+        if text.len() <= PIECE {
+            return None;
+        }
+        match self {
+            Self::Bytes | Self::Chars(_) => Some(text.floor_char_boundary(PIECE)),
+            Self::Subwords(subwords) if subwords.splits_at_spaces() => cut_before_space(text, from),
             Self::Subwords(_) => None,
-        };
-        let mut pieces = Vec::new();
-        let mut rest = text;
-        while rest.len() > PIECE {
-            let Some((piece, tail)) = cut(rest).and_then(|at| rest.split_at_checked(at)) else { break };
-            pieces.push(piece);
-            rest = tail;
         }
-        if !rest.is_empty() {
-            pieces.push(rest);
-        }
-        pieces
     }
 
     /// What `tokenizer.json` holds of it: two tokenizers of which it is the same give the same ids.
@@ -213,9 +206,7 @@ impl Tokenizer {
             StoredKind::Bytes => Ok(Self::Bytes),
             StoredKind::Chars { characters } => Ok(Self::Chars(Characters::from_listed(&characters)?)),
             StoredKind::Trained { text_size, hugging_face } => {
-                let inner = tokenizers::Tokenizer::from_bytes(hugging_face.to_string())
-                    .map_err(|e| CorpusError::damaged(path, e.to_string()))?;
-                Ok(Self::Subwords(Box::new(Subwords::trained(inner, text_size)?)))
+                Ok(Self::Subwords(Box::new(Subwords::written(&hugging_face, text_size, &name)?)))
             }
             StoredKind::File { hugging_face } => {
                 Ok(Self::Subwords(Box::new(Subwords::from_json(hugging_face.to_string().as_bytes(), &name)?)))
@@ -224,9 +215,10 @@ impl Tokenizer {
     }
 }
 
-/// The first place after [`PIECE`] bytes where a space follows something else.
-fn cut_before_space(text: &str) -> Option<usize> {
-    let from = text.floor_char_boundary(PIECE);
+/// The first place after [`PIECE`] bytes where a space follows something else; there is none in the first `looked` bytes.
+fn cut_before_space(text: &str, looked: usize) -> Option<usize> {
+    // The last character that was looked at had nothing behind it yet.
+    let from = text.floor_char_boundary(PIECE.max(looked.saturating_sub(4)));
     let tail = text.get(from..)?;
     let starts = tail.char_indices().zip(tail.chars().skip(1));
     starts
@@ -290,7 +282,12 @@ mod tests {
     fn a_text_in_pieces_has_the_tokens_of_the_whole() {
         let long = TEXT.repeat(1 + 3 * PIECE / TEXT.len());
         let tokenizer = bpe(TEXT, 600);
-        let pieces = tokenizer.pieces(&long);
+        let (mut pieces, mut rest) = (Vec::new(), long.as_str());
+        while let Some((piece, tail)) = tokenizer.cut(rest, 0).and_then(|at| rest.split_at_checked(at)) {
+            pieces.push(piece);
+            rest = tail;
+        }
+        pieces.push(rest);
         assert!(pieces.len() > 2);
         let parts: Vec<u32> = tokenizer.encode_all(&pieces).unwrap().concat();
         assert_eq!(parts, tokenizer.encode(&long).unwrap());

@@ -2,6 +2,7 @@
 //! Promises: every document has every column of its file, as the data-set library of the field gives them; what cannot be read
 //! in a column that no prompt uses is no obstacle. Must not know: where files are (a function reads them), models.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -12,6 +13,7 @@ use super::document::{Document, ReadText};
 use super::prompt::used_columns;
 use super::prompted;
 use super::task_file::{OutputType, Task};
+use crate::config::files;
 use crate::core::json::{Columns, columns, elements, member};
 
 /// The field of a label that is a column as it is.
@@ -52,16 +54,30 @@ pub(super) fn documents(task: &Task, split: &str, read: ReadText<'_>) -> Result<
     if rows.is_empty() {
         return Err(failed(format!("the split `{split}` has no documents")));
     }
-    fill(&mut rows);
+    fill(&mut rows).map_err(failed)?;
     Ok(rows)
 }
 
+/// Rows times columns of a data set at most: a column that one row has is in all of them.
+const MOST_CELLS: usize = 100_000_000;
+
 /// A column that a row lacks is null in it.
-fn fill(rows: &mut [Document]) {
-    let mut columns: Vec<String> = Vec::new();
+fn fill(rows: &mut [Document]) -> Result<(), String> {
+    let mut columns: BTreeSet<String> = BTreeSet::new();
     for row in rows.iter() {
-        let new: Vec<String> = row.keys().filter(|key| !columns.contains(key)).cloned().collect();
-        columns.extend(new);
+        for key in row.keys() {
+            if !columns.contains(key) {
+                columns.insert(key.clone());
+            }
+        }
+        if columns.len().saturating_mul(rows.len()) > MOST_CELLS {
+            return Err(format!(
+                "its {} documents have {} columns together, and at most {MOST_CELLS} values are held; give every document \
+                 the same columns",
+                rows.len(),
+                columns.len()
+            ));
+        }
     }
     for row in rows {
         for column in &columns {
@@ -70,6 +86,7 @@ fn fill(rows: &mut [Document]) {
             }
         }
     }
+    Ok(())
 }
 
 fn plain(text: &str, paragraphs: Paragraphs) -> Vec<Document> {
@@ -122,6 +139,7 @@ fn json(text: &str, field: Option<&str>, path: &Path, used: &Used) -> Result<Vec
 
 /// The row of `found`. A label that cannot be read is none; any other column that is used must be readable.
 fn document(found: Columns, used: &Used) -> Result<Document, String> {
+    files::goes_on();
     let mut row = found.readable;
     for (column, reason) in found.unreadable {
         let fields: Vec<&str> =
@@ -163,11 +181,19 @@ mod tests {
         assert_eq!(lines, json("[{\"a\": 1},\n{\"b\": \"x\"}]", None).unwrap());
         assert_eq!(lines, json("{\"v\": 2, \"rows\": [{\"a\": 1}, {\"b\": \"x\"}]}", Some("rows")).unwrap());
         let mut filled = lines;
-        fill(&mut filled);
+        fill(&mut filled).unwrap();
         assert_eq!(Value::from(filled), json!([{"a": 1, "b": null}, {"a": null, "b": "x"}]));
         assert!(json("{\"a\": 1}\nx\n", None).unwrap_err().starts_with("d.json:2: broken JSON at column 1"));
         assert!(json("{}", Some("rows")).unwrap_err().contains("no field `rows`"));
         assert!(json("[1]", None).unwrap_err().contains("document 0"));
+    }
+
+    #[test]
+    fn columns_that_every_row_has_alone_are_too_many() {
+        let mut rows: Vec<Document> =
+            (0..20_000).map(|n| Document::from_iter([(format!("c{n}"), Value::Null)])).collect();
+        let said = fill(&mut rows).unwrap_err();
+        assert!(said.starts_with("its 20000 documents have 5001 columns together"), "{said}");
     }
 
     /// Rows of a task that uses the columns `q`, `c` and, as its label, `a`.

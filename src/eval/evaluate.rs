@@ -70,7 +70,7 @@ pub struct PreparedTask {
 }
 
 /// An item as a person reads it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemText {
     /// What every choice follows, or is put before; empty for whole texts.
     pub context: String,

@@ -5,6 +5,7 @@ use fancy_regex::Regex;
 
 use super::EvalError;
 use super::settings::Setting;
+use super::substitution::compiled;
 use super::yaml::Yaml;
 
 /// What two texts may differ in.
@@ -88,7 +89,7 @@ impl ExactRule {
 
 fn pattern(option: &Setting, text: &str) -> Result<Pattern, EvalError> {
     let failed = |e| option.error(format!("`{text}` of `regexes_to_ignore` is no regular expression: {e}"));
-    Regex::new(text).map(Pattern).map_err(failed)
+    compiled(text).map(Pattern).map_err(failed)
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! What a task file's fields say about a document: columns, indices and Jinja templates with Python's methods.
-//! Promises: an unknown name in a template is an error; lists and numbers are printed as Python prints them. Must not
-//! know: few-shot examples, requests.
+//! Promises: an unknown name in a template is an error; lists and numbers are printed as Python prints them; no template takes
+//! more time, memory or stack than the limits below. Must not know: few-shot examples, requests.
 
-use fancy_regex::{Captures, Regex};
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Serde, ValueKind};
+use minijinja::value::{Kwargs, Serde, ValueKind, from_args};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior};
 use serde_json::Value;
 
 use super::document::Document;
+use super::nesting;
 use super::python;
+use super::substitution::Substitutions;
 use super::task_file::{Field, Task};
 
 /// The templates of a task, compiled.
@@ -25,6 +26,18 @@ pub(super) enum Asked {
     Index(Value),
 }
 
+/// What a template may do for one document, in steps of the template engine and pieces of 64 bytes that it makes: about a second.
+const FUEL: u64 = 4_000_000;
+
+/// Bytes of text that a template may make of one document.
+pub(super) const LARGEST_TEXT: usize = 16 << 20;
+
+/// How deep macros and recursive loops may call themselves.
+const RECURSION: usize = 64;
+
+/// How deep a value may be nested that is written out.
+const DEEPEST_VALUE: usize = 64;
+
 const TEXT: &str = "doc_to_text";
 const TARGET: &str = "doc_to_target";
 const CHOICE: &str = "doc_to_choice";
@@ -38,13 +51,23 @@ impl<'t> Prompts<'t> {
     pub(super) fn new(task: &'t Task) -> Result<Self, String> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().keep_trailing_newline(true).build();
-        environment.set_syntax(syntax.map_err(|e| e.to_string())?);
+        let syntax = syntax.map_err(|e| e.to_string())?;
+        environment.set_syntax(syntax.clone());
+        environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(RECURSION);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_unknown_method_callback(python_method);
-        environment.add_filter("regex_replace", regex_replace);
-        environment.set_formatter(|out, _, value| match value.kind() {
+        let substitutions = Substitutions::default();
+        let replace =
+            move |state: &State<'_, '_>, text: &str, pattern: &str, rest: &[minijinja::Value], options: Kwargs| {
+                let (replacement, count): (&str, Option<usize>) = from_args(rest)?;
+                substitutions.replace(state, [text, pattern, replacement], count, &options)
+            };
+        environment.add_filter("regex_replace", replace);
+        environment.set_formatter(|out, state, value| match value.kind() {
             ValueKind::Undefined => Err(Error::new(ErrorKind::UndefinedError, "a name is not defined")),
             ValueKind::Number | ValueKind::Seq | ValueKind::Map => {
+                charge(state, value, 0)?;
                 let plain =
                     serde_json::to_value(value).map_err(|e| Error::new(ErrorKind::BadSerialization, e.to_string()))?;
                 Ok(out.write_str(&python::text(&plain))?)
@@ -60,6 +83,7 @@ impl<'t> Prompts<'t> {
         ];
         for (key, field) in fields {
             if let Some(Field::Text(source)) = field {
+                nesting::check(source, syntax.clone()).map_err(|e| format!("the template `{key}`: {e}"))?;
                 environment
                     .add_template_owned(key, source.clone())
                     .map_err(|e| format!("the template `{key}`: {e}"))?;
@@ -77,7 +101,20 @@ impl<'t> Prompts<'t> {
             .environment
             .get_template(key)
             .and_then(|template| template.render(minijinja::Value::from(Serde(document))));
-        rendered.map(|text| (Value::String(text), true)).map_err(|e| format!("the template `{key}`: {e}"))
+        let text = rendered.map_err(|e| match e.kind() {
+            ErrorKind::OutOfFuel => format!(
+                "the template `{key}` takes more than {FUEL} steps for one document; simplify it, or prepare its columns \
+                 beforehand"
+            ),
+            _ => format!("the template `{key}`: {e}"),
+        })?;
+        if text.len() > LARGEST_TEXT {
+            return Err(format!(
+                "the template `{key}` makes {} bytes of text, and at most {LARGEST_TEXT} are read",
+                text.len()
+            ));
+        }
+        Ok((Value::String(text), true))
     }
 
     fn field(&self, key: &str, field: &Field, document: &Document) -> Result<(Value, bool), String> {
@@ -194,6 +231,24 @@ fn python_method(
     }
 }
 
+/// Pays for writing a value out: what is small in memory can be endless on paper, if its parts are the same ones again and
+/// again.
+fn charge(state: &State<'_, '_>, value: &minijinja::Value, depth: usize) -> Result<(), Error> {
+    if depth > DEEPEST_VALUE {
+        let reason = format!("a value is nested in more than {DEEPEST_VALUE} levels");
+        return Err(Error::new(ErrorKind::InvalidOperation, reason));
+    }
+    state.consume_fuel(1 + value.as_str().map_or(0, str::len) as u64 / 64)?;
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => value.try_iter()?.try_for_each(|item| charge(state, &item, depth + 1)),
+        ValueKind::Map => value.try_iter()?.try_for_each(|key| {
+            charge(state, &key, depth + 1)?;
+            charge(state, &value.get_item(&key)?, depth + 1)
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn wrong(key: &str, value: &Value, wanted: &str) -> String {
     format!("`{key}` gave {}, not {wanted}", python::repr(value))
 }
@@ -204,70 +259,6 @@ pub(super) fn index(value: &Value) -> Option<usize> {
         Value::Bool(value) => Some(usize::from(*value)),
         value => value.as_u64().and_then(|index| usize::try_from(index).ok()),
     }
-}
-
-/// Python's `re.sub(pattern, replacement, text, count)`; count 0 replaces all.
-fn regex_replace(
-    text: &str,
-    pattern: &str,
-    replacement: &str,
-    count: Option<usize>,
-    options: Kwargs,
-) -> Result<String, Error> {
-    let failed = |e: String| Error::new(ErrorKind::InvalidOperation, format!("regex_replace: {e}"));
-    let count = count.or(options.get("count")?).unwrap_or(0);
-    options.assert_all_used()?;
-    let regex = Regex::new(pattern).map_err(|e| failed(e.to_string()))?;
-    let parts = replacement_parts(replacement).map_err(failed)?;
-    let expand = |found: &Captures<'_>| -> String {
-        let group = |name: &str| match name.parse() {
-            Ok(number) => found.get(number),
-            Err(_) => found.name(name),
-        };
-        parts
-            .iter()
-            .map(|part| match part {
-                Part::Text(text) => text.as_str(),
-                Part::Group(name) => group(name).map_or("", |found| found.as_str()),
-            })
-            .collect()
-    };
-    regex.try_replacen(text, count, expand).map(std::borrow::Cow::into_owned).map_err(|e| failed(e.to_string()))
-}
-
-/// A piece of a Python replacement.
-enum Part {
-    Text(String),
-    Group(String),
-}
-
-/// `\1`, `\g<name>`, `\n` and `\\` as Python reads them.
-fn replacement_parts(replacement: &str) -> Result<Vec<Part>, String> {
-    let mut parts = Vec::new();
-    let mut rest = replacement;
-    while let Some((before, after)) = rest.split_once('\\') {
-        parts.push(Part::Text(before.to_owned()));
-        let digits = after.bytes().take(2).take_while(u8::is_ascii_digit).count();
-        if digits > 0 {
-            let (number, tail) = after.split_at_checked(digits).unwrap_or((after, ""));
-            parts.push(Part::Group(number.to_owned()));
-            rest = tail;
-        } else if let Some((name, tail)) = after.strip_prefix("g<").and_then(|after| after.split_once('>')) {
-            parts.push(Part::Group(name.to_owned()));
-            rest = tail;
-        } else {
-            let text = match after.chars().next() {
-                Some('n') => "\n",
-                Some('t') => "\t",
-                Some('\\') => "\\",
-                other => return Err(format!("`\\{}` in a replacement is not known", other.unwrap_or(' '))),
-            };
-            parts.push(Part::Text(text.to_owned()));
-            rest = after.get(1..).unwrap_or("");
-        }
-    }
-    parts.push(Part::Text(rest.to_owned()));
-    Ok(parts)
 }
 
 #[cfg(test)]
@@ -312,6 +303,47 @@ mod tests {
         for (template, expected) in cases {
             assert_eq!(rendered(template, row.clone()).as_deref(), Ok(expected), "{template}");
         }
+    }
+
+    #[test]
+    fn a_template_that_takes_too_much_is_refused_by_its_key() {
+        let many = |n: usize, text: &str| text.repeat(n);
+        let doubled = format!("{{% set a = [1] %}}{}{{{{a}}}}", many(40, "{% set a = [a, a] %}"));
+        let loops = "{% for i in range(100000) %}{% for j in range(100000) %}{{j}}{% endfor %}{% endfor %}";
+        let macros = "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}";
+        let nested = format!("{{{{ {}a{} }}}}", many(70, "("), many(70, ")"));
+        assert_eq!(rendered(&nested, json!({"a": "x"})).unwrap(), "x", "as deep as the engine reads");
+        let mut others = Vec::new();
+        for (template, words) in [
+            ("{{ 'x' * 1000000000 }}".to_owned(), "more than 4000000 steps"),
+            ("{{ 'x' * 20000000 }}".to_owned(), "bytes of text, and at most 16777216"),
+            (many(40, "{{ 'x' * 9000000 }}"), "more than 4000000 steps"),
+            (loops.to_owned(), "more than 4000000 steps"),
+            ("{% for i in range(1000000000) %}{% endfor %}".to_owned(), "too many elements"),
+            (doubled, "more than 4000000 steps"),
+            (macros.to_owned(), "recursion"),
+            ("{{ ('a' * 1000000) | regex_replace('a', 'x' * 100) }}".to_owned(), "makes more than 16777216 bytes"),
+            (format!("{{{{ {}a }}}}", many(50_000, "not ")), "nested or chained more than"),
+            (format!("{{{{ {}a{} }}}}", many(50_000, "("), many(50_000, ")")), "nested or chained more than"),
+            (format!("{{{{ a{} }}}}", many(50_000, " + a")), "nested or chained more than"),
+            (format!("{{{{ a{} }}}}", many(50_000, ".a")), "nested or chained more than"),
+            (format!("{{{{ a{} }}}}", many(50_000, " if a else a")), "nested or chained more than"),
+            (format!("{{{{ {}a }}}}", many(50_000, "-")), "nested or chained more than"),
+            (format!("{{% if a %}}{}{{% endif %}}", many(50_000, "{% elif a %}")), "nested or chained more than"),
+            (
+                format!("{{% raw %}}'{{% endraw %}}{{{{ '}}}}' ~ {}a }}}}", many(5000, "not ")),
+                "nested or chained more than",
+            ),
+            (format!("{}{}", many(5000, "{% if a %}"), many(5000, "{% endif %}")), "recursion"),
+        ] {
+            let said = rendered(&template, json!({"a": "x"})).unwrap_err();
+            if !(said.contains("doc_to_text") && said.contains(words)) {
+                others.push(format!("not `{words}`: {said}"));
+            }
+        }
+        assert!(others.is_empty(), "{}", others.join("\n"));
+        let list = format!("{{{{ [{}][0] }}}}", many(5000, "a ~ 'b', "));
+        assert_eq!(rendered(&list, json!({"a": "x"})).unwrap(), "xb", "a long list is not deep");
     }
 
     #[test]

@@ -9,14 +9,19 @@ use super::document::{Document, ReadText};
 use super::documents::documents;
 use super::labels::Labels;
 use super::mersenne::PythonRandom;
-use super::prompt::{Asked, Prompts, index};
+use super::prompt::{Asked, LARGEST_TEXT, Prompts, index};
 use super::python;
 use super::scorer::{ScoreRequest, WriteRequest};
+use super::source::is_shipped;
 use super::task_file::{OutputType, Task};
+use crate::config::files;
 use crate::core::task::TaskMetric;
 
 /// The seed with which the harness draws solved examples.
 const FEWSHOT_SEED: u32 = 1234;
+
+/// Bytes of all that a task asks, which is held at once.
+const MOST_TEXT: usize = 1 << 30;
 
 /// A document as it is asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,18 +64,33 @@ pub(super) fn questions(task: &Task, read: ReadText<'_>, limit: Option<usize>) -
     let prompts = Prompts::new(task).map_err(|reason| failed(0, reason))?;
     let asked = documents(task, &task.split, read)?;
     let pool = if task.num_fewshot > 0 { documents(task, &task.fewshot_split, read)? } else { Vec::new() };
+    if !is_shipped(&task.path) {
+        files::begins(&task.path);
+    }
     let first = asked.first().map(|document| prompts.text(document)).transpose().map_err(|e| failed(0, e))?;
     let many_contexts = task.output == OutputType::MultipleChoice && matches!(first, Some(Asked::Index(_)));
     let (key, field) = if many_contexts { ("doc_to_text", &task.text) } else { ("doc_to_target", &task.target) };
     let random = PythonRandom::new(FEWSHOT_SEED);
     let mut builder = Builder { task, prompts, pool, many_contexts, random, labels: Labels::new(task, key, field) };
-    let (most, mut found) = (limit.unwrap_or(usize::MAX), Questions::default());
+    let (most, mut found, mut size) = (limit.unwrap_or(usize::MAX), Questions::default(), 0);
     for (place, document) in asked.iter().enumerate() {
         if found.items.len() >= most {
             break;
         }
+        files::goes_on();
         match builder.question(place, document).map_err(|reason| failed(place, reason))? {
-            Some(question) => found.items.push(Item { document: place, question }),
+            Some(question) => {
+                size += question.size();
+                if size > MOST_TEXT {
+                    let reason = format!(
+                        "the prompts up to this one have more than {} of text together; ask fewer documents, or with fewer \
+                         solved examples",
+                        files::size(MOST_TEXT as u64)
+                    );
+                    return Err(failed(place, reason));
+                }
+                found.items.push(Item { document: place, question });
+            }
             None => found.left_out.push(place),
         }
     }
@@ -87,6 +107,20 @@ struct Builder<'t> {
     many_contexts: bool,
     random: PythonRandom,
     labels: Labels<'t>,
+}
+
+impl Question {
+    /// Bytes of its texts.
+    fn size(&self) -> usize {
+        let of = |texts: &[String]| texts.iter().map(String::len).sum::<usize>();
+        let of_request = |request: &ScoreRequest| request.context.len() + request.continuation.len();
+        match self {
+            Self::Choice { requests, choices, .. } => requests.iter().map(of_request).sum::<usize>() + of(choices),
+            Self::Likelihood(request) => of_request(request),
+            Self::Rolling(text) => text.len(),
+            Self::Writing { request, golds } => request.context.len() + of(golds),
+        }
+    }
 }
 
 impl Builder<'_> {
@@ -200,6 +234,11 @@ impl Builder<'_> {
         }
         for example in examples {
             text.push_str(&self.example(example)?);
+            if text.len() > LARGEST_TEXT {
+                return Err(format!(
+                    "its {count} solved examples make more than {LARGEST_TEXT} bytes of text; take fewer"
+                ));
+            }
         }
         Ok(text)
     }

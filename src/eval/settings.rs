@@ -1,6 +1,7 @@
 //! The settings of a task file, those of the files it includes underneath; each knows where it was written.
 //! Promises: every complaint names file and line; what nobody took is unknown. Must not know: what the keys mean.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ const NOTHING: [&str; 7] =
 
 /// How many files may include one another in a chain.
 const CHAIN: usize = 16;
+
+/// How many files a task file may include, those that they include in their turn counted as often as they are.
+const INCLUDED: usize = 100;
 
 /// A value, and the file it was written in.
 #[derive(Clone, Debug)]
@@ -33,7 +37,7 @@ impl Setting {
     }
 
     pub(super) fn within(&self, node: &Node) -> Self {
-        Self { node: node.clone(), ..self.clone() }
+        Self { key: self.key.clone(), file: Arc::clone(&self.file), node: node.clone() }
     }
 
     pub(super) fn text(&self) -> Result<String, EvalError> {
@@ -60,7 +64,9 @@ impl Setting {
 
     pub(super) fn pairs(&self) -> Result<Vec<Self>, EvalError> {
         let Yaml::Map(pairs) = &self.node.value else { return Err(self.wrong("a mapping")) };
-        Ok(pairs.iter().map(|(key, node)| Self { key: key.clone(), ..self.within(node) }).collect())
+        let pair =
+            |(key, node): &(String, Node)| Self { key: key.clone(), file: Arc::clone(&self.file), node: node.clone() };
+        Ok(pairs.iter().map(pair).collect())
     }
 
     pub(super) fn one_of<T: Copy>(&self, known: &[(&str, T)]) -> Result<T, EvalError> {
@@ -73,7 +79,7 @@ impl Setting {
 }
 
 /// The settings of a file with those it includes underneath. Settings that say nothing are left out.
-fn merged(path: &Path, read: ReadText<'_>, chain: usize) -> Result<Vec<Setting>, EvalError> {
+fn merged(path: &Path, read: ReadText<'_>, chain: usize, left: &mut usize) -> Result<Vec<Setting>, EvalError> {
     let text = read(path).map_err(|source| EvalError::Io { path: path.to_owned(), source })?;
     let failed = |line, reason| EvalError::File { path: path.to_owned(), line, reason };
     let root = yaml::parse(&text).map_err(|e| failed(e.line, e.reason))?;
@@ -81,17 +87,20 @@ fn merged(path: &Path, read: ReadText<'_>, chain: usize) -> Result<Vec<Setting>,
     let (includes, own): (Vec<_>, Vec<_>) = whole.pairs()?.into_iter().partition(|setting| setting.key == "include");
     let mut all: Vec<Setting> = Vec::new();
     let mut lay = |settings: Vec<Setting>| {
-        for setting in settings {
-            all.retain(|known| known.key != setting.key);
-            all.push(setting);
-        }
+        let above: HashSet<&str> = settings.iter().map(|setting| setting.key.as_str()).collect();
+        all.retain(|known| !above.contains(known.key.as_str()));
+        all.extend(settings);
     };
     for include in &includes {
         if chain == 0 {
             return Err(include.error(format!("more than {CHAIN} files include one another")));
         }
         for name in include.texts()? {
-            lay(merged(&sibling(path, &name), read, chain - 1)?);
+            let Some(fewer) = left.checked_sub(1) else {
+                return Err(include.error(format!("more than {INCLUDED} files are included")));
+            };
+            *left = fewer;
+            lay(merged(&sibling(path, &name), read, chain - 1, left)?);
         }
     }
     lay(own);
@@ -115,7 +124,7 @@ impl Settings {
     /// # Errors
     /// A file cannot be read or is no YAML mapping.
     pub(super) fn load(path: &Path, read: ReadText<'_>) -> Result<Self, EvalError> {
-        Ok(Self { path: path.to_owned(), left: merged(path, read, CHAIN)? })
+        Ok(Self { path: path.to_owned(), left: merged(path, read, CHAIN, &mut { INCLUDED })? })
     }
 
     pub(super) fn take(&mut self, key: &str) -> Option<Setting> {

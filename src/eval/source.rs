@@ -13,6 +13,7 @@ use super::EvalError;
 use super::document::ReadText;
 use super::prompted::is_prompted;
 use super::suite::Suite;
+use crate::config::files;
 use crate::config::paths::matching;
 use crate::core::encoding::text_of;
 
@@ -23,6 +24,12 @@ const SHIPPED_FOLDER: &str = "shipped:tasks";
 
 /// What a source that is shipped begins with, as `shipped:world`.
 const SHIPPED_PREFIX: &str = "shipped:";
+
+/// Bytes that a task file may have.
+const LARGEST_TASK: u64 = 1 << 20;
+
+/// Bytes that a file of task data may have: it is read whole.
+const LARGEST_DATA: u64 = 1 << 30;
 
 /// Tasks, and what was left out of the folders, in words.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,7 +48,7 @@ pub(super) fn is_shipped(path: &Path) -> bool {
 /// The text of a file, on disk or inside the program, without the byte order mark.
 ///
 /// # Errors
-/// It cannot be read, or is no UTF-8.
+/// It is no regular file, cannot be read, is too large, or is no UTF-8.
 pub fn read(path: &Path) -> io::Result<String> {
     match path.strip_prefix(SHIPPED_FOLDER) {
         Ok(name) => {
@@ -49,7 +56,7 @@ pub fn read(path: &Path) -> io::Result<String> {
             text.map(ToOwned::to_owned).ok_or_else(|| io::ErrorKind::NotFound.into())
         }
         Err(_) => {
-            let bytes = fs::read(path)?;
+            let bytes = files::read(path, if is_task_file(path) { LARGEST_TASK } else { LARGEST_DATA })?;
             text_of(&bytes).map(str::to_owned).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
         }
     }

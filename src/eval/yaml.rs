@@ -1,17 +1,26 @@
 //! YAML as a tree with line numbers, read as PyYAML's safe loader reads it (YAML 1.1 booleans, anchors and merge keys
 //! included).
-//! Promises: a tag is seen and refused by its name, and so are keys given twice; aliases cannot blow a small file up. Must not
-//! know: task files.
+//! Promises: a tag is seen and refused by its name, and so are keys given twice; aliases cannot blow a small file up, and no file
+//! takes longer than its length. Must not know: task files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
 
 /// Deepest nesting that is read.
 const DEPTH: usize = 64;
 
-/// Most values that the aliases of a file stand for.
+/// Bytes that a file may have.
+const LARGEST: usize = 1 << 20;
+
+/// Most values that a file holds.
+const VALUES: usize = 100_000;
+
+/// Most values that the aliases of a file stand for; a long text counts for several.
 const ALIASED: usize = 100_000;
+
+/// Bytes of an aliased text that count for a value.
+const TEXT_VALUE: usize = 64;
 
 /// A key whose value is mappings that lie underneath.
 const MERGE: &str = "<<";
@@ -61,10 +70,12 @@ impl Yaml {
 impl Node {
     /// Values that it is made of.
     fn size(&self) -> usize {
+        let of_text = |text: &String| text.len() / TEXT_VALUE;
         1 + match &self.value {
             Yaml::List(items) => items.iter().map(Self::size).sum(),
-            Yaml::Map(pairs) => pairs.iter().map(|(_, node)| node.size()).sum(),
-            Yaml::Null | Yaml::Bool(_) | Yaml::Integer(_) | Yaml::Float(_) | Yaml::Text(_) => 0,
+            Yaml::Map(pairs) => pairs.iter().map(|(key, node)| of_text(key) + node.size()).sum(),
+            Yaml::Text(text) => of_text(text),
+            Yaml::Null | Yaml::Bool(_) | Yaml::Integer(_) | Yaml::Float(_) => 0,
         }
     }
 
@@ -85,9 +96,14 @@ impl Node {
 /// The tree of `text`, which holds one document.
 ///
 /// # Errors
-/// It is not YAML, holds a tag or a key twice, or more than one document.
+/// It is not YAML, holds a tag or a key twice, more than one document, or more than a task file can have to say.
 pub(super) fn parse(text: &str) -> Result<Node, YamlError> {
-    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), aliased: 0 };
+    if text.len() > LARGEST {
+        let reason =
+            format!("it has more than {LARGEST} bytes, too many for a task file; keep data in files of its own");
+        return Err(YamlError { line: 1, reason });
+    }
+    let mut reader = Reader { parser: Parser::new_from_str(text), anchors: HashMap::new(), values: 0, aliased: 0 };
     let mut found = None;
     loop {
         let (event, span) = reader.next()?;
@@ -104,6 +120,8 @@ struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
     /// What stands behind each anchor.
     anchors: HashMap<usize, Node>,
+    /// Values so far.
+    values: usize,
     /// Values that aliases stood for so far.
     aliased: usize,
 }
@@ -120,7 +138,11 @@ impl<'t> Reader<'t> {
 
     fn node(&mut self, event: Event<'t>, span: Span, depth: usize) -> Result<Node, YamlError> {
         if depth > DEPTH {
-            return error(span, "it is nested too deeply");
+            return error(span, &format!("it is nested too deeply, in more than {DEPTH} levels"));
+        }
+        self.values += 1;
+        if self.values > VALUES {
+            return error(span, &format!("it holds more than {VALUES} values; keep data in files of its own"));
         }
         let line = span.start.line();
         let (anchor, value) = match event {
@@ -171,11 +193,12 @@ impl<'t> Reader<'t> {
     }
 
     fn map(&mut self, depth: usize) -> Result<Yaml, YamlError> {
-        let (mut pairs, mut beneath) = (Vec::<(String, Node)>::new(), Vec::new());
+        let (mut pairs, mut beneath) = (Vec::<(String, Node)>::new(), Vec::<(String, Node)>::new());
+        let (mut own, mut below) = (HashSet::new(), HashSet::new());
         loop {
             let (key, span, is_merge) = match self.next()? {
                 (Event::MappingEnd, _) => {
-                    beneath.retain(|(known, _)| pairs.iter().all(|(own, _)| own != known));
+                    beneath.retain(|(known, _)| !own.contains(known));
                     beneath.append(&mut pairs);
                     return Ok(Yaml::Map(beneath));
                 }
@@ -194,10 +217,10 @@ impl<'t> Reader<'t> {
             let (event, place) = self.next()?;
             let node = self.node(event, place, depth + 1)?;
             if is_merge {
-                merge(&mut beneath, node, span)?;
+                merge(&mut beneath, &mut below, node, span)?;
                 continue;
             }
-            if pairs.iter().any(|(known, _)| *known == key) {
+            if !own.insert(key.clone()) {
                 return error(span, &format!("the key `{key}` is given twice"));
             }
             pairs.push((key, Node { line: span.start.line(), ..node }));
@@ -205,16 +228,15 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Lays the mapping `node`, or the mappings in the list `node`, beneath those in `known`.
-fn merge(known: &mut Vec<(String, Node)>, node: Node, span: Span) -> Result<(), YamlError> {
+/// Lays the mapping `node`, or the mappings in the list `node`, beneath those in `known`, whose keys are `keys`.
+fn merge(known: &mut Vec<(String, Node)>, keys: &mut HashSet<String>, node: Node, span: Span) -> Result<(), YamlError> {
     let maps = match node.value {
         Yaml::List(items) => items.into_iter().map(|item| item.value).collect(),
         other => vec![other],
     };
     for map in maps {
         let Yaml::Map(pairs) = map else { return error(span, "what stands behind `<<` must be mappings") };
-        let new: Vec<_> = pairs.into_iter().filter(|(key, _)| known.iter().all(|(own, _)| own != key)).collect();
-        known.extend(new);
+        known.extend(pairs.into_iter().filter(|(key, _)| keys.insert(key.clone())));
     }
     Ok(())
 }
@@ -301,6 +323,18 @@ mod tests {
             laughs.push_str(&format!("a{n}: &a{n} [{before}]\n"));
         }
         assert!(parse(&laughs).unwrap_err().reason.contains("more than 100000 values"));
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused_before_it_is_held() {
+        let said = |text: &str| parse(text).unwrap_err().reason;
+        assert!(said(&"# \n".repeat(LARGEST)).contains("more than 1048576 bytes"));
+        assert!(said(&"- x\n".repeat(VALUES + 1)).contains("more than 100000 values; keep data"));
+        let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(500_000), "*a, ".repeat(100));
+        assert!(said(&text).contains("its aliases stand for more than 100000 values"));
+        let keys: String = (0..60_000).map(|n| format!("k{n}: 1\n")).collect();
+        let Yaml::Map(pairs) = parse(&keys).unwrap().value else { panic!("no mapping") };
+        assert_eq!(pairs.len(), 60_000);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What planning must know beside a study: the texts and tasks that it names, as they are now. Pure.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::core::study::StudySpec;
 
 /// What planning must know of the corpus.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CorpusFacts {
     /// What people call it.
     pub name: String,
@@ -16,7 +18,8 @@ pub struct CorpusFacts {
     pub vocab_size: usize,
     /// What the vocabulary is known by: equal where the same ids mean the same.
     pub vocabulary: String,
-    /// Folder of the shards.
+    /// Folder of the shards. Not written down: a path need not be text, and who reads it knows the folder above.
+    #[serde(skip)]
     pub directory: PathBuf,
     /// The training text.
     pub train: PartFacts,
@@ -31,7 +34,7 @@ pub struct CorpusFacts {
 }
 
 /// What planning must know of a part of a corpus.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartFacts {
     /// UTF-8 bytes.
     pub bytes: u64,
@@ -42,7 +45,7 @@ pub struct PartFacts {
 }
 
 /// What planning must know of a stage.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageFacts {
     /// Fingerprint of all that the sources of its tasks say, if it trains on tasks.
     pub tasks: Option<String>,
@@ -51,7 +54,7 @@ pub struct StageFacts {
 }
 
 /// What planning must know beside a study: the texts and tasks that it names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StudyFacts {
     /// The texts.
     pub corpus: CorpusFacts,
@@ -64,6 +67,14 @@ pub struct StudyFacts {
 }
 
 impl StudyFacts {
+    /// Says where the folders of the shards lie: below `corpora`.
+    pub fn locate(&mut self, corpora: &Path) {
+        let stages = self.stages.values_mut().filter_map(|stage| stage.corpus.as_mut());
+        for corpus in stages.chain([&mut self.corpus]) {
+            corpus.directory = corpora.join(&corpus.fingerprint);
+        }
+    }
+
     /// All texts.
     pub fn corpora(&self) -> impl Iterator<Item = &CorpusFacts> {
         std::iter::once(&self.corpus).chain(self.stages.values().filter_map(|stage| stage.corpus.as_ref()))

@@ -49,6 +49,11 @@ pub trait Launcher: Send {
     /// # Errors
     /// It could not be started; the run is as before, apart from an attempt without a log.
     fn launch(&mut self, run: &RunFolder) -> Result<Launched, LaunchError>;
+
+    /// A command that starts this very program, still without arguments; none where workers are not processes of it.
+    fn program(&self) -> Option<Command> {
+        None
+    }
 }
 
 /// Which file a path meant when the server started.
@@ -83,6 +88,12 @@ fn identity(path: &Path) -> Identity {
 }
 
 impl Launcher for LocalLauncher {
+    fn program(&self) -> Option<Command> {
+        let mut command = Command::new(self.image());
+        command.arg0(&self.program);
+        Some(command)
+    }
+
     fn launch(&mut self, run: &RunFolder) -> Result<Launched, LaunchError> {
         let program = self.image();
         let failed = |source| LaunchError::Start { program: program.clone(), source };

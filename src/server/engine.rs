@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::STORE_DEADLINE;
@@ -169,6 +170,10 @@ pub struct Engine {
     /// Fingerprints of corpora that are whole.
     pub(super) ready: BTreeSet<String>,
     pub(super) preparations: BTreeMap<String, Preparation>,
+    /// What reads other people's files; ends with the server.
+    pub(super) digests: JoinSet<()>,
+    /// Checks that a client waits for, which end with it.
+    pub(super) checks: BTreeMap<SessionId, Vec<AbortHandle>>,
     pub(super) changes: Changes,
     pub(super) publishing: Publishing,
     pub(super) looking: bool,
@@ -251,6 +256,8 @@ impl Engine {
             submitting: BTreeSet::new(),
             ready: BTreeSet::new(),
             preparations: BTreeMap::new(),
+            digests: JoinSet::new(),
+            checks: BTreeMap::new(),
             changes: Changes::default(),
             publishing: Publishing::default(),
             looking: false,
@@ -312,6 +319,7 @@ impl Engine {
         }
         let fingerprints: BTreeSet<_> = self.runs.values().map(|record| record.spec.data.fingerprint.clone()).collect();
         self.ready = fingerprints.into_iter().filter(|print| self.corpus_is_whole(print)).collect();
+        self.recall_failed_preparations();
         let runs: Vec<RunId> = self.runs.keys().cloned().collect();
         for run in &runs {
             self.settle(run);
@@ -384,6 +392,7 @@ impl Engine {
         match happened {
             Happened::Asked(session, frame) => self.answer(session, frame)?,
             Happened::Left(session) => {
+                self.checks.remove(&session).into_iter().flatten().for_each(|check| check.abort());
                 if let Some(session) = self.sessions.remove(&session) {
                     drop(session.hang_up());
                 }
@@ -479,6 +488,9 @@ impl Engine {
             // A client that does not read its last reply is left behind.
             drop(tokio::time::timeout_at(deadline, writer).await);
         }
+        // Most are done in an instant; the others are killed, and a corpus that is half prepared is prepared anew.
+        drop(tokio::time::timeout_at(deadline, async { while self.digests.join_next().await.is_some() {} }).await);
+        self.digests.shutdown().await;
         let store = self.store.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await? {
             // Nothing is lost: the next server reads the logs again.

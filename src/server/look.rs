@@ -3,6 +3,8 @@
 //! Promises: nothing is written in the home and no worker is started; every answer is the one that a server would give.
 
 use std::io;
+use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::Context;
 use rustix::fs::{Access, access};
@@ -13,7 +15,7 @@ use super::STORE_DEADLINE;
 use super::engine::{Clock, Engine};
 use super::lifecycle::Log;
 use crate::runlog::{Home, RunFolder};
-use crate::schedule::{LaunchError, Launched, Launcher};
+use crate::schedule::{LaunchError, Launched, Launcher, LocalLauncher};
 use crate::store::StoreHandle;
 use crate::wire::Request;
 
@@ -32,11 +34,17 @@ pub fn unwritable(home: &Home) -> Option<String> {
     })
 }
 
-/// Opens the lab in `home`, which cannot be written for `reason`, and gives one client's way to it.
+/// Opens the lab in `home`, which cannot be written for `reason`, and gives one client's way to it. What other people's files
+/// hold is read by processes of `program`, or in this process if there is none.
 ///
 /// # Errors
 /// There is no place for the temporary index, or the runs cannot be listed.
-pub async fn look_at(home: &Home, reason: &str, clock: Clock) -> anyhow::Result<DuplexStream> {
+pub async fn look_at(
+    home: &Home,
+    reason: &str,
+    program: Option<PathBuf>,
+    clock: Clock,
+) -> anyhow::Result<DuplexStream> {
     let (home, reason) = (home.clone(), reason.to_owned());
     let opened = tokio::task::spawn_blocking(move || -> anyhow::Result<Engine> {
         let store = StoreHandle::start_temporary(STORE_DEADLINE)
@@ -44,7 +52,7 @@ pub async fn look_at(home: &Home, reason: &str, clock: Clock) -> anyhow::Result<
         let log = Log::nowhere(std::sync::Arc::clone(&clock));
         let notice =
             format!("{reason}; the runs are read from their folders, which takes longer, and nothing can be changed");
-        let engine = Engine::open_to_look(home, store, log, clock, Box::new(NoWorkers), notice);
+        let engine = Engine::open_to_look(home, store, log, clock, Box::new(NoWorkers(program)), notice);
         engine.map_err(|error| anyhow::anyhow!("could not {error:#}"))
     });
     let engine = opened.await??;
@@ -91,12 +99,16 @@ pub(super) const fn changes(request: &Request) -> bool {
     }
 }
 
-/// Starts nothing.
-struct NoWorkers;
+/// Starts no worker.
+struct NoWorkers(Option<PathBuf>);
 
 impl Launcher for NoWorkers {
     fn launch(&mut self, run: &RunFolder) -> Result<Launched, LaunchError> {
         let program = run.path().to_owned();
         Err(LaunchError::Start { program, source: io::ErrorKind::ReadOnlyFilesystem.into() })
+    }
+
+    fn program(&self) -> Option<Command> {
+        LocalLauncher::new(self.0.clone()?, 0).program()
     }
 }

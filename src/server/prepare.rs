@@ -1,15 +1,18 @@
-//! Corpora that runs wait for: prepared one fingerprint at a time beside the loop, with progress for the screens.
-//! Promises: a run whose corpus cannot be prepared fails with the reason and can be retried; a corpus that a run found damaged
-//! is prepared again, and the run goes on then; a text that changed since the study was submitted is never trained on under
-//! the old name.
+//! Corpora that runs wait for: prepared in processes of their own beside the loop, with progress for the screens.
+//! Promises: a run whose corpus cannot be prepared fails with the reason and can be retried; texts that a process was lost over
+//! are not read again before somebody asks, by no later server either; a corpus that a run found damaged is prepared again, and
+//! the run goes on then.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
 
 use super::engine::{Engine, Happened};
 use crate::core::study::StudySpec;
-use crate::core::texts::CorpusSettings;
 use crate::core::{RunId, StudyId};
-use crate::corpus::{Corpus, CorpusError, Made, has_manifest, prepare, survey};
+use crate::corpus::{Corpus, has_manifest};
+use crate::digest::Failure;
+use crate::runlog::layout::write_atomic;
 
 /// A corpus that is being prepared, or could not be.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -29,24 +32,15 @@ pub(super) struct PreparationNews {
     pub(super) news: News,
 }
 
-/// The texts of `study` or of one of its stages that have the fingerprint; the study's if none has, for the reason.
-fn wanted(study: &StudySpec, fingerprint: &str) -> Result<CorpusSettings, CorpusError> {
-    for own in study.stages.values().filter_map(|stage| stage.corpus.as_ref()) {
-        let settings = own.over(&study.corpus);
-        if survey(&settings)?.fingerprint == fingerprint {
-            return Ok(settings);
-        }
-    }
-    Ok(study.corpus.clone())
-}
-
 pub(super) enum News {
     At {
-        phase: &'static str,
+        phase: String,
         fraction: f64,
     },
     /// With what was damaged before, or why there is no corpus.
     Ended(Result<Vec<String>, String>),
+    /// The machine was short of something.
+    Short(String),
 }
 
 impl Engine {
@@ -103,51 +97,59 @@ impl Engine {
     }
 
     fn prepare(&mut self, fingerprint: String, name: String, study: StudySpec) {
-        let (folder, news) = (self.home.corpora_dir(), self.news.clone());
+        let (digester, news, mark) = (self.digester(), self.news.clone(), self.failed_mark(&fingerprint));
         let preparation = Preparation { corpus: name, phase: "waiting".to_owned(), ..Preparation::default() };
         self.preparations.insert(fingerprint.clone(), preparation);
-        let print = fingerprint.clone();
-        // A thread of its own: nobody waits for it when the server leaves, and half a corpus is never left behind.
-        let started = std::thread::Builder::new().name("prepare".to_owned()).spawn(move || {
-            let mut told = (String::new(), -1.0);
-            let settings = wanted(&study, &print);
-            let result = settings.and_then(|settings| {
-                prepare(&settings, &folder, &mut |progress| {
-                    let fraction = share(progress.done, progress.total);
-                    if told.0 != progress.phase || (fraction - told.1).abs() >= 0.01 {
-                        told = (progress.phase.to_owned(), fraction);
-                        let news_item = News::At { phase: progress.phase, fraction };
-                        // Progress is a hint; a busy loop misses some.
-                        _ = news.try_send(Happened::Preparation(PreparationNews {
-                            fingerprint: print.clone(),
-                            news: news_item,
-                        }));
-                    }
-                })
-            });
-            let result = match result {
-                Ok(prepared) if prepared.manifest.fingerprint == print => Ok(match prepared.made {
-                    Made::Again(found) => found,
-                    Made::Now | Made::Before => Vec::new(),
-                }),
-                Ok(_) => Err("its text or tokenizer changed since the study was submitted; submit it again under \
-                              another name"
-                    .to_owned()),
-                Err(error) => Err(format!("could not {error}")),
+        // Whatever made it fail before, somebody wants it tried again.
+        _ = fs::remove_file(&mark);
+        let (print, progress) = (fingerprint.clone(), news.clone());
+        let told = move |phase: &str, fraction| {
+            let at = News::At { phase: phase.to_owned(), fraction };
+            // Progress is a hint; a busy loop misses some.
+            _ = progress.try_send(Happened::Preparation(PreparationNews { fingerprint: print.clone(), news: at }));
+        };
+        self.digests.spawn(async move {
+            let ended = match digester.prepare(study, fingerprint.clone(), Box::new(told)).await {
+                Ok(damaged) => News::Ended(Ok(damaged)),
+                Err(Failure::Refused(reason)) => News::Ended(Err(reason)),
+                Err(Failure::Short(reason)) => News::Short(reason),
+                Err(Failure::Lost(reason)) => {
+                    let reason = format!("could not read its texts: {reason}; leave that out or mend it, then retry");
+                    // Whoever serves this lab next would lose a process too. Unwritten, that is all that happens.
+                    _ = tokio::task::spawn_blocking({
+                        let reason = reason.clone();
+                        move || write_atomic(&mark, reason.as_bytes())
+                    })
+                    .await;
+                    News::Ended(Err(reason))
+                }
             };
-            _ = news.blocking_send(Happened::Preparation(PreparationNews {
-                fingerprint: print,
-                news: News::Ended(result),
-            }));
+            let news_item = PreparationNews { fingerprint, news: ended };
+            _ = news.send(Happened::Preparation(news_item)).await;
         });
-        if let Err(error) = started
-            && let Some(preparation) = self.preparations.get_mut(&fingerprint)
-        {
-            preparation.failed =
-                Some(format!("could not start a thread: {error}; retry when the machine is less busy"));
-            self.restate_runs_of(&fingerprint);
-        }
         self.changes.lab = true;
+    }
+
+    /// Where it is kept that the process that prepared a corpus was lost, and why.
+    fn failed_mark(&self, fingerprint: &str) -> PathBuf {
+        self.home.corpora_dir().join(format!(".failed-{fingerprint}"))
+    }
+
+    /// Preparations of an earlier server whose processes were lost: they are not tried again until somebody asks.
+    pub(super) fn recall_failed_preparations(&mut self) {
+        let wanted: BTreeMap<String, String> = self
+            .runs
+            .values()
+            .map(|record| &record.spec.data)
+            .filter(|data| !self.ready.contains(&data.fingerprint))
+            .map(|data| (data.fingerprint.clone(), data.name.clone()))
+            .collect();
+        for (fingerprint, corpus) in wanted {
+            if let Ok(reason) = fs::read_to_string(self.failed_mark(&fingerprint)) {
+                let failed = Preparation { corpus, failed: Some(reason), ..Preparation::default() };
+                self.preparations.insert(fingerprint, failed);
+            }
+        }
     }
 
     pub(super) fn preparation(&mut self, news: PreparationNews) -> anyhow::Result<()> {
@@ -155,7 +157,7 @@ impl Engine {
         let Some(preparation) = self.preparations.get_mut(&news.fingerprint) else { return Ok(()) };
         match news.news {
             News::At { phase, fraction } => {
-                phase.clone_into(&mut preparation.phase);
+                preparation.phase = phase;
                 preparation.fraction = fraction;
                 return Ok(());
             }
@@ -166,6 +168,11 @@ impl Engine {
                     self.notice(format!("the corpus {name} was damaged and is repaired: {}", damaged.join("; ")));
                 }
                 self.ready.insert(news.fingerprint.clone());
+            }
+            News::Short(reason) => {
+                // Begun again when the machine has room.
+                self.preparations.remove(&news.fingerprint);
+                self.give_up_for_now(reason);
             }
             News::Ended(Err(reason)) => {
                 let text = format!("the corpus {} was not prepared: {reason}", preparation.corpus);
@@ -186,9 +193,4 @@ impl Engine {
             self.restate(&run);
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a share for the eye")]
-fn share(done: u64, total: u64) -> f64 {
-    if total == 0 { 0.0 } else { (done as f64 / total as f64).min(1.0) }
 }

@@ -6,8 +6,9 @@
 
 mod cells;
 mod cli;
-mod doctor;
 mod damage;
+mod doctor;
+mod foreign;
 mod hangup;
 mod homes;
 mod kills;

@@ -8,7 +8,8 @@ use crate::core::board::EqualBudget;
 use crate::core::summary::{Answer, RunDetail, RunSummary, TaskAnswers};
 use crate::core::task::ScoringForm;
 use crate::core::{Metric, RunId, RunSpec, StampedEvent, StudyId};
-use crate::eval::{ItemRow, PreparedTask, gather, read};
+use crate::digest::{Digester, Failure};
+use crate::eval::ItemRow;
 use crate::runlog::evals::newest_answers;
 use crate::runlog::{RunFolder, RunLogError, read_from};
 use crate::store::{StoreError, StoreHandle};
@@ -131,21 +132,24 @@ impl Engine {
     }
 
     /// From the files of the run; the texts are made again from the task's file.
-    pub(super) fn get_answers(&self, asker: Asker, run: RunId, task: String, form: ScoringForm) {
+    pub(super) fn get_answers(&mut self, asker: Asker, run: RunId, task: String, form: ScoringForm) {
         if !self.runs.contains_key(&run) {
             return self.refuse(asker, unknown(&run));
         }
-        let folder = self.home.run(&run);
-        self.beside(asker, move |_| {
-            Ok(match answers(&folder, &task, form)? {
-                Some(found) => Reply::Answers(Box::new(found)),
-                None => Reply::Refused {
+        let Some(outbox) = self.sessions.get(&asker.session).map(|session| session.outbox.clone()) else { return };
+        let (digester, folder) = (self.digester(), self.home.run(&run));
+        self.digests.spawn(async move {
+            let reply = match answers(digester, folder, &task, form).await {
+                Ok(Some(found)) => Reply::Answers(Box::new(found)),
+                Ok(None) => Reply::Refused {
                     message: format!(
                         "find answers of run {run} to {task} in {form} form; they are kept when a run ends and by \
                          `trilab eval {run}`"
                     ),
                 },
-            })
+                Err(message) => Reply::Refused { message },
+            };
+            outbox.reply(asker.id, reply);
         });
     }
 
@@ -186,15 +190,27 @@ fn all_events(folder: &RunFolder) -> Result<Vec<StampedEvent>, RunLogError> {
     Ok(events)
 }
 
-fn answers(folder: &RunFolder, task: &str, form: ScoringForm) -> Result<Option<TaskAnswers>, RunLogError> {
-    let Some((header, rows)) = newest_answers(folder, task, form)? else { return Ok(None) };
-    let limit = rows.iter().map(|row| row.document + 1).max();
-    let (prepared, notice) = match prepared(&header.sources, task, limit) {
-        Ok(prepared) => (Some(prepared), None),
-        Err(reason) => (None, Some(format!("the texts are missing: {reason}"))),
+async fn answers(
+    digester: Digester,
+    folder: RunFolder,
+    task: &str,
+    form: ScoringForm,
+) -> Result<Option<TaskAnswers>, String> {
+    let name = task.to_owned();
+    let found = tokio::task::spawn_blocking(move || newest_answers(&folder, &name, form)).await;
+    let Some((header, rows)) = found.map_err(|error| error.to_string())?.map_err(|error| error.to_string())? else {
+        return Ok(None);
     };
+    let documents = rows.iter().map(|row| row.document).collect();
+    let (texts, notice) = match digester.texts(header.sources, task.to_owned(), documents).await {
+        Ok(texts) => (texts, None),
+        Err(Failure::Refused(reason) | Failure::Short(reason) | Failure::Lost(reason)) => {
+            (Vec::new(), Some(format!("the texts are missing: {reason}")))
+        }
+    };
+    let mut texts = texts.into_iter();
     let answer = |row: ItemRow| {
-        let text = prepared.as_ref().and_then(|prepared| prepared.text(row.document));
+        let text = texts.next().flatten();
         let (context, choices) = text.map_or((None, Vec::new()), |text| (Some(text.context), text.choices));
         let gold = row.gold.unwrap_or_default();
         let right = row.predicted.map(|predicted| gold.contains(&predicted)).or(row.exact);
@@ -207,14 +223,6 @@ fn answers(folder: &RunFolder, task: &str, form: ScoringForm) -> Result<Option<T
     };
     let (run, task, step) = (header.run, task.to_owned(), header.step);
     Ok(Some(TaskAnswers { run, task, form, step, answers: rows.into_iter().map(answer).collect(), notice }))
-}
-
-/// The prompts of a task, from where it came.
-fn prepared(sources: &[String], task: &str, limit: Option<usize>) -> Result<PreparedTask, String> {
-    let gathered = gather(sources).map_err(|error| format!("could not {error}"))?;
-    let found = gathered.suite.tasks().iter().find(|known| known.name == task);
-    let found = found.ok_or_else(|| format!("there is no task {task} in {} any more", sources.join(", ")))?;
-    PreparedTask::new(found, &read, limit).map_err(|error| format!("could not {error}"))
 }
 
 fn no_study(study: &StudyId) -> String {
