@@ -19,7 +19,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("eval", &["blake3", "include_dir", "minijinja", "minijinja_contrib", "fancy_regex", "saphyr_parser"]),
     ("stats", &["statrs"]),
     ("train", &["candle_core", "rand", "rand_chacha"]),
-    ("runlog", &[]),
+    ("runlog", &["rustix"]),
     ("worker", &["anyhow", "signal_hook", "rustix"]),
     ("store", &["sled"]),
     ("schedule", &["rustix"]),

@@ -1,6 +1,6 @@
 //! One run's directory: the spec, the wish, the lock, the attempts and the checkpoints, by name.
-//! Promises: `spec.json` is written once; whoever holds [`RunLock`] is the only worker of the run, and the lock is
-//! gone with the process that held it, however that ended.
+//! Promises: the content that an id stands for is written once as `spec.json` and never changes; whoever holds [`RunLock`] is
+//! the only worker of the run, and the lock is gone with the process that held it, however that ended.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use crate::core::spec::SPEC_FORMAT;
 use crate::core::{Control, DataSpec, RunId, RunSpec};
 
+use super::batch::Batch;
 use super::control::{self, ControlFile};
 use super::error::RunLogError;
-use super::layout::{Home, create_within, names_in, write_atomic};
+use super::layout::{Home, create_within, names_in};
 
 /// The directory of a run; a cheap value that touches nothing until it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,26 +92,53 @@ impl RunFolder {
     /// # Errors
     /// The folder holds another run, or cannot be written.
     pub fn create(&self, spec: &RunSpec) -> Result<bool, RunLogError> {
+        let mut batch = Batch::default();
+        let is_new = self.put_new(&mut batch, spec)?;
+        batch.commit()?;
+        Ok(is_new)
+    }
+
+    /// As [`RunFolder::create`], with other files: it is there when the batch is.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn put_new(&self, batch: &mut Batch, spec: &RunSpec) -> Result<bool, RunLogError> {
         if spec.id != self.id {
             return Err(RunLogError::Differs { path: self.path.clone(), found: spec.id.to_string() });
         }
         if self.spec_path().exists() {
-            let content = |spec: &RunSpec| {
-                spec.content_id().map_err(|source| RunLogError::Json { path: self.spec_path(), source })
-            };
-            let present = content(&self.spec()?)?;
-            return if present == content(spec)? {
-                Ok(false)
-            } else {
-                Err(RunLogError::Differs { path: self.path.clone(), found: present.to_string() })
-            };
+            return self.same_content(spec).map(|()| false);
         }
+        self.make(&self.path)?;
+        batch.put(&self.spec_path(), self.json(spec)?).map(|()| true)
+    }
+
+    /// Replace the spec of a run that has no worker by one that asks for the same result in another way, with other files.
+    ///
+    /// # Errors
+    /// The folder holds another run, or cannot be written.
+    pub fn put_amended(&self, batch: &mut Batch, spec: &RunSpec) -> Result<(), RunLogError> {
+        self.same_content(spec)?;
+        batch.put(&self.spec_path(), self.json(spec)?)
+    }
+
+    fn json(&self, spec: &RunSpec) -> Result<Vec<u8>, RunLogError> {
         let mut bytes =
             serde_json::to_vec_pretty(spec).map_err(|source| RunLogError::Json { path: self.spec_path(), source })?;
         bytes.push(b'\n');
-        self.make(&self.path)?;
-        write_atomic(&self.spec_path(), &bytes)?;
-        Ok(true)
+        Ok(bytes)
+    }
+
+    /// Whether what lies here has the content of `spec`, which its id stands for.
+    fn same_content(&self, spec: &RunSpec) -> Result<(), RunLogError> {
+        let content =
+            |spec: &RunSpec| spec.content_id().map_err(|source| RunLogError::Json { path: self.spec_path(), source });
+        let present = content(&self.spec()?)?;
+        if present == content(spec)? {
+            Ok(())
+        } else {
+            Err(RunLogError::Differs { path: self.path.clone(), found: present.to_string() })
+        }
     }
 
     /// Make a folder of this run, in a lab that is there.
@@ -153,16 +181,16 @@ impl RunFolder {
     /// # Errors
     /// The file cannot be written.
     pub fn write_control(&self, wish: Control) -> Result<(), RunLogError> {
-        control::write(&self.control_path(), Some(wish), None)
+        control::write(&self.control_path(), Some(wish), &[])
     }
 
-    /// Tell the worker, present or next, that the checkpoint of `step` is to be kept, since another run begins with it; the
-    /// server's.
+    /// As [`RunFolder::write_control`], with other files; a wish that is absent stays. The checkpoints of the steps `keep` are to
+    /// be kept besides those that are already, since other runs begin with them.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep_checkpoint(&self, step: u64) -> Result<(), RunLogError> {
-        control::write(&self.control_path(), None, Some(step))
+    pub fn put_control(&self, batch: &mut Batch, wish: Option<Control>, keep: &[u64]) -> Result<(), RunLogError> {
+        control::put(batch, &self.control_path(), wish, keep)
     }
 
     /// The wish as written; `Run` if there is none.

@@ -6,11 +6,13 @@
 pub mod error;
 pub mod layout;
 pub mod folder;
+pub mod batch;
 pub mod control;
 pub mod evals;
 pub mod log;
 pub mod read;
 
+pub use batch::Batch;
 pub use control::ControlFile;
 pub use error::RunLogError;
 pub use evals::{EvalHeader, EvalLog, EvalRow};
