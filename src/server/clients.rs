@@ -13,9 +13,14 @@ use tokio::time::timeout;
 use super::engine::Incoming;
 use crate::wire::{FrameWriter, Reply, ServerFrame};
 
-/// Open files that are kept for the lab: index, logs, the files of runs that are looked at or written, outputs of workers that are
-/// being started.
-const RESERVE: u64 = 64;
+/// Open files that a server needs before its first client: those of the index above all.
+const LEAST: u64 = 112;
+
+/// Open files that are kept for what comes and goes, at least and at most: files of runs that are looked at or written, outputs of
+/// workers that are being started. Between the two, one part in [`SPARE_PART`] of what there is.
+const SPARE: (u64, u64) = (16, 256);
+
+const SPARE_PART: u64 = 8;
 
 /// Clients at most, where files are without limit: more than anybody opens but a program that has gone wrong.
 const MOST: u64 = 4096;
@@ -34,24 +39,44 @@ pub(super) struct Room {
 }
 
 /// Let this process open as many files as it may; a limit that cannot be raised stays as it is.
-pub(super) fn raise_limit() {
+///
+/// # Errors
+/// They are too few for any server.
+pub(super) fn raise_limit() -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         // The hard limit is the system's, and some systems allow less than it says.
         _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
+    match getrlimit(Resource::Nofile).current {
+        Some(files) if files < LEAST => {
+            anyhow::bail!(
+                "open enough files: this process may have {files} open and a server needs {LEAST}; raise `ulimit -n`"
+            )
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
-/// Clients that fit beside the reserve; one at least, so that a server can always be asked to leave.
-fn most(files: Option<u64>) -> usize {
-    let clients = files.map_or(MOST, |files| files.saturating_sub(RESERVE).clamp(1, MOST));
+/// Files that this process has open.
+fn open_files() -> u64 {
+    // A system that does not say is taken to need as many as any.
+    std::fs::read_dir("/dev/fd").map_or(LEAST, |files| files.count() as u64)
+}
+
+/// Clients that fit beside what is open and spare; one at least, so that a server can always be asked to leave.
+fn most(files: Option<u64>, open: u64) -> usize {
+    let clients = files.map_or(MOST, |files| {
+        let spare = (files / SPARE_PART).clamp(SPARE.0, SPARE.1);
+        files.saturating_sub(open).saturating_sub(spare).clamp(1, MOST)
+    });
     usize::try_from(clients).unwrap_or(usize::MAX)
 }
 
 impl Room {
-    /// As much as the limits of this process leave.
+    /// As much as the limits of this process leave beside what it has open.
     pub(super) fn of_this_process() -> Self {
-        let most = most(getrlimit(Resource::Nofile).current);
+        let most = most(getrlimit(Resource::Nofile).current, open_files());
         Self { most, turning_away: Arc::new(Semaphore::new(TURNED_AWAY)) }
     }
 
@@ -91,10 +116,11 @@ mod tests {
     #[test]
     fn a_reserve_is_kept_and_one_client_always_fits() {
         let table =
-            [(None, 4096), (Some(1 << 20), 4096), (Some(1024), 960), (Some(118), 54), (Some(64), 1), (Some(3), 1)];
+            [(None, 4096), (Some(1 << 20), 4096), (Some(1024), 800), (Some(118), 6), (Some(100), 1), (Some(3), 1)];
         for (files, clients) in table {
-            assert_eq!(most(files), clients, "{files:?}");
+            assert_eq!(most(files, 96), clients, "{files:?}");
         }
+        assert!(open_files() > 2);
     }
 
     #[tokio::test]

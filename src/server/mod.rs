@@ -98,7 +98,7 @@ async fn serve_home(
     clock: Clock,
 ) -> anyhow::Result<()> {
     let signals = lifecycle::Signals::install().context("watch for signals")?;
-    clients::raise_limit();
+    clients::raise_limit()?;
     let mut lock = lifecycle::ServerLock::take(home)?;
     let place = socket::choose(home.root(), &Surroundings::of_this_process())?;
     let lab = LabIdentity::of(home.root()).with_context(|| format!("find {}", home.root().display()))?;
