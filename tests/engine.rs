@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use trilab::config::load_study;
 use trilab::core::board::EqualBudget;
 use trilab::core::stage::{StageCorpus, StageSettings};
-use trilab::core::study::StudySpec;
+use trilab::core::study::{Axis, StudySpec};
 use trilab::core::summary::{Curve, LabSummary, PlanReport, RunDetail, RunSummary};
 use trilab::core::texts::TokenizerSpec;
 use trilab::core::{
@@ -240,7 +240,7 @@ fn study(folder: &Path, name: &str, seeds: usize) -> StudySpec {
 }
 
 async fn submit(client: &mut Connection, study: &StudySpec) -> PlanReport {
-    match client.request(Request::SubmitStudy { study: Box::new(study.clone()) }).await.unwrap() {
+    match client.request(Request::SubmitStudy { study: Box::new(study.clone()), force: false }).await.unwrap() {
         Reply::Submitted(report) => *report,
         other => panic!("{other:?}"),
     }
@@ -908,7 +908,8 @@ async fn a_name_means_one_study_and_a_cell_is_trained_once() {
     watch.status(&runs[0], "running").await;
     assert_eq!(ids(&submit(&mut client, &small).await), runs, "again is fine");
     let other = study(folder.path(), "small", 2);
-    let error = client.request(Request::SubmitStudy { study: Box::new(other) }).await.unwrap_err().to_string();
+    let error =
+        client.request(Request::SubmitStudy { study: Box::new(other), force: false }).await.unwrap_err().to_string();
     assert!(error.contains("change `name`"), "{error}");
     let large = submit(&mut client, &study(folder.path(), "large", 2)).await;
     assert!(large.runs[0].existing.is_some() && large.runs[1].existing.is_none());
@@ -918,7 +919,8 @@ async fn a_name_means_one_study_and_a_cell_is_trained_once() {
     assert_eq!(lab.stage.launches.lock().unwrap().len(), 2);
     let mut wrong = study(folder.path(), "wrong", 1);
     wrong.corpus.paths = vec![folder.path().join("nothing.txt").display().to_string()];
-    let error = client.request(Request::SubmitStudy { study: Box::new(wrong) }).await.unwrap_err().to_string();
+    let error =
+        client.request(Request::SubmitStudy { study: Box::new(wrong), force: false }).await.unwrap_err().to_string();
     assert!(error.contains("nothing.txt"), "{error}");
     let stage = lab.close().await;
     let lab = Lab::open(&path, 2, stage).await;
@@ -930,6 +932,199 @@ async fn a_name_means_one_study_and_a_cell_is_trained_once() {
         panic!()
     };
     assert_eq!(listed.len(), 1);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn whoever_submits_the_same_study_at_once_gets_the_same_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::open(&folder.path().join("lab"), 1, Stage::default()).await;
+    let (same, other) = (study(folder.path(), "same", 3), study(folder.path(), "same", 4));
+    let (requests, mut frames) = lab.client().await.split();
+    for id in 1..=20 {
+        // One of them means another study by the name.
+        let study = Box::new(if id == 11 { other.clone() } else { same.clone() });
+        requests.send(ClientFrame { id, request: Request::SubmitStudy { study, force: false } }).await.unwrap();
+    }
+    let mut answers = BTreeMap::new();
+    while answers.len() < 20 {
+        if let ServerFrame::Reply { id, reply } = timeout(QUIET, frames.next()).await.unwrap().unwrap() {
+            answers.insert(id, reply);
+        }
+    }
+    let Some(Reply::Refused { message }) = answers.remove(&11) else { panic!("{answers:?}") };
+    assert!(message.contains("another study of that name, with other runs"), "{message}");
+    for answer in answers.values() {
+        assert!(matches!(answer, Reply::Submitted(report) if report.runs.len() == 3), "{answer:?}");
+    }
+    assert_eq!(lab.home.list_runs().unwrap().len(), 3);
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_study_with_too_many_runs_or_of_too_large_ones_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::open(&folder.path().join("lab"), 1, Stage::default()).await;
+    let mut client = lab.client().await;
+    let mut large = study(folder.path(), "large", 1);
+    large.grid.seed = Axis((0..1000).collect());
+    large.model.d_model = Axis((1..=1000).map(|size| 16 * size).collect());
+    large.training.learning_rate = Axis((1..=1000).map(|rate| f64::from(rate) * 1e-6).collect());
+    let mut wide = study(folder.path(), "wide", 1);
+    wide.model.d_model = 100_000.into();
+    for (study, words) in
+        [(large, "the grid has 1,000,000,000 runs"), (wide.clone(), "1 of 1 runs need more memory than")]
+    {
+        let study = Box::new(study);
+        for request in [Request::CheckStudy { study: study.clone() }, Request::SubmitStudy { study, force: false }] {
+            match client.request(request).await {
+                Err(WireError::Refused(message)) => assert!(message.contains(words), "{message}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert!(lab.home.list_runs().unwrap().is_empty());
+    client.request(Request::PauseQueue).await.unwrap();
+    let forced = client.request(Request::SubmitStudy { study: Box::new(wide.clone()), force: true }).await.unwrap();
+    let Reply::Submitted(forced) = forced else { panic!("{forced:?}") };
+    let again = submit(&mut client, &wide).await;
+    assert_eq!(ids(&again), ids(&forced), "what was taken once is taken again");
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn settings_outside_the_id_are_mended_by_submitting_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lab");
+    let lab = Lab::open(&path, 1, Stage::default()).await;
+    let mut client = lab.client().await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    let before = study(folder.path(), "mended", 4);
+    let [failed, running, stopped, waiting] = ids(&submit(&mut client, &before).await).try_into().unwrap();
+    watch.status(&failed, "running").await;
+    lab.stage.take(&failed).say(RunEvent::Failed { message: "this build has no cuda".into() });
+    watch.status(&failed, "failed").await;
+    watch.status(&running, "running").await;
+    change(&mut client, Request::StopRuns { runs: one(&stopped) }).await;
+    watch.status(&stopped, "stopped").await;
+    let mut after = before.clone();
+    after.execution.threads = 2;
+    after.probes.log_every = 5;
+    let report = submit(&mut client, &after).await;
+    let keys = "(execution.threads, probes.log_every)";
+    let told = [
+        format!("1 failed run takes the new settings {keys} and is queued again"),
+        format!("1 run that waits takes the new settings {keys}"),
+        format!(
+            "1 run that was stopped or diverged takes the new settings {keys}; `trilab run retry --study mended` queues such \
+             runs again"
+        ),
+        format!(
+            "1 run that trains keeps the old settings {keys}; to change them, stop what trains, submit the study again, and retry it"
+        ),
+    ];
+    assert!(report.notices.ends_with(&told), "{:#?}", report.notices);
+    watch.status(&failed, "queued").await;
+    let settings = |run: &RunId| {
+        let spec = lab.home.run(run).spec().unwrap();
+        assert_eq!((&spec.id, &spec.content_id().unwrap()), (run, run));
+        (spec.execution.threads, spec.probes.log_every)
+    };
+    let every = before.probes.log_every;
+    assert_eq!([&failed, &running, &stopped, &waiting].map(settings), [(2, 5), (1, every), (2, 5), (2, 5)]);
+    let shown = async |client: &mut Connection| {
+        let Reply::Study(shown) = client.request(Request::ShowStudy { study: after.name.clone() }).await.unwrap()
+        else {
+            panic!()
+        };
+        shown.1
+    };
+    assert_eq!(shown(&mut client).await, after);
+    let mut other = after.clone();
+    other.training.batch_size *= 2;
+    let request = Request::SubmitStudy { study: Box::new(other), force: false };
+    let error = client.request(request).await.unwrap_err().to_string();
+    assert!(error.contains("another study of that name, with other runs; change `name`"), "{error}");
+    lab.stage.take(&running).finish();
+    watch.status(&running, "finished").await;
+    watch.status(&waiting, "running").await;
+    let stage = lab.close().await;
+    let lab = Lab::open(&path, 1, stage).await;
+    let mut client = lab.client().await;
+    assert_eq!(shown(&mut client).await, after);
+    let (detail, _) = indexed(&mut client, &failed).await;
+    assert_eq!((detail.spec.execution.threads, detail.summary.status), (2, RunStatus::Queued));
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn verbs_on_many_runs_take_effect_in_the_order_in_which_they_were_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lab");
+    let lab = Lab::open(&path, 2, Stage::default()).await;
+    let (mut watch, mut client) = (lab.watch(vec![Topic::Lab]).await, lab.client().await);
+    client.request(Request::PauseQueue).await.unwrap();
+    let report = submit(&mut client, &study(folder.path(), "many", 60)).await;
+    let runs = ids(&report);
+    watch.status(&runs[59], "queued").await;
+    // Asked one after the other without waiting for an answer: nothing starts in between, and the last word counts.
+    let all = || RunSelection::Study("many".parse().unwrap());
+    let (requests, mut frames) = lab.client().await.split();
+    let verbs = [
+        Request::StopRuns { runs: all() },
+        Request::ResumeQueue,
+        Request::RetryRuns { runs: RunSelection::Runs(runs[..3].to_vec()) },
+        Request::PauseRuns { runs: all() },
+        Request::StopRuns { runs: one(&runs[1]) },
+    ];
+    for (id, request) in (1..).zip(verbs) {
+        requests.send(ClientFrame { id, request }).await.unwrap();
+    }
+    let mut answers = BTreeMap::new();
+    while answers.len() < 5 {
+        if let ServerFrame::Reply { id, reply } = timeout(QUIET, frames.next()).await.unwrap().unwrap() {
+            let changed = if let Reply::Changed { runs, .. } = reply { runs.len() } else { 0 };
+            answers.insert(id, changed);
+        }
+    }
+    assert_eq!(answers.values().copied().collect::<Vec<_>>(), [60, 0, 3, 3, 1]);
+    let launched = lab.stage.launches.lock().unwrap().clone();
+    assert!(launched.iter().all(|run| runs[..2].contains(run)), "what was stopped never started: {launched:?}");
+    for run in &runs[3..] {
+        assert_eq!(lab.home.run(run).control().unwrap(), Control::Stop);
+    }
+    for run in &launched {
+        let wish = if *run == runs[1] { Control::Stop } else { Control::Pause };
+        assert_eq!(lab.home.run(run).control().unwrap(), wish);
+        lab.stage.take(run).obey(0);
+    }
+    watch.status(&runs[2], "paused").await;
+    watch.status(&runs[0], "paused").await;
+    watch.status(&runs[1], "stopped").await;
+    let stage = lab.close().await;
+    let lab = Lab::open(&path, 2, stage).await;
+    let mut watch = lab.watch(vec![Topic::Lab]).await;
+    for (run, word) in runs.iter().zip(["paused", "stopped", "paused"].into_iter().chain(std::iter::repeat("stopped")))
+    {
+        watch.status(run, word).await;
+    }
+    lab.close().await;
+}
+
+#[tokio::test]
+async fn a_wish_that_cannot_be_written_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let lab = Lab::open(&folder.path().join("lab"), 1, Stage::default()).await;
+    let (mut watch, mut client) = (lab.watch(vec![Topic::Lab]).await, lab.client().await);
+    client.request(Request::PauseQueue).await.unwrap();
+    let runs = ids(&submit(&mut client, &study(folder.path(), "gone", 3)).await);
+    watch.status(&runs[2], "queued").await;
+    fs::remove_dir_all(lab.home.run(&runs[1]).path()).unwrap();
+    let (changed, refused) = change(&mut client, Request::StopRuns { runs: RunSelection::Runs(runs.clone()) }).await;
+    assert_eq!(changed, [runs[0].clone(), runs[2].clone()]);
+    assert!(refused[0].0 == runs[1] && refused[0].1.contains("control.json"), "{refused:?}");
+    let now = watch.lab("two stopped", |lab| row(lab, &runs[2]).status == RunStatus::Stopped).await;
+    assert_eq!(row(&now, &runs[1]).status, RunStatus::Queued);
     lab.close().await;
 }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use trilab::core::cell::LineageName;
 use trilab::core::cost::{step_flops, step_tokens};
+use trilab::core::grid::count;
 use trilab::core::spec::ProbeSpec;
 use trilab::core::stage::Budget;
 use trilab::core::stage::{StageCorpus, StageSettings};
@@ -22,8 +23,8 @@ use trilab::core::{
 };
 use trilab::runlog::Home;
 use trilab::schedule::{
-    Action, CorpusFacts, Found, Launcher, LocalLauncher, Parent, PartFacts, Plan, Queue, StageFacts, StudyFacts,
-    Workload, launches, plan, report, standing,
+    Action, CorpusFacts, Found, Launcher, LocalLauncher, Machine, Parent, PartFacts, Plan, Queue, StageFacts,
+    StudyFacts, Workload, admission, launches, plan, report, standing,
 };
 use trilab::store::{AttemptFacts, Ending};
 
@@ -504,6 +505,12 @@ fn heads_are_compared_at_equal_parameters() {
     }
 }
 
+/// The stage `mtf` of a study that has it.
+fn mtf(study: &mut StudySpec) -> &mut StageSettings {
+    staged(|_| {})(study);
+    study.stages.get_mut("mtf").unwrap()
+}
+
 #[test]
 fn nonsense_is_an_error_that_names_its_key() {
     type Change = fn(&mut StudySpec);
@@ -529,7 +536,7 @@ fn nonsense_is_an_error_that_names_its_key() {
         ("training.epsilon", |study| study.training.epsilon = 0.0),
         ("training.weight_decay", |study| study.training.weight_decay = f64::INFINITY),
         ("training.grad_clip_norm", |study| study.training.grad_clip_norm = -1.0),
-        ("training.divergence_factor", |study| study.training.divergence_factor = 0.0),
+        ("training.divergence_factor", |study| study.training.divergence_factor = -1.0),
         ("budget.steps", |study| study.budget = Budget::Steps(0)),
         ("budget.tokens", |study| study.budget = Budget::Tokens(0)),
         ("budget.flops", |study| study.budget = Budget::Flops(f64::NAN)),
@@ -540,6 +547,32 @@ fn nonsense_is_an_error_that_names_its_key() {
         ("probes.keep_checkpoints", |study| study.probes.keep_checkpoints = 0),
         ("probes.sample_tokens", |study| study.probes.sample_every = 5),
         ("execution.threads", |study| study.execution.threads = 0),
+        ("execution.threads", |study| study.execution.threads = 1_000_000_000),
+        ("model.norm_epsilon", |study| study.model.norm_epsilon = 1e9),
+        ("model.rope_theta", |study| study.model.rope_theta = 1e300),
+        ("objective.mean_noise_span_length", |study| study.objective.mean_noise_span_length = 1e9),
+        ("training.learning_rate", |study| study.training.learning_rate = 1e300.into()),
+        ("training.warmup_steps", |study| study.training.warmup_steps = u64::MAX),
+        ("training.weight_decay", |study| study.training.weight_decay = 1e300),
+        ("training.z_loss", |study| study.training.z_loss = 1e300),
+        ("training.batch_size", |study| study.training.batch_size = 1 << 30),
+        ("budget.steps", |study| study.budget = Budget::Steps(u64::MAX)),
+        ("budget.tokens", |study| study.budget = Budget::Tokens(u64::MAX)),
+        ("budget.flops", |study| study.budget = Budget::Flops(1e300)),
+        ("probes.log_every", |study| study.probes.log_every = u64::MAX),
+        ("probes.checkpoint_every", |study| study.probes.checkpoint_every = u64::MAX),
+        ("probes.rank_every", |study| study.probes.rank_every = u64::MAX),
+        ("probes.sample_every", |study| study.probes.sample_every = u64::MAX),
+        ("probes.validation_examples", |study| study.probes.validation_examples = 1_000_000_000_000),
+        ("probes.keep_checkpoints", |study| study.probes.keep_checkpoints = usize::MAX),
+        ("probes.keep_steps", |study| study.probes.keep_steps = vec![u64::MAX]),
+        ("probes.zero_shot_items", |study| study.probes.zero_shot_items = usize::MAX),
+        ("probes.zero_shot_share", |study| study.probes.zero_shot_share = -1.0),
+        ("probes.sample_tokens", |study| study.probes.sample_tokens = usize::MAX),
+        ("stages.mtf.examples", |study| mtf(study).examples = Some(usize::MAX)),
+        ("stages.mtf.cap", |study| mtf(study).cap = Some(u64::MAX)),
+        ("stages.mtf.warmup_steps", |study| mtf(study).warmup_steps = Some(u64::MAX)),
+        ("stages.mtf.budget.steps", |study| mtf(study).budget = Some(Budget::Steps(u64::MAX))),
         ("grid.seed", |study| study.grid.seed = Axis(Vec::new())),
     ];
     for (key, change) in table {
@@ -641,8 +674,113 @@ fn the_review_page_adds_up() {
     assert_eq!(report(&study, &plan, &facts(), &workload, &existing).seconds, Some(1.0), "a run is not shared");
 }
 
+/// A study of one cell with so many seeds.
+fn seeds(count: u64) -> StudySpec {
+    let mut study = study();
+    study.grid.architecture = Architecture::CausalDecoder.into();
+    study.grid.objective = Objective::FullLm.into();
+    study.grid.seed = Axis((0..count).collect());
+    study
+}
+
+#[test]
+fn a_grid_is_counted_before_it_is_expanded() {
+    let error = |study: &StudySpec| plan(study, &facts(), "0").unwrap_err().to_string();
+    let mut large = seeds(1000);
+    large.model.d_model = Axis((1..=1000).collect());
+    large.training.learning_rate = Axis((1..=1000).map(f64::from).collect());
+    assert_eq!(
+        error(&large),
+        "plan the study: the grid has 1,000,000,000 runs (grid.seed 1,000 × model.d_model 1,000 × training.learning_rate \
+         1,000); a study may have 20,000: list fewer values, or make several studies of it"
+    );
+    // Twenty-five choices of a stage or none.
+    let mut chains = seeds(1);
+    chains.stages = (0..25).map(|stage| (format!("s{stage}"), StageSettings::default())).collect();
+    chains.grid.then = chains.stages.keys().map(|stage| vec!["-".to_owned(), stage.clone()]).collect();
+    assert!(
+        error(&chains).starts_with("plan the study: the grid has 33,554,432 runs (grid.then[0] 2 × "),
+        "{}",
+        error(&chains)
+    );
+    assert_eq!(count(&seeds(20_000)).unwrap(), 20_000);
+    assert_eq!(count(&seeds(20_001)).unwrap_err().runs, 20_001);
+    // A chain of stages is as many runs more, and what chains have in common is one run.
+    let mut long = seeds(2_000);
+    long.stages = (0..9).map(|stage| (format!("s{stage}"), StageSettings::default())).collect();
+    long.grid.then = long.stages.keys().map(|stage| vec![stage.clone()]).collect();
+    assert_eq!(count(&long).unwrap(), 20_000);
+    long.grid.seed = Axis((0..2_001).collect());
+    assert_eq!(count(&long).unwrap_err().runs, 20_010);
+    let mut endless = seeds(1);
+    endless.grid.then = vec![vec!["s".to_owned()]; 1_000_000];
+    endless.stages = BTreeMap::from([("s".to_owned(), StageSettings::default())]);
+    assert!(error(&endless).contains("`grid.then` is a list of 1000000 stages"), "{}", error(&endless));
+    // Where every cell can be trained, the count is the plan.
+    let stages: fn(&mut StudySpec) = |study| staged(|_| {})(study);
+    for change in [stages, |study| *study = seeds(3)] {
+        let mut study = study();
+        change(&mut study);
+        assert_eq!(count(&study).unwrap(), plan(&study, &facts(), "0").unwrap().runs.len() as u128);
+    }
+}
+
+#[test]
+fn many_refusals_are_told_in_part_and_counted() {
+    let mut study = seeds(1);
+    study.model.num_heads = Axis((0..300).map(|number| 101 + 2 * number).collect());
+    let plan = plan(&study, &facts(), "0").unwrap();
+    assert_eq!((plan.runs.len(), plan.refusals.len()), (0, 300));
+    let page = report(&study, &plan, &facts(), &Workload::default(), &|_| None);
+    assert_eq!(page.refusals, plan.refusals[..100]);
+    assert_eq!(page.notices, ["100 refused cells are listed, and 200 more are refused"]);
+}
+
+#[test]
+fn what_does_not_fit_the_machine_is_refused_with_the_numbers() {
+    let mut study = seeds(4);
+    study.model.d_model = Axis(vec![64, 65_536]);
+    study.probes.keep_checkpoints = 1;
+    let plan = plan(&study, &facts(), "0").unwrap();
+    let page = |existing: &dyn Fn(&RunId) -> Option<RunStatus>| {
+        report(&study, &plan, &facts(), &Workload::default(), existing)
+    };
+    let machine = Machine { memory: Some(64 << 30), cores: Some(2), disk: Some(1 << 40) };
+    let said = admission::refusal(&plan.runs, &page(&|_| None), &machine).unwrap();
+    assert!(
+        said.starts_with("4 of 8 runs need more memory than the 64.0 GiB that this machine has: CD:FLM d65536"),
+        "{said}"
+    );
+    assert!(said.contains(" GiB, and 1 more; lower model.d_model") && said.contains("--force"), "{said}");
+    assert_eq!(
+        admission::refusal(&plan.runs, &page(&|_| Some(RunStatus::Queued)), &machine),
+        None,
+        "they were taken before"
+    );
+    assert_eq!(admission::refusal(&plan.runs, &page(&|_| None), &Machine::default()), None, "nothing is known");
+    let remarks = |machine: &Machine, slots| admission::remarks(&plan.runs, &page(&|_| None), machine, slots);
+    let disk = remarks(&machine, 1);
+    assert!(disk[0].starts_with("the checkpoints of these runs come to about ") && disk.len() == 1, "{disk:?}");
+    let roomy = Machine { memory: None, disk: None, ..machine };
+    assert_eq!(remarks(&roomy, 2), [] as [&str; 0]);
+    let busy = remarks(&roomy, 3);
+    assert!(busy[0].starts_with("3 workers at once of execution.threads = 1 share 2 cores"), "{busy:?}");
+}
+
+#[test]
+fn validation_examples_that_fill_the_memory_are_named() {
+    let mut study = seeds(1);
+    study.training.seq_len = 128.into();
+    study.probes.validation_examples = 1 << 20;
+    let plan = plan(&study, &facts(), "0").unwrap();
+    let page = report(&study, &plan, &facts(), &Workload::default(), &|_| None);
+    let said = admission::refusal(&plan.runs, &page, &Machine { memory: Some(1 << 30), ..Machine::default() }).unwrap();
+    assert!(said.contains("lower probes.validation_examples"), "{said}");
+    assert_eq!(admission::refusal(&plan.runs, &page, &Machine { memory: Some(1 << 34), ..Machine::default() }), None);
+}
+
 fn order(queue: &Queue) -> Vec<RunId> {
-    queue.order().iter().map(|entry| entry.run.clone()).collect()
+    queue.order().map(|entry| entry.run.clone()).collect()
 }
 
 #[test]

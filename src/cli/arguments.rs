@@ -162,6 +162,9 @@ pub(super) enum StudyCommand {
         /// Wait until every run is over; exit code 1 if one did not finish
         #[arg(long)]
         wait: bool,
+        /// Queue also runs that need more memory than this machine has: for a lab whose runs another machine will train
+        #[arg(long)]
+        force: bool,
     },
     /// All submitted studies, and the shipped ones
     List {

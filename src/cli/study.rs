@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use super::Interrupted;
 use super::arguments::{StudyArguments, StudyCommand};
@@ -12,6 +12,7 @@ use super::lab::{Lab, ask, block_on, start_of_paths, unexpected};
 use super::output::{Bar, print, print_json, say};
 use crate::config::paths::absolute;
 use crate::config::{Override, load_study, parse_override, read_study, save_study, shipped_studies};
+use crate::core::grid;
 use crate::core::study::StudySpec;
 use crate::core::summary::{LabSummary, PlanReport, RunSummary, StudySummary};
 use crate::core::{RunId, RunStatus, StudyId};
@@ -34,7 +35,7 @@ pub(super) fn run(lab: &Lab, command: StudyCommand) -> Result<ExitCode> {
                 show_plan(&plan, arguments.json)?;
                 Ok(if plan.runs.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
             }
-            StudyCommand::Submit { arguments, wait } => submit(lab, &arguments, wait).await,
+            StudyCommand::Submit { arguments, wait, force } => submit(lab, &arguments, wait, force).await,
             StudyCommand::List { json } => list(lab, json).await.map(|()| ExitCode::SUCCESS),
             StudyCommand::Show(arguments) => show(lab, &arguments).await.map(|()| ExitCode::SUCCESS),
         }
@@ -45,8 +46,15 @@ fn show_plan(plan: &PlanReport, json: bool) -> Result<()> {
     if json { print_json(plan) } else { print(&plan_text(plan)) }
 }
 
-/// The study that an argument names: a file, a shipped study, or a submitted one; with `--set` on top.
+/// The study that an argument names, which is small enough to be expanded.
 async fn load(lab: &Lab, arguments: &StudyArguments) -> Result<StudySpec> {
+    let study = read(lab, arguments).await?;
+    grid::count(&study).map_err(|error| anyhow!("could not plan the study: {error}"))?;
+    Ok(study)
+}
+
+/// The study that an argument names: a file, a shipped study, or a submitted one; with `--set` on top.
+async fn read(lab: &Lab, arguments: &StudyArguments) -> Result<StudySpec> {
     let is_path = arguments.study.contains(['/', '\\']);
     // A change may be the path of a text, too.
     let changes = arguments.overrides.iter().map(String::as_str);
@@ -99,10 +107,10 @@ async fn show(lab: &Lab, arguments: &StudyArguments) -> Result<()> {
     print(&format!("{}\n{}", run_table(&runs).text(), save_study(&spec)?))
 }
 
-async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool) -> Result<ExitCode> {
+async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool, force: bool) -> Result<ExitCode> {
     let study = Box::new(load(lab, arguments).await?);
     let mut connection = lab.connect().await?;
-    let plan = match ask(&mut connection, Request::SubmitStudy { study }).await? {
+    let plan = match ask(&mut connection, Request::SubmitStudy { study, force }).await? {
         Reply::Submitted(plan) => plan,
         other => return unexpected(&other),
     };

@@ -134,3 +134,20 @@ pub fn training_bytes(model: &ModelSpec, objective: &ObjectiveSpec, training: &T
     let slopes = kept / (encoder + decoder).max(1) as u64;
     Some(F32 * (4 * parameters(model) + kept + slopes))
 }
+
+/// Estimated bytes of the validation examples that a run holds in memory, all of them at once: token, place and segment of each position
+/// that is read, target and weight of each that is predicted.
+#[must_use]
+pub fn validation_bytes(spec: &RunSpec) -> u64 {
+    const OF_A_POSITION: u64 = 20;
+    let examples = spec.probes.validation_examples.saturating_add(1);
+    let even = examples - examples % 2;
+    batch_shape(spec.model.architecture, &spec.objective, even, spec.training.seq_len)
+        .map_or(0, |shape| (shape.positions() as u64).saturating_mul(OF_A_POSITION))
+}
+
+/// Bytes of a checkpoint of so many parameters: weights and two moments in f32.
+#[must_use]
+pub const fn checkpoint_bytes(parameters: u64) -> u64 {
+    parameters.saturating_mul(3 * F32)
+}

@@ -9,6 +9,7 @@ pub mod control;
 pub mod cost;
 pub mod encoding;
 pub mod event;
+pub mod grid;
 pub mod id;
 pub mod json;
 pub mod legal;

@@ -250,7 +250,7 @@ pub struct RunDetail {
 }
 
 /// A cell the planner refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Refusal {
     /// `ND:FLM`.
     pub cell: String,

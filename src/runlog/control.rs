@@ -3,15 +3,19 @@
 //! Promises: looking costs one `stat` while nothing changed; a wish that cannot be read leaves the one before it, at first `Run`.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::sealed::seal;
 use crate::core::{Control, ControlSource};
 
+use super::batch::Batch;
 use super::error::RunLogError;
-use super::sealed_file::{read_sealed, write_sealed};
+use super::layout::write_atomic;
+use super::sealed_file::parse_sealed;
 
 /// Version of `control.json`.
 const CONTROL_FORMAT: u32 = 1;
@@ -25,19 +29,44 @@ pub(super) struct Wish {
 }
 
 /// Replace the wish; a part that is not given stays, and one that cannot be read is none.
-pub(super) fn write(path: &Path, control: Option<Control>, keep: Option<u64>) -> Result<(), RunLogError> {
-    let mut wish = read(path).unwrap_or_default();
-    wish.format = CONTROL_FORMAT;
-    wish.control = control.unwrap_or(wish.control);
+pub(super) fn write(path: &Path, control: Option<Control>, keep: &[u64]) -> Result<(), RunLogError> {
+    write_atomic(path, &changed(path, read(path).unwrap_or_default(), control, keep)?)
+}
+
+/// As [`write`], with other files.
+pub(super) fn put(batch: &mut Batch, path: &Path, control: Option<Control>, keep: &[u64]) -> Result<(), RunLogError> {
+    let present = match batch.get(path) {
+        Some(bytes) => parse(path, bytes),
+        None => read(path),
+    };
+    let bytes = changed(path, present.unwrap_or_default(), control, keep)?;
+    batch.put(path, bytes)
+}
+
+fn changed(path: &Path, present: Wish, control: Option<Control>, keep: &[u64]) -> Result<Vec<u8>, RunLogError> {
+    let mut wish = Wish { format: CONTROL_FORMAT, control: control.unwrap_or(present.control), keep: present.keep };
     wish.keep.extend(keep);
     wish.keep.sort_unstable();
     wish.keep.dedup();
-    write_sealed(path, &wish)
+    let json = |source| RunLogError::Json { path: path.to_owned(), source };
+    let mut bytes = serde_json::to_vec_pretty(&wish).map_err(json)?;
+    seal(&mut bytes);
+    bytes.push(b'\n');
+    Ok(bytes)
 }
 
 /// The wish; `Run` if none was written yet.
 pub(super) fn read(path: &Path) -> Result<Wish, RunLogError> {
-    let Some(wish) = read_sealed::<Wish>(path)? else { return Ok(Wish::default()) };
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Wish::default()),
+        Err(error) => return Err(RunLogError::io("read", path)(error)),
+    };
+    parse(path, &bytes)
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Wish, RunLogError> {
+    let wish: Wish = parse_sealed(path, bytes)?;
     if wish.format == CONTROL_FORMAT {
         Ok(wish)
     } else {
@@ -103,16 +132,16 @@ mod tests {
         let mut source = ControlFile::new(path.clone());
         assert_eq!(source.control(), Control::Run);
         for wish in [Control::Pause, Control::Stop, Control::Run, Control::Stop, Control::Pause] {
-            write(&path, Some(wish), None).unwrap();
+            write(&path, Some(wish), &[]).unwrap();
             assert_eq!(source.control(), wish);
             assert_eq!(source.control(), wish, "asked twice");
             assert_eq!(read(&path).unwrap().control, wish);
         }
         for step in [7, 3, 7] {
-            write(&path, None, Some(step)).unwrap();
+            write(&path, None, &[step]).unwrap();
         }
         assert_eq!((source.control(), source.kept_steps()), (Control::Pause, &[3, 7][..]), "neither undoes the other");
-        write(&path, Some(Control::Run), None).unwrap();
+        write(&path, Some(Control::Run), &[]).unwrap();
         assert_eq!((source.control(), source.kept_steps()), (Control::Run, &[3, 7][..]));
         fs::write(&path, "{").unwrap();
         assert_eq!(source.control(), Control::Run, "the wish before one that cannot be read");

@@ -1,6 +1,7 @@
 //! One run's directory: the spec, the wish, the lock, the attempts and the checkpoints, by name.
-//! Promises: `spec.json` is written once, and read only if it is what was written; whoever holds [`RunLock`] is the only worker of the run, and the lock is
-//! gone with the process that held it, however that ended.
+//! Promises: the content that an id stands for is written once as `spec.json`, never changes, and is read only if it is what was
+//! written; whoever holds [`RunLock`] is the only worker of the run, and the lock is gone with the process that held it, however
+//! that ended.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,9 +12,10 @@ use crate::core::seal::{Seal, sealed, unseal};
 use crate::core::spec::SPEC_FORMAT;
 use crate::core::{Control, DataSpec, RunId, RunSpec};
 
+use super::batch::Batch;
 use super::control::{self, ControlFile};
 use super::error::RunLogError;
-use super::layout::{Home, create_within, names_in, private, write_atomic};
+use super::layout::{Home, create_within, names_in, private};
 
 /// The directory of a run; a cheap value that touches nothing until it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,12 +107,19 @@ impl RunFolder {
     /// # Errors
     /// The folder is for another run, a later version wrote its spec, or it cannot be written.
     pub fn create(&self, spec: &RunSpec) -> Result<bool, RunLogError> {
+        let mut batch = Batch::default();
+        let is_new = self.put_new(&mut batch, spec)?;
+        batch.commit()?;
+        Ok(is_new)
+    }
+
+    /// As [`RunFolder::create`], with other files: it is there when the batch is.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn put_new(&self, batch: &mut Batch, spec: &RunSpec) -> Result<bool, RunLogError> {
+        self.belongs(spec)?;
         let path = self.spec_path();
-        let json = |source| RunLogError::Json { path: path.clone(), source };
-        let content = spec.content_id().map_err(json)?;
-        if let Some(found) = [&spec.id, &content].into_iter().find(|id| **id != self.id) {
-            return Err(RunLogError::Differs { path: self.path.clone(), found: found.to_string() });
-        }
         if path.exists() {
             match self.spec() {
                 Ok(_) => return Ok(false),
@@ -122,8 +131,29 @@ impl RunFolder {
             }
         }
         self.make(&self.path)?;
-        write_atomic(&path, &sealed(spec).map_err(json)?)?;
-        Ok(true)
+        batch.put(&path, self.json(spec)?).map(|()| true)
+    }
+
+    /// Replace the spec of a run that has no worker by one that asks for the same result in another way, with other files.
+    ///
+    /// # Errors
+    /// The folder is for another run, or cannot be written.
+    pub fn put_amended(&self, batch: &mut Batch, spec: &RunSpec) -> Result<(), RunLogError> {
+        self.belongs(spec)?;
+        batch.put(&self.spec_path(), self.json(spec)?)
+    }
+
+    fn json(&self, spec: &RunSpec) -> Result<Vec<u8>, RunLogError> {
+        sealed(spec).map_err(|source| RunLogError::Json { path: self.spec_path(), source })
+    }
+
+    /// Whether `spec` has the content that the id of this folder stands for.
+    fn belongs(&self, spec: &RunSpec) -> Result<(), RunLogError> {
+        let content = spec.content_id().map_err(|source| RunLogError::Json { path: self.spec_path(), source })?;
+        match [&spec.id, &content].into_iter().find(|id| **id != self.id) {
+            Some(found) => Err(RunLogError::Differs { path: self.path.clone(), found: found.to_string() }),
+            None => Ok(()),
+        }
     }
 
     /// Make a folder of this run, in a lab that is there.
@@ -176,16 +206,16 @@ impl RunFolder {
     /// # Errors
     /// The file cannot be written.
     pub fn write_control(&self, wish: Control) -> Result<(), RunLogError> {
-        control::write(&self.control_path(), Some(wish), None)
+        control::write(&self.control_path(), Some(wish), &[])
     }
 
-    /// Tell the worker, present or next, that the checkpoint of `step` is to be kept, since another run begins with it; the
-    /// server's.
+    /// As [`RunFolder::write_control`], with other files; a wish that is absent stays. The checkpoints of the steps `keep` are to
+    /// be kept besides those that are already, since other runs begin with them.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn keep_checkpoint(&self, step: u64) -> Result<(), RunLogError> {
-        control::write(&self.control_path(), None, Some(step))
+    pub fn put_control(&self, batch: &mut Batch, wish: Option<Control>, keep: &[u64]) -> Result<(), RunLogError> {
+        control::put(batch, &self.control_path(), wish, keep)
     }
 
     /// The wish as written; `Run` if there is none.

@@ -251,11 +251,24 @@ pub fn open_append(path: &Path) -> Result<File, RunLogError> {
 /// The file cannot be written, for instance because the disk is full; the old content is untouched then.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunLogError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = beside(path);
+    write_beside(path, bytes)?.sync_all().map_err(RunLogError::io("write", &beside))?;
+    fs::rename(&beside, path).map_err(RunLogError::io("replace", path))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(RunLogError::io("sync the folder", folder))
+}
+
+/// Where a file is written before it takes its place.
+pub(super) fn beside(path: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(path.file_name().unwrap_or_default());
     name.push(".new");
-    let beside = folder.join(name);
-    let write = || -> io::Result<()> {
+    path.with_file_name(name)
+}
+
+/// Write a file beside its place; nothing is brought to the disk and nothing is replaced yet.
+pub(super) fn write_beside(path: &Path, bytes: &[u8]) -> Result<File, RunLogError> {
+    let beside = beside(path);
+    let write = || -> io::Result<File> {
         // What lies there is what a killed process left, or a link that somebody else made.
         match fs::remove_file(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -263,15 +276,13 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), RunLogError> {
         }
         let mut file = private().write(true).create_new(true).open(&beside)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        Ok(file)
     };
-    if let Err(error) = write() {
+    write().map_err(|error| {
         // Half a file only takes room on a full disk; the error that matters is the first.
         drop(fs::remove_file(&beside));
-        return Err(RunLogError::io("write", &beside)(error));
-    }
-    fs::rename(&beside, path).map_err(RunLogError::io("replace", path))?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(RunLogError::io("sync the folder", folder))
+        RunLogError::io("write", &beside)(error)
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod error;
 pub mod layout;
 pub mod folder;
+pub mod batch;
 pub mod control;
 pub mod evals;
 mod line_file;
@@ -13,6 +14,7 @@ pub mod log;
 pub mod read;
 pub mod sealed_file;
 
+pub use batch::Batch;
 pub use control::ControlFile;
 pub use error::RunLogError;
 pub use evals::{EvalHeader, EvalLog, EvalRow};

@@ -24,13 +24,18 @@ pub fn read_sealed<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunLog
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(RunLogError::io("read", path)(error)),
     };
+    parse_sealed(path, &bytes).map(Some)
+}
+
+/// The same of bytes that are those of `path`.
+pub(super) fn parse_sealed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RunLogError> {
     let damaged = |reason: String| RunLogError::Content { path: path.to_owned(), reason };
-    let object = match sealed::open(&bytes) {
-        Seal::Whole(object) => object,
-        Seal::Absent => bytes,
+    let parsed = match sealed::open(bytes) {
+        Seal::Whole(object) => serde_json::from_slice(&object),
+        Seal::Absent => serde_json::from_slice(bytes),
         Seal::Broken => return Err(damaged("its checksum is not that of its content".to_owned())),
     };
-    serde_json::from_slice(&object).map(Some).map_err(|error| damaged(error.to_string()))
+    parsed.map_err(|error| damaged(error.to_string()))
 }
 
 /// Replace what lies at `path`.

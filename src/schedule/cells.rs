@@ -2,11 +2,9 @@
 //! Must not know: what a cell is made of.
 
 use crate::core::cell::CellName;
+use crate::core::grid::NO_STAGE;
 use crate::core::study::{Axis, HeadDim, StudySpec};
 use crate::core::{Architecture, AttentionDirection, Mlp, ModelPreset, NormKind, Objective, Position};
-
-/// No stage, in an axis of stages.
-pub(super) const NO_STAGE: &str = "-";
 
 /// One combination of the axes.
 #[derive(Clone, Copy)]
@@ -38,7 +36,7 @@ pub(super) struct Chain<'s> {
     pub(super) stages: Vec<&'s str>,
 }
 
-/// The product of the axes, seeds outermost, and of what may follow.
+/// The product of the axes, seeds outermost, and of what may follow. For a study that was counted.
 pub(super) fn chains<'s>(study: &'s StudySpec) -> Vec<Chain<'s>> {
     fn optional<T: Copy>(axis: Option<&Axis<T>>) -> Vec<Option<T>> {
         axis.map_or_else(|| vec![None], |axis| axis.iter().copied().map(Some).collect())
@@ -74,8 +72,8 @@ pub(super) fn chains<'s>(study: &'s StudySpec) -> Vec<Chain<'s>> {
         seq_len: 0,
         learning_rate: 0.0,
     };
-    let (grid, model, training) = (&study.grid, &study.model, &study.training);
-    let cells = product(vec![start], &grid.seed.0, |cell, value| cell.seed = value);
+    let (model, training) = (&study.model, &study.training);
+    let cells = product(vec![start], &study.grid.seed.0, |cell, value| cell.seed = value);
     let cells = product(cells, &model.d_model.0, |cell, value| cell.d_model = value);
     let cells = product(cells, &model.num_layers.0, |cell, value| cell.num_layers = value);
     let cells = product(cells, &model.num_heads.0, |cell, value| cell.num_heads = value);
@@ -90,32 +88,39 @@ pub(super) fn chains<'s>(study: &'s StudySpec) -> Vec<Chain<'s>> {
     let cells = product(cells, &study.objective.loss_on_inputs.0, |cell, value| cell.loss_on_inputs = value);
     let cells = product(cells, &training.seq_len.0, |cell, value| cell.seq_len = value);
     let cells = product(cells, &training.learning_rate.0, |cell, value| cell.learning_rate = value);
-    let begun: Vec<(CellName, Vec<&str>)> = if grid.lineages.is_empty() {
+    let lineages = lineages(study);
+    let mut chains = Vec::with_capacity(cells.len().saturating_mul(lineages.len()));
+    for cell in cells {
+        for (CellName { architecture, objective }, stages) in &lineages {
+            let cell = Cell { architecture: *architecture, objective: *objective, ..cell };
+            chains.push(Chain { cell, stages: stages.clone() });
+        }
+    }
+    chains
+}
+
+/// What every combination of the other axes begins with, and the stages that follow it. For a study that was counted.
+pub(super) fn lineages(study: &StudySpec) -> Vec<(CellName, Vec<&str>)> {
+    let grid = &study.grid;
+    let mut lineages: Vec<(CellName, Vec<&str>)> = if grid.lineages.is_empty() {
         let all = grid.architecture.iter().flat_map(|a| grid.objective.iter().map(move |o| (*a, *o)));
         let named = all.map(|(architecture, objective)| CellName { architecture, objective });
         named.filter(|cell| !grid.exclude.contains(cell)).map(|cell| (cell, Vec::new())).collect()
     } else {
-        let lineages = grid.lineages.iter();
-        lineages.map(|lineage| (lineage.cell, lineage.stages.iter().map(String::as_str).collect())).collect()
+        let listed = grid.lineages.iter();
+        listed.map(|lineage| (lineage.cell, lineage.stages.iter().map(String::as_str).collect())).collect()
     };
-    let mut chains = Vec::new();
-    for cell in cells {
-        for (CellName { architecture, objective }, stages) in &begun {
-            let cell = Cell { architecture: *architecture, objective: *objective, ..cell };
-            let mut own = vec![Chain { cell, stages: stages.clone() }];
-            for axis in &grid.then {
-                let with = |chain: Chain<'s>, stage: &'s String| {
-                    let mut chain = chain;
-                    chain.stages.extend((stage != NO_STAGE).then_some(stage.as_str()));
-                    chain
-                };
-                own = own
-                    .into_iter()
-                    .flat_map(|chain| axis.iter().map(move |stage| with(chain.clone(), stage)))
-                    .collect();
-            }
-            chains.extend(own);
-        }
+    for axis in &grid.then {
+        lineages = lineages
+            .iter()
+            .flat_map(|(cell, stages)| {
+                axis.iter().map(move |stage| {
+                    let mut stages = stages.clone();
+                    stages.extend((stage != NO_STAGE).then_some(stage.as_str()));
+                    (*cell, stages)
+                })
+            })
+            .collect();
     }
-    chains
+    lineages
 }

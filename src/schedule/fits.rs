@@ -1,9 +1,10 @@
 //! Whether a cell can be trained on its data and machine, and how many steps its budget buys. Pure.
 
 use super::assemble::{Refused, refuse};
-use super::check::budget_key;
+use super::check::{MOST_STEPS, budget_key};
 use super::facts::CorpusFacts;
 use crate::core::cost::step_flops;
+use crate::core::grid::grouped;
 use crate::core::rows::{batch_shape, continuation_window, iid_bounds, span_lengths, task_lengths};
 use crate::core::stage::Budget;
 use crate::core::{MixturePart, ModelSpec, ObjectiveSpec, Task, TrainingSpec};
@@ -46,10 +47,17 @@ pub(super) fn fits(
         );
     };
     long_enough(corpus, shape.window, seq_len).or_else(|reason| refuse(name, reason))?;
-    if rough_bytes(model, training) > 1e15 {
-        return refuse(name, "a model or batch of this size fits no machine; lower the sizes".to_owned());
-    }
-    Ok(())
+    if rough_bytes(model, training) > MOST_BYTES { refuse(name, FITS_NOTHING.to_owned()) } else { Ok(()) }
+}
+
+/// Bytes of any machine's memory.
+const MOST_BYTES: f64 = 1e15;
+
+const FITS_NOTHING: &str = "a model or batch of this size fits no machine; lower the sizes";
+
+/// Whether parameters can be counted without an overflow, whatever is trained on.
+pub(super) fn countable(model: &ModelSpec, name: &str) -> Result<(), Refused> {
+    if rough_weights(model) > MOST_BYTES { refuse(name, FITS_NOTHING.to_owned()) } else { Ok(()) }
 }
 
 /// Whether both parts of the texts hold an example of `window` tokens, as far as is known before they are prepared: where nobody
@@ -103,21 +111,28 @@ fn most_spans(part: &MixturePart, seq_len: usize) -> (usize, u32) {
 /// absurd sizes would overflow.
 #[expect(clippy::cast_precision_loss, reason = "a bound")]
 fn rough_bytes(model: &ModelSpec, training: &TrainingSpec) -> f64 {
-    let [d_model, d_ff, layers, heads, head_dim, vocab, batch, length] = [
+    let [d_model, d_ff, layers, heads, vocab, batch, length] = [
         model.d_model,
         model.d_ff,
         model.num_layers,
         model.num_heads,
-        model.head_dim,
         model.vocab_size,
         training.batch_size,
         training.seq_len,
     ]
     .map(|size| size as f64);
-    let inner = heads * head_dim;
-    let weights = 2.0 * layers * d_model * (8.0 * inner + 3.0 * d_ff + 3.0) + 2.0 * vocab * d_model;
+    let inner = heads * model.head_dim as f64;
     let per_layer = length * (20.0 * d_model + 8.0 * d_ff + 12.0 * inner) + 4.0 * heads * length * length;
-    16.0 * weights + 4.0 * batch * (3.0 * layers * per_layer + 3.0 * length * vocab)
+    rough_weights(model) + 4.0 * batch * (3.0 * layers * per_layer + 3.0 * length * vocab)
+}
+
+/// The part of weights, gradients and moments in it.
+#[expect(clippy::cast_precision_loss, reason = "a bound")]
+fn rough_weights(model: &ModelSpec) -> f64 {
+    let [d_model, d_ff, layers, heads, head_dim, vocab] =
+        [model.d_model, model.d_ff, model.num_layers, model.num_heads, model.head_dim, model.vocab_size]
+            .map(|size| size as f64);
+    16.0 * (2.0 * layers * d_model * (8.0 * heads * head_dim + 3.0 * d_ff + 3.0) + 2.0 * vocab * d_model)
 }
 
 /// Optimizer steps that the budget buys in this cell.
@@ -136,20 +151,26 @@ pub(super) fn steps_of(
     let too_small = |need: String| {
         refuse(name, format!("`{}` is below one optimizer step, which takes {need}; raise it", budget_key(budget)))
     };
+    let few = |steps: u64| {
+        let key = budget_key(budget);
+        let most = grouped(u128::from(MOST_STEPS));
+        let reason = || format!("`{key}` buys more than {most} steps of this size; lower it");
+        if steps > MOST_STEPS { refuse(name, reason()) } else { Ok(steps) }
+    };
     match budget {
         Budget::Steps(steps) => Ok(steps),
         Budget::Tokens(tokens) => {
             let one = batch_shape(model.architecture, objective, training.batch_size, training.seq_len)
                 .map_or(0, |shape| shape.positions() as u64);
             match tokens.checked_div(one) {
-                Some(steps) if steps > 0 => Ok(steps),
+                Some(steps) if steps > 0 => few(steps),
                 Some(_) | None => too_small(format!("{one} tokens")),
             }
         }
         Budget::Flops(flops) => {
             let one = step_flops(model, objective, training).unwrap_or(f64::INFINITY);
             let steps = (flops / one) as u64;
-            if steps > 0 { Ok(steps) } else { too_small(format!("{one:.3e} FLOPs")) }
+            if steps > 0 { few(steps) } else { too_small(format!("{one:.3e} FLOPs")) }
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Must not know: sockets, sessions, screens.
 
 mod facts;
+pub mod admission;
 mod assemble;
 mod cells;
 mod fits;
@@ -15,6 +16,7 @@ pub mod queue;
 pub mod adopt;
 pub mod launch;
 
+pub use admission::Machine;
 pub use adopt::{Action, Found, Parent, Standing, standing};
 pub use check::{PlanError, study as check};
 pub use facts::{CorpusFacts, PartFacts, StageFacts, StudyFacts};

@@ -3,6 +3,7 @@
 use super::assemble::{Refused, refuse};
 use super::cells::Cell;
 use super::facts::CorpusFacts;
+use super::fits::countable;
 use crate::core::cost::{parameters, parameters_per_unit};
 use crate::core::legal;
 use crate::core::study::{HeadDim, StudySpec};
@@ -58,7 +59,7 @@ fn sized(
     let position = cell.position.unwrap_or(position);
     let has_blanks = objective.parts().iter().any(|part| part.task.has_blanks());
     let table = |wanted: bool| if wanted { cell.seq_len } else { 0 };
-    Ok(ModelSpec {
+    let model = ModelSpec {
         architecture: cell.architecture,
         vocab_size: corpus.vocab_size,
         d_model,
@@ -75,5 +76,7 @@ fn sized(
         direction: cell.direction,
         max_positions: table(position == Position::Learned),
         block_positions: table(has_blanks),
-    })
+    };
+    countable(&model, name)?;
+    Ok(model)
 }

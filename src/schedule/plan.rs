@@ -2,7 +2,7 @@
 //! Promises: the same study gives the same runs in the same order; the first seed of every cell comes before any
 //! second seed, so that a comparison is fair from its first hour on; identical runs appear once, parents before children.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use super::assemble::{Refused, check_cell, optimizer_of, refuse, run_of};
 use super::cells::{Cell, Chain, chains};
@@ -28,11 +28,11 @@ pub struct Plan {
 /// Expand `study` over its texts and tasks as they are now, for a program of `program_version`.
 ///
 /// # Errors
-/// A value that makes no sense in any cell; the message names its key.
+/// A value that makes no sense in any cell, or more runs than a study may have; the message names the key or the axes.
 pub fn plan(study: &StudySpec, known: &StudyFacts, program_version: &str) -> Result<Plan, PlanError> {
     check::study(study)?;
     let facts = Facts { study, known, program_version };
-    let mut known: BTreeSet<RunId> = BTreeSet::new();
+    let (mut known, mut refused): (HashSet<RunId>, HashSet<Refusal>) = (HashSet::new(), HashSet::new());
     let mut result = Plan { runs: Vec::new(), refusals: Vec::new() };
     for chain in chains(study) {
         match resolve(facts, &chain) {
@@ -41,7 +41,7 @@ pub fn plan(study: &StudySpec, known: &StudyFacts, program_version: &str) -> Res
                 result.runs.extend(fresh);
             }
             Err(Refused::Cell(refusal)) => {
-                if !result.refusals.contains(&refusal) {
+                if refused.insert(refusal.clone()) {
                     result.refusals.push(refusal);
                 }
             }

@@ -1,6 +1,10 @@
 //! The queue as a value: order, priorities, holds, the pause. Every verb is a function on it; the server writes the
 //! result to `queue.json`.
-//! Promises: a run is in it at most once; higher priority first, then the order of arrival and of moves.
+//! Promises: a run is in it at most once; higher priority first, then the order of arrival and of moves; no verb on one run
+//! looks at all others, but for a move among its equals.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,15 +27,65 @@ pub struct Entry {
     pub queued_ms: u64,
 }
 
+/// Where a run stands: higher priority first, then by a number that only says before or behind.
+type Place = (Reverse<i32>, i64);
+
 /// All that waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct Queue {
-    format: u32,
     /// Nothing new is started.
     pub paused: bool,
-    /// Always in starting order.
+    entries: BTreeMap<Place, Entry>,
+    places: HashMap<RunId, Place>,
+}
+
+/// The queue as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    format: u32,
+    paused: bool,
+    /// In starting order.
     entries: Vec<Entry>,
+}
+
+impl From<Queue> for Stored {
+    fn from(queue: Queue) -> Self {
+        Self { format: QUEUE_FORMAT, paused: queue.paused, entries: queue.entries.into_values().collect() }
+    }
+}
+
+impl TryFrom<Stored> for Queue {
+    type Error = QueueError;
+    fn try_from(stored: Stored) -> Result<Self, QueueError> {
+        if stored.format != QUEUE_FORMAT {
+            return Err(QueueError::Format(u64::from(stored.format)));
+        }
+        let mut queue = Self { paused: stored.paused, ..Self::default() };
+        for entry in stored.entries {
+            if !queue.contains(&entry.run) {
+                queue.put(entry, Side::Behind);
+            }
+        }
+        Ok(queue)
+    }
+}
+
+/// Two queues are alike if they would be written alike: the numbers that keep the order say nothing by themselves.
+impl PartialEq for Queue {
+    fn eq(&self, other: &Self) -> bool {
+        self.paused == other.paused && self.entries.values().eq(other.entries.values())
+    }
+}
+
+impl Eq for Queue {}
+
+/// On which side of its equals an entry is put.
+#[derive(Clone, Copy)]
+enum Side {
+    Before,
+    Behind,
 }
 
 /// `queue.json` cannot be used.
@@ -50,12 +104,6 @@ pub enum QueueError {
     Write(serde_json::Error),
 }
 
-impl Default for Queue {
-    fn default() -> Self {
-        Self { format: QUEUE_FORMAT, paused: false, entries: Vec::new() }
-    }
-}
-
 impl Queue {
     /// The queue that `queue.json` holds.
     ///
@@ -68,15 +116,7 @@ impl Queue {
         {
             return Err(QueueError::Format(format));
         }
-        let read: Self = serde_json::from_value(value).map_err(QueueError::Content)?;
-        let mut queue = Self { paused: read.paused, ..Self::default() };
-        for entry in read.entries {
-            if !queue.contains(&entry.run) {
-                queue.entries.push(entry);
-            }
-        }
-        queue.sort();
-        Ok(queue)
+        serde_json::from_value(value).map_err(QueueError::Content)
     }
 
     /// What `queue.json` should hold.
@@ -90,67 +130,73 @@ impl Queue {
     }
 
     /// The entries in starting order, held ones included.
-    #[must_use]
-    pub fn order(&self) -> &[Entry] {
-        &self.entries
+    pub fn order(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
     }
 
     /// The entry of a run.
     #[must_use]
     pub fn get(&self, run: &RunId) -> Option<&Entry> {
-        self.entries.iter().find(|entry| &entry.run == run)
+        self.entries.get(self.places.get(run)?)
     }
 
-    /// Its place in starting order, from 0.
+    fn get_mut(&mut self, run: &RunId) -> Option<&mut Entry> {
+        self.entries.get_mut(self.places.get(run)?)
+    }
+
+    /// Its place in starting order, from 0; counts those before it.
     #[must_use]
     pub fn position(&self, run: &RunId) -> Option<usize> {
-        self.entries.iter().position(|entry| &entry.run == run)
+        let place = self.places.get(run)?;
+        Some(self.entries.range(..*place).count())
     }
 
     /// Whether the run waits.
     #[must_use]
     pub fn contains(&self, run: &RunId) -> bool {
-        self.position(run).is_some()
+        self.places.contains_key(run)
     }
 
-    fn sort(&mut self) {
-        // Stable, so arrivals and moves within a priority stay as they are.
-        self.entries.sort_by_key(|entry| std::cmp::Reverse(entry.priority));
+    /// The places of a priority.
+    fn equals(&self, priority: i32) -> impl DoubleEndedIterator<Item = (&Place, &Entry)> {
+        self.entries.range((Reverse(priority), i64::MIN)..=(Reverse(priority), i64::MAX))
+    }
+
+    fn put(&mut self, entry: Entry, side: Side) {
+        let number = match side {
+            Side::Before => self.equals(entry.priority).next().map_or(0, |((_, number), _)| number - 1),
+            Side::Behind => self.equals(entry.priority).next_back().map_or(0, |((_, number), _)| number + 1),
+        };
+        let place = (Reverse(entry.priority), number);
+        self.places.insert(entry.run.clone(), place);
+        self.entries.insert(place, entry);
     }
 
     /// Add a run behind its equals. `false` if it waits already.
     pub fn enqueue(&mut self, run: RunId, priority: i32, queued_ms: u64) -> bool {
-        if self.contains(&run) {
-            return false;
-        }
-        self.entries.push(Entry { run, priority, held: false, queued_ms });
-        self.sort();
-        true
+        self.add(Entry { run, priority, held: false, queued_ms }, Side::Behind)
     }
 
     /// Add a run before its equals: one that had started and must go on. `false` if it waits already.
     pub fn enqueue_first(&mut self, run: RunId, priority: i32, queued_ms: u64) -> bool {
-        if self.contains(&run) {
-            return false;
+        self.add(Entry { run, priority, held: false, queued_ms }, Side::Before)
+    }
+
+    fn add(&mut self, entry: Entry, side: Side) -> bool {
+        let is_new = !self.contains(&entry.run);
+        if is_new {
+            self.put(entry, side);
         }
-        self.entries.insert(0, Entry { run, priority, held: false, queued_ms });
-        self.sort();
-        true
+        is_new
     }
 
     /// Take a run out: it was launched or stopped.
     pub fn remove(&mut self, run: &RunId) -> Option<Entry> {
-        self.position(run).map(|place| self.entries.remove(place))
+        self.entries.remove(&self.places.remove(run)?)
     }
 
     fn set_held(&mut self, run: &RunId, held: bool) -> bool {
-        match self.entries.iter_mut().find(|entry| &entry.run == run) {
-            Some(entry) if entry.held != held => {
-                entry.held = held;
-                true
-            }
-            Some(_) | None => false,
-        }
+        self.get_mut(run).is_some_and(|entry| std::mem::replace(&mut entry.held, held) != held)
     }
 
     /// Let a run wait. `false` if it is not there or held already.
@@ -165,29 +211,39 @@ impl Queue {
 
     /// Move a run among those of its priority; negative is sooner. `false` if that changes nothing.
     pub fn move_by(&mut self, run: &RunId, by: i64) -> bool {
-        let Some(place) = self.position(run) else { return false };
         let Some(priority) = self.get(run).map(|entry| entry.priority) else { return false };
-        let first = self.entries.iter().take_while(|entry| entry.priority > priority).count();
-        let last = self.entries.iter().take_while(|entry| entry.priority >= priority).count().saturating_sub(1);
+        let mut equals: Vec<(Place, Entry)> =
+            self.equals(priority).map(|(place, entry)| (*place, entry.clone())).collect();
+        let Some(at) = equals.iter().position(|(_, entry)| &entry.run == run) else { return false };
         let distance = usize::try_from(by.unsigned_abs()).unwrap_or(usize::MAX);
-        let target = if by < 0 { place.saturating_sub(distance) } else { place.saturating_add(distance) };
-        let target = target.clamp(first, last);
-        if target == place {
+        let target = if by < 0 { at.saturating_sub(distance) } else { at.saturating_add(distance) };
+        let target = target.min(equals.len().saturating_sub(1));
+        if target == at {
             return false;
         }
-        let entry = self.entries.remove(place);
-        self.entries.insert(target, entry);
+        let places: Vec<Place> = equals.iter().map(|(place, _)| *place).collect();
+        let moved = equals.remove(at);
+        equals.insert(target, moved);
+        for (place, (_, entry)) in places.into_iter().zip(equals) {
+            self.places.insert(entry.run.clone(), place);
+            self.entries.insert(place, entry);
+        }
         true
     }
 
-    /// Raise or lower a run's priority. `false` if that changes nothing.
+    /// Raise or lower a run's priority: among its new equals it is the last if it was raised and the first if it was lowered.
+    /// `false` if that changes nothing.
     pub fn change_priority(&mut self, run: &RunId, by: i32) -> bool {
-        let Some(entry) = self.entries.iter_mut().find(|entry| &entry.run == run) else { return false };
-        let priority = entry.priority.saturating_add(by);
-        let changed = priority != entry.priority;
-        entry.priority = priority;
-        self.sort();
-        changed
+        let Some(before) = self.get(run).map(|entry| entry.priority) else { return false };
+        let priority = before.saturating_add(by);
+        if priority == before {
+            return false;
+        }
+        let side = if priority > before { Side::Behind } else { Side::Before };
+        if let Some(entry) = self.remove(run) {
+            self.put(Entry { priority, ..entry }, side);
+        }
+        true
     }
 
     /// Start nothing new. `false` if it was paused already.
@@ -208,6 +264,6 @@ pub fn launches(queue: &Queue, ready: &dyn Fn(&RunId) -> bool, running: usize, s
     if queue.paused {
         return Vec::new();
     }
-    let waiting = queue.order().iter().filter(|entry| !entry.held && ready(&entry.run));
+    let waiting = queue.order().filter(|entry| !entry.held && ready(&entry.run));
     waiting.take(slots.saturating_sub(running)).map(|entry| entry.run.clone()).collect()
 }

@@ -11,6 +11,9 @@ use crate::core::{RunId, RunSpec, RunStatus};
 use super::facts::{CorpusFacts, StudyFacts};
 use super::plan::{Plan, run_tokens};
 
+/// Refused cells that are told one by one.
+const MOST_REFUSALS: usize = 100;
+
 /// What the machine has shown and still has to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Workload {
@@ -67,10 +70,14 @@ pub fn report(
     let queue_done_s = speed.map(|speed| seconds_for(workload.queued_flops + total(&mut fresh()), speed));
     let mut seen = BTreeSet::new();
     let corpora: Vec<&CorpusFacts> = known.corpora().filter(|corpus| seen.insert(&corpus.fingerprint)).collect();
+    let mut notices = known.all_notices();
+    if let Some(more) = plan.refusals.len().checked_sub(MOST_REFUSALS).filter(|more| *more > 0) {
+        notices.push(format!("{MOST_REFUSALS} refused cells are listed, and {more} more are refused"));
+    }
     PlanReport {
         study: study.name.clone(),
         description: study.description.clone(),
-        refusals: plan.refusals.clone(),
+        refusals: plan.refusals.iter().take(MOST_REFUSALS).cloned().collect(),
         corpus: corpora.iter().map(|corpus| corpus.name.as_str()).collect::<Vec<_>>().join(", "),
         fingerprint: known.corpus.fingerprint.clone(),
         corpus_ready: corpora.iter().all(|corpus| corpus.ready),
@@ -79,7 +86,7 @@ pub fn report(
         memory_bytes: memory.iter().take(slots).fold(0, |sum: u64, bytes| sum.saturating_add(*bytes)),
         seconds,
         queue_done_s,
-        notices: known.all_notices(),
+        notices,
         runs,
     }
 }

@@ -2,6 +2,8 @@
 //! Promises: what a stage does not say is as in the study; weights go on only where they mean the same; a parent keeps the
 //! checkpoints that its children begin with. Must not know: files.
 
+use std::collections::HashMap;
+
 use super::assemble::{Refused, check_cell, name, optimizer_of, refuse, run_of};
 use super::cells::Cell;
 use super::check::{self, PlanError};
@@ -12,7 +14,7 @@ use crate::core::legal;
 use crate::core::stage::StageSettings;
 use crate::core::{
     Ancestor, Architecture, ModelSpec, Objective, ObjectiveSpec, OptimizerSpec, ParentSpec, Position, PromptSpec,
-    RunSpec, TrainingSpec,
+    RunId, RunSpec, TrainingSpec,
 };
 
 /// The stage `stage` after `parent`, in the lineage that `cell` began.
@@ -178,12 +180,15 @@ fn prompts_of(
 
 /// Lets every run keep the checkpoints that others begin with.
 pub(super) fn keep(runs: &mut [RunSpec]) {
-    let wanted: Vec<ParentSpec> = runs.iter().filter_map(|run| run.parent.clone()).collect();
+    let mut wanted: HashMap<RunId, Vec<u64>> = HashMap::new();
+    for ParentSpec { run, step, .. } in runs.iter().filter_map(|run| run.parent.as_ref()) {
+        wanted.entry(run.clone()).or_default().push(*step);
+    }
     for run in runs {
-        let own = wanted.iter().filter(|parent| parent.run == run.id && parent.step < run.training.steps);
-        let mut steps: Vec<u64> = run.probes.keep_steps.iter().copied().chain(own.map(|parent| parent.step)).collect();
-        steps.sort_unstable();
-        steps.dedup();
-        run.probes.keep_steps = steps;
+        // The last one is made and kept anyway.
+        let own = wanted.remove(&run.id).unwrap_or_default().into_iter().filter(|step| *step < run.training.steps);
+        run.probes.keep_steps.extend(own);
+        run.probes.keep_steps.sort_unstable();
+        run.probes.keep_steps.dedup();
     }
 }

@@ -2,7 +2,7 @@
 //! Promises: the loop waits for nothing but news; files of size, the store and texts are read by tasks beside it; an
 //! idle lab has no timer faster than a second.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,14 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::STORE_DEADLINE;
+use super::beside::Beside;
+use super::clients::Room;
 use super::ledger::Ledger;
 use super::lifecycle::Log;
 use super::load::Load;
 use super::observe::{Look, Seen, Sight, attempt, observe};
 use super::prepare::{Preparation, PreparationNews};
+use super::requests::runs::Wished;
 use super::session::{Session, SessionId, Stream};
 use super::shortage::Shortfall;
 use super::studies::StudyRecord;
@@ -76,6 +79,8 @@ pub(super) enum Happened {
     Exited(RunId),
     /// Runs were looked at.
     Observed(Vec<Seen>),
+    /// Wishes for runs were written.
+    Wished(Box<Wished>),
     /// The texts of a study were read.
     Surveyed(Box<Surveyed>),
     /// A study is on disk.
@@ -164,8 +169,10 @@ pub struct Engine {
     last_session: SessionId,
     pub(super) runs: BTreeMap<RunId, RunRecord>,
     pub(super) studies: BTreeMap<StudyId, StudyRecord>,
-    /// Studies whose files are being written.
-    pub(super) submitting: BTreeSet<StudyId>,
+    /// Runs that go on from a run.
+    pub(super) children: BTreeMap<RunId, BTreeSet<RunId>>,
+    pub(super) beside: Beside,
+    room: Room,
     pub(super) ledger: Ledger,
     /// Fingerprints of corpora that are whole.
     pub(super) ready: BTreeSet<String>,
@@ -253,7 +260,9 @@ impl Engine {
             last_session: 0,
             runs: BTreeMap::new(),
             studies: BTreeMap::new(),
-            submitting: BTreeSet::new(),
+            children: BTreeMap::new(),
+            beside: Beside::default(),
+            room: Room::of_this_process(),
             ready: BTreeSet::new(),
             preparations: BTreeMap::new(),
             digests: JoinSet::new(),
@@ -291,6 +300,10 @@ impl Engine {
 
     fn load_runs(&mut self) -> anyhow::Result<()> {
         let known: BTreeMap<_, _> = self.store.call("all facts", |store| store.all_facts())?.into_iter().collect();
+        let mut studies: HashMap<RunId, Vec<StudyId>> = HashMap::new();
+        for (id, study) in &self.studies {
+            study.runs.iter().for_each(|run| studies.entry(run.clone()).or_default().push(id.clone()));
+        }
         for run in self.home.list_runs()? {
             let folder = self.home.run(&run);
             let spec = match folder.spec() {
@@ -302,17 +315,16 @@ impl Engine {
             };
             let wish = folder.control().unwrap_or_default();
             let mut record = RunRecord::new(spec, wish);
-            record.studies =
-                self.studies.iter().filter(|(_, s)| s.runs.contains(&run)).map(|(id, _)| id.clone()).collect();
+            record.studies = studies.remove(&run).unwrap_or_default();
             let finished = known.get(&run).filter(|facts| matches!(facts.ending(), Some(Ending::Finished { .. })));
             if let Some(facts) = finished {
                 // Its log has ended, so nothing is new; its sparkline may come later.
                 record.sight.attempts = facts.attempts.keys().map(|number| attempt(facts, *number)).collect();
                 record.sight.facts = facts.clone();
                 self.look_again.insert(run.clone());
-                self.runs.insert(run, record);
+                self.add_run(record);
             } else {
-                self.runs.insert(run.clone(), record);
+                self.add_run(record);
                 let seen = observe(&self.home, &self.store, Look { run, epoch: 0, sparkline_from: 0 })?;
                 self.take_sight(seen);
             }
@@ -325,6 +337,14 @@ impl Engine {
             self.settle(run);
         }
         Ok(())
+    }
+
+    pub(super) fn add_run(&mut self, record: RunRecord) {
+        let run = record.spec.id.clone();
+        if let Some(parent) = &record.spec.parent {
+            self.children.entry(parent.run.clone()).or_default().insert(run.clone());
+        }
+        self.runs.insert(run, record);
     }
 
     /// Serve `clients` until a client asks to leave, `stop` completes, the store is lost, or `housekeeping`, which is
@@ -383,6 +403,9 @@ impl Engine {
     }
 
     fn greet(&mut self, stream: Incoming) {
+        if !self.room.has_place(self.sessions.len()) {
+            return self.room.turn_away(stream, self.sessions.len());
+        }
         self.last_session += 1;
         let session = Session::start(self.last_session, stream, self.news.clone());
         self.sessions.insert(self.last_session, session);
@@ -399,6 +422,7 @@ impl Engine {
             }
             Happened::Exited(run) => self.worker_exited(&run),
             Happened::Observed(seen) => self.observed(seen)?,
+            Happened::Wished(wished) => self.wished(*wished)?,
             Happened::Surveyed(surveyed) => self.surveyed(*surveyed),
             Happened::Recorded(recorded) => self.recorded(*recorded)?,
             Happened::Preparation(news) => self.preparation(news)?,
@@ -481,8 +505,16 @@ impl Engine {
 
     /// Last words to the clients, then the index is closed.
     async fn leave(mut self) -> anyhow::Result<Ended> {
-        self.save_ledger()?;
         let deadline = Instant::now() + HOUSEKEEPING;
+        // Who was promised that its verb would be written is answered, if that is soon.
+        while self.beside.verbs.is_writing()
+            && let Ok(Some(happened)) = tokio::time::timeout_at(deadline, self.incoming_news.recv()).await
+        {
+            if let Happened::Wished(wished) = happened {
+                self.wished(*wished)?;
+            }
+        }
+        self.save_ledger()?;
         let writers: Vec<_> = std::mem::take(&mut self.sessions).into_values().map(Session::hang_up).collect();
         for writer in writers {
             // A client that does not read its last reply is left behind.

@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(read, ledger);
         assert_eq!(read.entry(&run(3)).unwrap().priority, 1);
         read.put_back(&run(3), true, 99);
-        let order: Vec<_> = read.queue.order().iter().map(|e| (e.run.clone(), e.held, e.queued_ms)).collect();
+        let order: Vec<_> = read.queue.order().map(|e| (e.run.clone(), e.held, e.queued_ms)).collect();
         assert_eq!(order, [(run(3), true, 3), (run(1), false, 1), (run(2), false, 2), (run(4), true, 4)]);
         assert!(read.started.is_empty());
         fs::write(home.queue_file(), r#"{"format":9}"#).unwrap();

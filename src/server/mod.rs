@@ -3,11 +3,15 @@
 //! everything again; each client is told the present and nothing twice.
 //! Must not know: tensors, screens.
 
+mod amend;
+mod beside;
+mod clients;
 mod engine;
 mod ledger;
 mod lifecycle;
 mod load;
 mod look;
+mod machine;
 mod observe;
 mod prepare;
 mod requests;
@@ -90,6 +94,7 @@ async fn serve_home(
     clock: Clock,
 ) -> anyhow::Result<()> {
     let signals = lifecycle::Signals::install().context("watch for signals")?;
+    clients::raise_limit()?;
     let lock = lifecycle::ServerLock::take(home)?;
     let place = socket::choose(home.root(), &Surroundings::of_this_process())?;
     let lab = LabIdentity::of(home.root()).with_context(|| format!("find {}", home.root().display()))?;

@@ -82,7 +82,7 @@ impl Engine {
     /// Corpora that waiting runs need and whose manifest a run has set aside, because it found them damaged, or that were removed:
     /// they are prepared again.
     pub(super) fn forget_lost_corpora(&mut self) {
-        let waiting = self.ledger.queue.order().iter().filter_map(|entry| self.runs.get(&entry.run));
+        let waiting = self.ledger.queue.order().filter_map(|entry| self.runs.get(&entry.run));
         let needed: BTreeSet<&String> = waiting.map(|record| &record.spec.data.fingerprint).collect();
         let corpora = self.home.corpora_dir();
         let lost = |print: &&String| self.ready.contains(*print) && !has_manifest(&corpora.join(print));

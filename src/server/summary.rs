@@ -44,7 +44,7 @@ impl Engine {
     /// Places in the queue of those that really wait, from 0.
     fn places(&self) -> BTreeMap<&RunId, usize> {
         let waits = |run: &RunId| self.runs.get(run).is_some_and(|record| record.status.is_queued());
-        let waiting = self.ledger.queue.order().iter().map(|entry| &entry.run).filter(|run| waits(run));
+        let waiting = self.ledger.queue.order().map(|entry| &entry.run).filter(|run| waits(run));
         waiting.enumerate().map(|(place, run)| (run, place)).collect()
     }
 
@@ -92,7 +92,7 @@ impl Engine {
     pub(super) fn summaries(&self, study: Option<&StudyId>) -> Vec<RunSummary> {
         let places = self.places();
         let order: BTreeMap<&RunId, usize> =
-            self.ledger.queue.order().iter().enumerate().map(|(place, entry)| (&entry.run, place)).collect();
+            self.ledger.queue.order().enumerate().map(|(place, entry)| (&entry.run, place)).collect();
         let wanted = |record: &&RunRecord| study.is_none_or(|study| record.studies.contains(study));
         let mut rows: Vec<RunSummary> = self
             .runs

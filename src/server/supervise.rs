@@ -198,9 +198,7 @@ impl Engine {
 
     /// Runs that go on from `run` see it anew.
     pub(super) fn restate_children(&mut self, run: &RunId) {
-        let goes_on = |record: &RunRecord| record.spec.parent.as_ref().is_some_and(|parent| parent.run == *run);
-        let children: Vec<RunId> =
-            self.runs.iter().filter(|(_, record)| goes_on(record)).map(|(child, _)| child.clone()).collect();
+        let children = self.children.get(run).cloned().unwrap_or_default();
         for child in children {
             self.restate(&child);
         }
@@ -276,9 +274,10 @@ impl Engine {
             self.forget_lost_corpora();
         }
         let ready = |run: &RunId| {
-            self.runs.get(run).is_some_and(|record| {
-                self.ready.contains(&record.spec.data.fingerprint) && self.parent(record) == Parent::Ready
-            })
+            !self.is_held_back(run)
+                && self.runs.get(run).is_some_and(|record| {
+                    self.ready.contains(&record.spec.data.fingerprint) && self.parent(record) == Parent::Ready
+                })
         };
         for run in launches(&self.ledger.queue, &ready, running, self.slots) {
             self.launch(&run)?;

@@ -86,7 +86,7 @@ impl Composer {
         }
         review.waiting = Some(Waiting::Submit);
         review.error = None;
-        Some(Request::SubmitStudy { study: review.study.clone() })
+        Some(Request::SubmitStudy { study: review.study.clone(), force: false })
     }
 
     /// One page back; false if this was the first.

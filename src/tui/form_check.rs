@@ -31,6 +31,8 @@ const OF_MODEL: [Field; 8] = [
 ];
 /// Names told one by one.
 const MOST_NAMES: usize = 4;
+/// Sizes that are looked at: the form looks again at every key.
+const MOST_SHAPES: usize = 1000;
 
 impl Refused {
     /// `ED:FLM EDS:FLM: full language modelling leaves nothing …`.
@@ -143,12 +145,13 @@ impl Form {
         found
     }
 
-    /// The sizes that are chosen, as far as they can be read: width, hidden width, depth, heads, size of a head.
+    /// The sizes that are chosen, as far as they can be read: width, hidden width, depth, heads, size of a head. If they are
+    /// very many, the first of them; the plan refuses the others.
     fn shapes(&self) -> Vec<[usize; 5]> {
         let text = |field| self.text(field).map(TextField::text).unwrap_or_default();
         let sizes = |field| positive(&text(field), "").map(|axis| axis.0).unwrap_or_default();
         let dims = head_dims(&text(Field::HeadDim)).map(|axis| axis.0).unwrap_or_default();
-        let mut shapes = Vec::new();
+        let (mut shapes, mut looked) = (Vec::new(), 0);
         for d_model in sizes(Field::DModel) {
             for num_layers in sizes(Field::NumLayers) {
                 for num_heads in sizes(Field::NumHeads) {
@@ -160,6 +163,10 @@ impl Form {
                         };
                         head_dim.map(|head_dim| [d_model, 4 * d_model, num_layers, num_heads, head_dim])
                     }));
+                    looked += 1;
+                    if looked.max(shapes.len()) > MOST_SHAPES {
+                        return shapes;
+                    }
                 }
             }
         }

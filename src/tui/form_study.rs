@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::core::cell::LineageName;
+use crate::core::grid;
 use crate::core::stage::Budget;
 use crate::core::study::{Axis, StudySpec};
 use crate::core::{Architecture, Objective};
@@ -56,6 +57,7 @@ impl Form {
         study.budget = self.budget_of(&text(Field::BudgetAmount)).map_err(at(Field::BudgetAmount))?;
         study.corpus.paths = self.corpus_paths().map_err(at(Field::CorpusPath))?;
         study.corpus.tokenizer = text(Field::Tokenizer).parse().map_err(at(Field::Tokenizer))?;
+        grid::count(&study).map_err(|error| (Field::Seeds, error.to_string()))?;
         Ok(study)
     }
 

@@ -43,6 +43,9 @@ pub enum Request {
     SubmitStudy {
         /// The study.
         study: Box<StudySpec>,
+        /// Take what does not fit this machine all the same: another one may train it.
+        #[serde(default)]
+        force: bool,
     },
     /// Hold runs: running ones checkpoint and leave, queued ones wait.
     PauseRuns {

@@ -13,6 +13,7 @@ mod hangup;
 mod homes;
 mod kills;
 mod lab;
+mod limits;
 mod output;
 #[path = "../patience/mod.rs"]
 mod patience;

@@ -5,6 +5,7 @@ pub(super) mod queue;
 pub(super) mod read;
 pub(super) mod runs;
 
+use self::runs::Verb;
 use super::engine::{Ended, Engine, Happened};
 use super::look::changes;
 use super::session::SessionId;
@@ -26,14 +27,14 @@ impl Engine {
                 }
                 self.reply(asker, Reply::Welcome(self.info()));
             }
-            Request::CheckStudy { study } => self.survey(asker, *study, false),
-            Request::SubmitStudy { study } => self.survey(asker, *study, true),
-            Request::PauseRuns { runs } => self.pause_runs(asker, runs)?,
-            Request::ResumeRuns { runs } => self.resume_runs(asker, runs)?,
-            Request::StopRuns { runs } => self.stop_runs(asker, runs)?,
-            Request::RetryRuns { runs } => self.retry_runs(asker, runs)?,
+            Request::CheckStudy { study } => self.check_study(asker, *study),
+            Request::SubmitStudy { study, force } => self.submit_study(asker, *study, force),
+            Request::PauseRuns { runs } => self.change(asker, runs, Verb::Pause)?,
+            Request::ResumeRuns { runs } => self.change(asker, runs, Verb::Resume)?,
+            Request::StopRuns { runs } => self.change(asker, runs, Verb::Stop)?,
+            Request::RetryRuns { runs } => self.change(asker, runs, Verb::Retry)?,
             Request::MoveRun { run, by } => self.move_run(asker, &run, by)?,
-            Request::ChangePriority { runs, by } => self.change_priority(asker, runs, by)?,
+            Request::ChangePriority { runs, by } => self.change(asker, runs, Verb::Priority(by))?,
             Request::PauseQueue => self.pause_queue(asker, true)?,
             Request::ResumeQueue => self.pause_queue(asker, false)?,
             Request::ListRuns { study } => self.list_runs(asker, study),

@@ -1,9 +1,9 @@
-//! Order, priority and the pause of the queue.
+//! Order and the pause of the queue.
 
 use super::super::engine::Engine;
 use super::super::submit::Asker;
-use crate::core::{RunId, RunStatus};
-use crate::wire::{Reply, RunSelection};
+use crate::core::RunId;
+use crate::wire::Reply;
 
 impl Engine {
     pub(super) fn move_run(&mut self, asker: Asker, run: &RunId, by: i64) -> anyhow::Result<()> {
@@ -26,24 +26,6 @@ impl Engine {
         self.changes.lab = true;
         self.reply(asker, Reply::Changed { runs: vec![run.clone()], refused: Vec::new() });
         Ok(())
-    }
-
-    pub(super) fn change_priority(&mut self, asker: Asker, selection: RunSelection, by: i32) -> anyhow::Result<()> {
-        self.change(asker, selection, "change the priority of", |engine, run| {
-            if engine.ledger.queue.contains(run) {
-                engine.ledger.queue.change_priority(run, by);
-                return Ok(());
-            }
-            match (engine.ledger.started.get_mut(run), engine.runs.get(run).map(|record| record.status.clone())) {
-                (Some(entry), Some(RunStatus::Running { .. })) => {
-                    // It counts when the run comes back into the queue.
-                    entry.priority = entry.priority.saturating_add(by);
-                    Ok(())
-                }
-                (_, Some(status)) => Err(format!("it is {}; only runs that wait or run have one", status.word())),
-                (_, None) => Err(unknown(run)),
-            }
-        })
     }
 
     pub(super) fn pause_queue(&mut self, asker: Asker, pause: bool) -> anyhow::Result<()> {
