@@ -99,9 +99,11 @@ pub fn close_text(text: &str) -> String {
 /// Whether a text is what [`close_text`] made; one without a checksum, of an earlier version, may be.
 #[must_use]
 pub fn text_is_whole(text: &str) -> bool {
-    match text.trim_end().rsplit_once(&format!("\n{LAST_LINE}")) {
+    let text = text.trim_end();
+    match text.rsplit_once(&format!("\n{LAST_LINE}")) {
         Some((before, sum)) => checksum(before.as_bytes()) == sum,
-        None => true,
+        // Under a marker that was changed itself.
+        None => !text.as_bytes().last_chunk::<DIGITS>().is_some_and(|digits| is_checksum(digits)),
     }
 }
 
@@ -114,12 +116,22 @@ fn number(object: &[u8]) -> Option<(usize, u64)> {
     Some((place, std::str::from_utf8(number).ok()?.parse().ok()?))
 }
 
-/// What a checksum covers, and the checksum.
+/// What a checksum covers, and the checksum. An object that ends in what looks like a checksum under another name was changed there.
 fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = text.trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end().strip_suffix(b"\"")?;
     let (rest, sum) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
-    let rest = rest.strip_suffix(b"\"")?.trim_ascii_end().strip_suffix(b"\"sum\":")?.trim_ascii_end();
-    Some((rest.strip_suffix(b",").unwrap_or(rest), sum))
+    let member = || rest.strip_suffix(b"\"")?.trim_ascii_end().strip_suffix(b"\"sum\":");
+    match member() {
+        Some(before) => {
+            let before = before.trim_ascii_end();
+            Some((before.strip_suffix(b",").unwrap_or(before), sum))
+        }
+        None => is_checksum(sum).then_some((text, sum)),
+    }
+}
+
+fn is_checksum(text: &[u8]) -> bool {
+    text.len() == DIGITS && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]
@@ -149,6 +161,12 @@ mod tests {
         assert!(text_is_whole(&text) && text_is_whole("name = \"first\"\n"));
         assert!(!text_is_whole(&text.replace("first", "fjrst")));
         assert!(!text_is_whole(&text.replace(LAST_LINE, "# checksum 0")));
+        for bit in 0..text.len() * 8 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let Ok(other) = String::from_utf8(bytes) else { continue };
+            assert!(!text_is_whole(&other) || other.trim_end() == text.trim_end(), "bit {bit}: {other}");
+        }
     }
 
     #[test]
@@ -157,6 +175,18 @@ mod tests {
         seal_line(&mut line, 41);
         assert_eq!(open_line(&line), Some(SealedLine { object: br#"{"event":{"line":7}}"#.to_vec(), number: 41 }));
         assert_eq!(open_line(br#"{"event":{"line":7}}"#), None);
+    }
+
+    #[test]
+    fn a_changed_bit_of_an_object_is_known_or_breaks_it() {
+        let mut sealed = b"{\n  \"control\": \"run\"\n}".to_vec();
+        seal(&mut sealed);
+        for bit in 0..sealed.len() * 8 {
+            let mut other = sealed.clone();
+            other[bit / 8] ^= 1 << (bit % 8);
+            let parses = serde_json::from_slice::<serde_json::Value>(&other).is_ok();
+            assert!(open(&other) == Seal::Broken || (open(&other) == Seal::Absent && !parses), "bit {bit}");
+        }
     }
 
     proptest! {

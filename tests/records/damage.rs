@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rand::RngExt;
 use trilab::core::seed::{Stream, generator};
@@ -11,7 +12,7 @@ use trilab::core::task::ScoringForm;
 use trilab::core::{Metric, RunEvent, RunId};
 use trilab::runlog::evals::{eval_path, read_evals};
 use trilab::runlog::{EvalHeader, EvalLog, EvalRow, Home, RunFolder};
-use trilab::store::{Ending, LogFacts, Store, sync};
+use trilab::store::{Ending, LogFacts, Store, StoreHandle, sync};
 
 use crate::fixture::{eventful, new_run, step, write_attempt};
 
@@ -166,4 +167,67 @@ fn no_flipped_bit_changes_an_answer() {
         let torn = at + 1 == bytes.len();
         assert!(missing <= read.lost || torn, "bit {bit} of byte {at}: {missing} missing, {} told", read.lost);
     }
+}
+
+/// Every file below a folder.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
+    found.sort();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let place = to.join(path.file_name().unwrap());
+        if path.is_dir() { copy(&path, &place) } else { drop(fs::copy(&path, &place).unwrap()) }
+    }
+}
+
+#[test]
+fn no_flipped_bit_of_the_index_is_believed_or_stops_anybody() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::new(folder.path());
+    let run = new_run(&home, 1);
+    eventful(&run);
+    let (store, _) = StoreHandle::start(&home, Duration::from_secs(30)).unwrap();
+    store.sync(&run).unwrap();
+    let truth = store.call("dump", |store| store.dump()).unwrap();
+    store.close().unwrap();
+    let kept = folder.path().join("kept");
+    copy(&home.index_dir(), &kept);
+    let mut all = Vec::new();
+    files(&kept, &mut all);
+    all.retain(|path| fs::metadata(path).unwrap().len() > 0);
+    let mut chance = generator(17, Stream::Sample, 0);
+    let mut noticed = 0;
+    for _ in 0..FLIPS {
+        fs::remove_dir_all(home.index_dir()).unwrap();
+        copy(&kept, &home.index_dir());
+        let file = &all[chance.random_range(0..all.len())];
+        let file = home.index_dir().join(file.strip_prefix(&kept).unwrap());
+        let mut bytes = fs::read(&file).unwrap();
+        let (at, bit) = (chance.random_range(0..bytes.len()), chance.random_range(0..8));
+        bytes[at] ^= 1 << bit;
+        fs::write(&file, bytes).unwrap();
+        let place = format!("bit {bit} of byte {at} of {}", file.display());
+        let (store, notice) = StoreHandle::start(&home, Duration::from_secs(30)).unwrap();
+        noticed += usize::from(notice.is_some());
+        let read = |store: &StoreHandle| {
+            store.sync(&run)?;
+            store.call("dump", |store| store.dump())
+        };
+        match read(&store) {
+            Ok(rows) => assert!(rows == truth, "{place}"),
+            Err(error) => {
+                noticed += 1;
+                store.replace(&home, &error.to_string()).unwrap();
+                assert!(read(&store).unwrap() == truth, "{place}: {error}");
+            }
+        }
+    }
+    assert!(noticed > 0, "every flip hit what nobody reads");
 }
