@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::amend::Amendments;
+use super::beside::to_the_end;
 use super::engine::{Engine, Happened, RunRecord};
 use super::machine::machine;
 use super::session::SessionId;
@@ -350,7 +351,7 @@ impl Engine {
             // Nobody closes it.
             let permit = planning.acquire_owned().await;
             tokio::task::spawn_blocking(move || {
-                let planned = read_and_plan(&job.study, &corpora);
+                let planned = to_the_end("plan the study", || read_and_plan(&job.study, &corpora));
                 _ = news.blocking_send(Happened::Surveyed(Box::new(Surveyed { job, planned })));
                 drop(permit);
             });
@@ -376,7 +377,7 @@ impl Engine {
         let (home, news, files) = (self.home.clone(), self.news.clone(), self.beside.files.clone());
         tokio::task::spawn_blocking(move || {
             let writing = (job.purpose != Purpose::Check).then(|| files.take());
-            let result = weigh(&job, &facts, plan, known, &home);
+            let result = to_the_end("plan the study", || weigh(&job, &facts, plan, known, &home));
             _ = news.blocking_send(Happened::Recorded(Box::new(Recorded { job, held, result })));
             drop(writing);
         });
