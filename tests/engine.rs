@@ -972,9 +972,10 @@ async fn a_study_with_too_many_runs_or_of_too_large_ones_is_refused() {
     large.training.learning_rate = Axis((1..=1000).map(|rate| f64::from(rate) * 1e-6).collect());
     let mut wide = study(folder.path(), "wide", 1);
     wide.model.d_model = 100_000.into();
-    for (study, words) in
-        [(large, "the grid has 1,000,000,000 runs"), (wide.clone(), "1 of 1 runs need more memory than")]
-    {
+    for (study, words) in [
+        (large, "the grid has 1,000,000,000 runs"),
+        (wide.clone(), "of memory, too little for 1 of 1 runs: CD:FLM d100000"),
+    ] {
         let study = Box::new(study);
         for request in [Request::CheckStudy { study: study.clone() }, Request::SubmitStudy { study, force: false }] {
             match client.request(request).await {
@@ -990,6 +991,16 @@ async fn a_study_with_too_many_runs_or_of_too_large_ones_is_refused() {
     let again = submit(&mut client, &wide).await;
     assert_eq!(ids(&again), ids(&forced), "what was taken once is taken again");
     lab.close().await;
+}
+
+#[test]
+fn a_client_that_knows_no_force_uses_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = Request::SubmitStudy { study: Box::new(study(folder.path(), "old", 1)), force: true };
+    let mut sent = serde_json::to_value(&asked).unwrap();
+    assert_eq!(serde_json::from_value::<Request>(sent.clone()).unwrap(), asked);
+    sent.as_object_mut().unwrap().remove("force").unwrap();
+    assert!(matches!(serde_json::from_value(sent).unwrap(), Request::SubmitStudy { force: false, .. }));
 }
 
 #[tokio::test]

@@ -699,7 +699,7 @@ fn a_grid_is_counted_before_it_is_expanded() {
     chains.stages = (0..25).map(|stage| (format!("s{stage}"), StageSettings::default())).collect();
     chains.grid.then = chains.stages.keys().map(|stage| vec!["-".to_owned(), stage.clone()]).collect();
     assert!(
-        error(&chains).starts_with("plan the study: the grid has 33,554,432 runs (grid.then[0] 2 × "),
+        error(&chains).starts_with("plan the study: the grid has 33,554,432 runs (grid.then 33,554,432); a study"),
         "{}",
         error(&chains)
     );
@@ -748,7 +748,7 @@ fn what_does_not_fit_the_machine_is_refused_with_the_numbers() {
     let machine = Machine { memory: Some(64 << 30), cores: Some(2), disk: Some(1 << 40) };
     let said = admission::refusal(&plan.runs, &page(&|_| None), &machine).unwrap();
     assert!(
-        said.starts_with("4 of 8 runs need more memory than the 64.0 GiB that this machine has: CD:FLM d65536"),
+        said.starts_with("this machine has 64.0 GiB of memory, too little for 4 of 8 runs: CD:FLM d65536"),
         "{said}"
     );
     assert!(said.contains(" GiB, and 1 more; lower model.d_model") && said.contains("--force"), "{said}");
@@ -764,7 +764,7 @@ fn what_does_not_fit_the_machine_is_refused_with_the_numbers() {
     let roomy = Machine { memory: None, disk: None, ..machine };
     assert_eq!(remarks(&roomy, 2), [] as [&str; 0]);
     let busy = remarks(&roomy, 3);
-    assert!(busy[0].starts_with("3 workers at once of execution.threads = 1 share 2 cores"), "{busy:?}");
+    assert!(busy[0].starts_with("3 runs at once with execution.threads = 1 share 2 cores"), "{busy:?}");
 }
 
 #[test]

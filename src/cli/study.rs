@@ -1,5 +1,6 @@
 //! `trilab study`: from a file to a queue.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -114,7 +115,7 @@ async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool, force: bool) 
         Reply::Submitted(plan) => plan,
         other => return unexpected(&other),
     };
-    let runs: Vec<RunId> = plan.runs.iter().map(|run| run.id.clone()).collect();
+    let runs: HashSet<RunId> = plan.runs.iter().map(|run| run.id.clone()).collect();
     if !wait {
         show_plan(&plan, arguments.json)?;
         return Ok(ExitCode::SUCCESS);
@@ -146,7 +147,7 @@ async fn submit(lab: &Lab, arguments: &StudyArguments, wait: bool, force: bool) 
 
 /// Shows the progress of `runs` on stderr until each is over, and gives the lab as it then is. Runs need a server to follow one
 /// another: if it goes, because it was stopped or its program was replaced, another is found or started.
-async fn watch(lab: &Lab, mut connection: Connection, runs: &[RunId]) -> Result<LabSummary> {
+async fn watch(lab: &Lab, mut connection: Connection, runs: &HashSet<RunId>) -> Result<LabSummary> {
     let bar = Bar::new("{wide_bar} {pos}/{len} steps  {msg}")?;
     loop {
         match follow(connection, runs, &bar).await {
@@ -169,7 +170,7 @@ fn is_gone(error: &anyhow::Error) -> bool {
 }
 
 /// Watches through one connection.
-async fn follow(connection: Connection, runs: &[RunId], bar: &Bar) -> Result<LabSummary> {
+async fn follow(connection: Connection, runs: &HashSet<RunId>, bar: &Bar) -> Result<LabSummary> {
     let (requests, mut frames) = connection.split();
     let subscription = ClientFrame { id: 1, request: Request::Subscribe { topics: vec![Topic::Lab] } };
     requests.send(subscription).await.map_err(|_| WireError::Closed)?;

@@ -36,32 +36,30 @@ pub struct TooManyRuns {
 /// It has more than [`MOST_RUNS`]; the error names the axes.
 pub fn count(study: &StudySpec) -> Result<u128, TooManyRuns> {
     let axes = axes(study);
-    let product = |factors: &[(String, usize)]| {
-        factors.iter().fold(1, |product: u128, (_, values)| product.saturating_mul(*values as u128))
-    };
-    let refuse = |runs: u128, more: Vec<(String, usize)>| {
+    let product =
+        |factors: &[(&str, u128)]| factors.iter().fold(1, |product: u128, (_, values)| product.saturating_mul(*values));
+    let refuse = |runs: u128, more: Vec<(&str, u128)>| {
         let factors = axes.iter().cloned().chain(more).filter(|(_, values)| *values > 1);
-        let factors: Vec<String> = factors.map(|(key, values)| format!("{key} {}", grouped(values as u128))).collect();
+        let factors: Vec<String> = factors.map(|(key, values)| format!("{key} {}", grouped(values))).collect();
         Err(TooManyRuns { runs, factors: factors.join(" × ") })
     };
-    let then: Vec<(String, usize)> =
-        study.grid.then.iter().enumerate().map(|(at, axis)| (format!("grid.then[{at}]"), axis.len())).collect();
+    let then = study.grid.then.iter().fold(1, |product: u128, axis| product.saturating_mul(axis.len() as u128));
     // Every chain of stages ends in a run of its own, so that this is never too much.
     let (begun, which) = begun(study);
-    let chains = product(&axes).saturating_mul(begun).saturating_mul(product(&then));
+    let chains = product(&axes).saturating_mul(begun).saturating_mul(then);
     if chains > MOST_RUNS as u128 {
-        return refuse(chains, which.into_iter().chain(then).collect());
+        return refuse(chains, which.into_iter().chain([("grid.then", then)]).collect());
     }
     let runs = product(&axes).saturating_mul(runs_of_a_cell(study, begun));
     if runs > MOST_RUNS as u128 {
-        let stages = vec![("stages".to_owned(), study.stages.len())];
-        return refuse(runs, which.into_iter().chain(then).chain(stages).collect());
+        let stages = [("grid.then", then), ("stages", study.stages.len() as u128)];
+        return refuse(runs, which.into_iter().chain(stages).collect());
     }
     Ok(runs)
 }
 
 /// The axes that multiply whatever a cell is, and how many values each has.
-fn axes(study: &StudySpec) -> Vec<(String, usize)> {
+fn axes(study: &StudySpec) -> Vec<(&'static str, u128)> {
     fn optional<T>(axis: Option<&super::study::Axis<T>>) -> usize {
         axis.map_or(1, |axis| axis.0.len())
     }
@@ -83,18 +81,19 @@ fn axes(study: &StudySpec) -> Vec<(String, usize)> {
         ("training.seq_len", training.seq_len.0.len()),
         ("training.learning_rate", training.learning_rate.0.len()),
     ];
-    axes.map(|(key, values)| (key.to_owned(), values)).into()
+    axes.map(|(key, values)| (key, values as u128)).into()
 }
 
 /// Cells or lineages that every combination of the axes begins with, and what they are the product of.
-fn begun(study: &StudySpec) -> (u128, Vec<(String, usize)>) {
+fn begun(study: &StudySpec) -> (u128, Vec<(&'static str, u128)>) {
     let grid = &study.grid;
     if !grid.lineages.is_empty() {
-        return (grid.lineages.len() as u128, vec![("grid.lineages".to_owned(), grid.lineages.len())]);
+        let lineages = grid.lineages.len() as u128;
+        return (lineages, vec![("grid.lineages", lineages)]);
     }
-    let (architectures, objectives) = (grid.architecture.0.len(), grid.objective.0.len());
-    let all = architectures as u128 * objectives as u128;
-    let which = vec![("grid.architecture".to_owned(), architectures), ("grid.objective".to_owned(), objectives)];
+    let (architectures, objectives) = (grid.architecture.0.len() as u128, grid.objective.0.len() as u128);
+    let all = architectures * objectives;
+    let which = vec![("grid.architecture", architectures), ("grid.objective", objectives)];
     // More than there are can only be the same ones over and over; nobody needs to know how many are excluded of them.
     if all > MOST_RUNS as u128 || grid.exclude.is_empty() {
         return (all, which);

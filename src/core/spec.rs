@@ -1,4 +1,4 @@
-//! What a run is asked to be: complete, immutable, written once as `spec.json`. A run never reads a config.
+//! What a run is asked to be: complete, written as `spec.json`; what its id covers never changes. A run never reads a config.
 //! The id hashes what changes the result and nothing else; device, threads, paths and probes are recorded only.
 
 use std::path::{Path, PathBuf};

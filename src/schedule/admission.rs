@@ -56,11 +56,11 @@ pub fn refusal(runs: &[RunSpec], report: &PlanReport, machine: &Machine) -> Opti
         "lower model.d_model, model.num_layers, training.seq_len or training.micro_batch_size"
     };
     Some(format!(
-        "{} of {} runs need more memory than the {} that this machine has: {}{more}; {cure}, or use `trilab study submit --force` \
-         if a larger machine will train them",
+        "this machine has {} of memory, too little for {} of {} runs: {}{more}; {cure}, or use `trilab study submit --force` if a \
+         larger machine will train them",
+        gibibytes(memory),
         grouped(large.len() as u128),
         grouped(report.runs.len() as u128),
-        gibibytes(memory),
         told.join(", "),
     ))
 }
@@ -81,11 +81,14 @@ pub fn remarks(runs: &[RunSpec], report: &PlanReport, machine: &Machine, slots: 
     }
     let threads = unfinished().map(|(run, _)| run.execution.threads).max().unwrap_or(0);
     if let Some(cores) = machine.cores.filter(|cores| threads.saturating_mul(at_once) > *cores) {
-        let workers = if at_once == 1 { "one worker".to_owned() } else { format!("{at_once} workers at once") };
-        remarks.push(format!(
-            "{workers} of execution.threads = {threads} share {cores} cores and slow each other down; lower execution.threads or \
-             lab.slots"
-        ));
+        remarks.push(if at_once == 1 {
+            format!("execution.threads is {threads} and this machine has {cores} cores, so that threads wait for one another; lower it")
+        } else {
+            format!(
+                "{at_once} runs at once with execution.threads = {threads} share {cores} cores and slow each other down; lower \
+                 execution.threads or lab.slots"
+            )
+        });
     }
     let checkpoints = unfinished().map(|(run, _)| all_checkpoints(run)).fold(0, u64::saturating_add);
     if let Some(disk) = machine.disk.filter(|disk| checkpoints > *disk) {

@@ -4,6 +4,7 @@
 //! runs at a time, and the loop hears of their work in the order in which they did it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -50,6 +51,14 @@ impl Files {
     }
 }
 
+/// Do `work`, to the end of a sentence that begins with `what`; also where it breaks, because somebody waits for what came of it.
+pub(super) fn to_the_end<T>(what: &str, work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    // What it was working on is given up with it.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(format!("{what}: this is a defect of trilab, and server.log in the home says where; please report it"))
+    })
+}
+
 impl Engine {
     /// The run does not start before it is let go.
     pub(super) fn hold_back(&mut self, run: &RunId) {
@@ -68,5 +77,21 @@ impl Engine {
 
     pub(super) fn is_held_back(&self, run: &RunId) -> bool {
         self.beside.held_back.contains_key(run)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_answered_although_the_work_broke() {
+        assert_eq!(to_the_end("plan the study", || Ok(7)), Ok(7));
+        assert_eq!(
+            to_the_end::<u8>("plan the study", || Err("it is too large".to_owned())),
+            Err("it is too large".to_owned())
+        );
+        let broken = to_the_end::<u8>("plan the study", || panic!("a defect")).unwrap_err();
+        assert!(broken.starts_with("plan the study: this is a defect of trilab"), "{broken}");
     }
 }

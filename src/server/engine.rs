@@ -18,7 +18,7 @@ use super::clients::Room;
 use super::ledger::Ledger;
 use super::lifecycle::Log;
 use super::load::Load;
-use super::observe::{Look, Seen, Sight, attempt, observe};
+use super::observe::{Look, Seen, Sight, attempt, never_started, observe};
 use super::prepare::{Preparation, PreparationNews};
 use super::requests::runs::Wished;
 use super::session::{Session, SessionId, Stream};
@@ -322,6 +322,8 @@ impl Engine {
                 record.sight.attempts = facts.attempts.keys().map(|number| attempt(facts, *number)).collect();
                 record.sight.facts = facts.clone();
                 self.look_again.insert(run.clone());
+                self.add_run(record);
+            } else if !known.contains_key(&run) && never_started(&folder) {
                 self.add_run(record);
             } else {
                 self.add_run(record);

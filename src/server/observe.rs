@@ -3,7 +3,7 @@
 //! Promises: the lock is tried before the log is read, so a worker that is seen gone has its last word already read.
 
 use crate::core::{RunId, StampedEvent};
-use crate::runlog::Home;
+use crate::runlog::{Home, RunFolder};
 use crate::store::{AttemptFacts, LogFacts, StoreError, StoreHandle};
 
 /// Bytes of a worker's output that explain its death.
@@ -90,6 +90,12 @@ pub(super) fn observe(home: &Home, store: &StoreHandle, look: Look) -> Result<Se
         sight.last_words = folder.output_tail(number, LAST_WORDS).unwrap_or_default();
     }
     Ok(Seen { look, sight, sparkline, events, notices, unread })
+}
+
+/// Whether no worker has ever had the run, so that there is nothing to look at: most runs of a lab that has just been given a
+/// large study.
+pub(super) fn never_started(folder: &RunFolder) -> bool {
+    folder.attempts().is_ok_and(|attempts| attempts.is_empty()) && folder.is_locked().is_ok_and(|locked| !locked)
 }
 
 /// What is known of an attempt that has a folder.

@@ -1,5 +1,6 @@
 //! Submitted studies on disk: the study as a complete TOML file, and beside it the ids of its runs.
-//! Promises: a study file is written once and never changed; the ids are there before it.
+//! Promises: the ids of a study's runs never change, and are there before its file; the file changes only in what ids do not
+//! cover.
 
 use std::fs;
 use std::path::{Path, PathBuf};

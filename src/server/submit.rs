@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::amend::Amendments;
+use super::beside::to_the_end;
 use super::engine::{Engine, Happened, RunRecord};
 use super::machine::machine;
 use super::session::SessionId;
@@ -297,7 +298,7 @@ impl Engine {
         let (home, news, files) = (self.home.clone(), self.news.clone(), self.beside.files.clone());
         tokio::task::spawn_blocking(move || {
             let writing = (job.purpose != Purpose::Check).then(|| files.take());
-            let result = weigh(&job, &facts, plan, known, &home);
+            let result = to_the_end("plan the study", || weigh(&job, &facts, plan, known, &home));
             _ = news.blocking_send(Happened::Recorded(Box::new(Recorded { job, held, result })));
             drop(writing);
         });

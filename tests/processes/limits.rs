@@ -26,7 +26,7 @@ fn a_grid_that_nobody_can_train_is_refused_and_the_server_goes_on() {
     let study = lab.study("wide", "");
     for verb in ["check", "submit"] {
         let done = lab.run(&[&["study", verb, &study], wide.as_slice()].concat());
-        assert!(done.code == Some(1) && done.stderr.contains("1 of 1 runs need more memory than the "), "{done:?}");
+        assert!(done.code == Some(1) && done.stderr.contains(" of memory, too little for 1 of 1 runs: "), "{done:?}");
     }
     let done = lab.run(&["study", "check", &study, "--set", "execution.threads=1000000000"]);
     assert!(done.code == Some(1) && done.stderr.contains("`execution.threads` is 1000000000"), "{done:?}");

@@ -5,6 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use super::super::beside::to_the_end;
 use super::super::engine::{Engine, Happened};
 use super::super::submit::Asker;
 use super::queue::unknown;
@@ -166,7 +167,13 @@ impl Engine {
         let (home, news, files) = (self.home.clone(), self.news.clone(), self.beside.files.clone());
         tokio::task::spawn_blocking(move || {
             let writing = files.take();
-            write(&home, &mut wished.targets);
+            let targets = &mut wished.targets;
+            if let Err(error) = to_the_end("write the wishes", || {
+                write(&home, targets);
+                Ok(())
+            }) {
+                wished.targets.iter_mut().for_each(|target| target.failed = Some(error.clone()));
+            }
             // A loop that has ended needs no news.
             _ = news.blocking_send(Happened::Wished(Box::new(wished)));
             drop(writing);
