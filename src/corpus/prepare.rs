@@ -78,7 +78,7 @@ pub fn prepare(
 enum Standing {
     /// Nothing, or what an earlier version prepared.
     Nothing,
-    Whole(Manifest),
+    Whole(Box<Manifest>),
     /// With what was found, a sentence each.
     Damaged(Vec<String>),
 }
@@ -92,7 +92,8 @@ fn standing(folder: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Standin
     if !found.is_whole() {
         return Ok(Standing::Damaged(found.damaged));
     }
-    Ok(Manifest::find(folder)?.filter(Manifest::is_sealed).map_or(Standing::Nothing, Standing::Whole))
+    let sealed = Manifest::find(folder)?.filter(Manifest::is_sealed);
+    Ok(sealed.map_or(Standing::Nothing, |manifest| Standing::Whole(Box::new(manifest))))
 }
 
 fn whole_or_made(
@@ -103,12 +104,12 @@ fn whole_or_made(
 ) -> Result<(Manifest, Made), CorpusError> {
     let folder = corpora_dir.join(&studied.survey.fingerprint);
     if let Standing::Whole(manifest) = standing(&folder, progress)? {
-        return Ok((manifest, Made::Before));
+        return Ok((*manifest, Made::Before));
     }
     fs::create_dir_all(corpora_dir).map_err(CorpusError::io("create", corpora_dir))?;
     let lock = Lock::take(corpora_dir, &studied.survey.fingerprint, progress)?;
     let made = match standing(&folder, progress)? {
-        Standing::Whole(manifest) => return Ok((manifest, Made::Before)),
+        Standing::Whole(manifest) => return Ok((*manifest, Made::Before)),
         Standing::Damaged(found) => Made::Again(found),
         Standing::Nothing => Made::Now,
     };

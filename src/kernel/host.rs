@@ -46,6 +46,21 @@ pub(super) fn with_values<const N: usize, R>(
     read(found)
 }
 
+/// The values of an f32 tensor, wherever it is, row by row as little-endian bytes, for `read`.
+///
+/// # Errors
+/// It holds other numbers, or the device fails.
+pub fn with_bytes<R>(tensor: &Tensor, read: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    let hosted = tensor.to_device(&Device::Cpu)?.contiguous()?;
+    with_values([&hosted], |[values]| {
+        if cfg!(target_endian = "little") {
+            return Ok(read(pulp::bytemuck::cast_slice(values)));
+        }
+        let turned: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Ok(read(&turned))
+    })
+}
+
 /// The values of a contiguous tensor, for `change`.
 pub(super) fn with_values_mut<T: Plain>(tensor: &Tensor, change: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
     tensor.inplace_op1(&Change(Cell::new(Some(change)), std::marker::PhantomData))

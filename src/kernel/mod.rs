@@ -28,6 +28,7 @@ pub mod update;
 mod vector;
 pub mod weight;
 
+pub use host::with_bytes;
 pub use reading::Reading;
 pub use tape::{Tape, Value};
 pub use weight::Weight;

@@ -28,6 +28,9 @@ const PREFIX: &str = "step-";
 const UNFINISHED: &str = ".writing-";
 const SET_ASIDE: &str = "damaged-";
 
+/// Tensors by name.
+type Tensors = HashMap<String, Tensor>;
+
 fn failure(path: &Path) -> impl Fn(&dyn std::fmt::Display) -> TrainError {
     let path = path.to_owned();
     move |reason| TrainError::Checkpoint { path: path.clone(), reason: reason.to_string(), short: None }
@@ -74,12 +77,20 @@ pub fn save(
     sync(folder).map_err(&fail)?;
     // Whoever was to make it again has done so.
     remove(&folder.join(format!("{SET_ASIDE}{}", name(state.step))))?;
-    let mut saved = list(folder)?;
-    saved.truncate(saved.len().saturating_sub(keep.max(1)));
-    for (_, old) in saved.into_iter().filter(|(step, _)| !keep_steps.contains(step)) {
-        remove(&old)?;
-    }
+    prune(folder, state.step, (keep, keep_steps))?;
     Ok(bytes)
+}
+
+/// Of the checkpoints up to `step`, keeps the newest `keep` and those of `keep_steps`. Those beyond it were made before something
+/// was made again, and the run leaps to them.
+///
+/// # Errors
+/// The folder is not writable.
+pub fn prune(folder: &Path, step: u64, (keep, keep_steps): (usize, &[u64])) -> Result<(), TrainError> {
+    let mut saved: Vec<_> = list(folder)?.into_iter().filter(|(known, _)| *known <= step).collect();
+    saved.truncate(saved.len().saturating_sub(keep.max(1)));
+    let mut old = saved.into_iter().filter(|(known, _)| !keep_steps.contains(known));
+    old.try_for_each(|(_, path)| remove(&path))
 }
 
 fn write(beside: &Path, state: &State, trainer: &Trainer) -> Result<u64, TrainError> {
@@ -142,8 +153,8 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, TrainError> {
 /// # Errors
 /// The folder is not writable.
 pub fn sweep(folder: &Path) -> Result<(), TrainError> {
-    let unfinished = entries(folder)?.into_iter().filter(|(name, _)| name.starts_with(UNFINISHED));
-    unfinished.map(|(_, path)| remove(&path)).collect()
+    let mut unfinished = entries(folder)?.into_iter().filter(|(name, _)| name.starts_with(UNFINISHED));
+    unfinished.try_for_each(|(_, path)| remove(&path))
 }
 
 /// What the folder of the checkpoint of a step is called.
@@ -337,7 +348,7 @@ pub fn verify(checkpoint: &Path, spec: &RunSpec) -> Result<Findings, TrainError>
 }
 
 /// Weights and moments of a run as they are laid out, by name; their numbers mean nothing.
-fn shapes(spec: &RunSpec) -> Result<(HashMap<String, Tensor>, HashMap<String, Tensor>), TrainError> {
+fn shapes(spec: &RunSpec) -> Result<(Tensors, Tensors), TrainError> {
     let numbers = Numbers { format: DType::F32, precision: spec.training.precision, device: Device::Cpu };
     let (_, parameters) = LanguageModel::new(&spec.model, spec.training.seq_len, &numbers)?;
     let optimizer = AdamW::new(spec.optimizer.clone(), parameters.iter(), 1)?;

@@ -374,7 +374,8 @@ impl Run<'_, '_> {
             return Ok(());
         }
         self.again = None;
-        let wanted = Wanted { beyond: Some(self.state.step), kept: &self.kept_steps() };
+        let kept = self.kept_steps();
+        let wanted = Wanted { beyond: Some(self.state.step), kept: &kept };
         let mut warnings = Vec::new();
         let restored =
             checkpoint::restore(self.checkpoints, &mut self.trainer, wanted, &mut |warning| warnings.push(warning))?;
@@ -384,6 +385,7 @@ impl Run<'_, '_> {
         if let Some(state) = restored {
             let step = state.step;
             (self.state, self.saved, self.unlogged) = (state, Some(step), (0, 0.0));
+            checkpoint::prune(self.checkpoints, step, (self.spec.probes.keep_checkpoints, &kept))?;
             self.tell(RunEvent::Resumed { step })?;
         }
         Ok(())

@@ -3,7 +3,7 @@
 //! Promises: what is written is sealed on the way to the disk; what is read is checked whole before anyone sees a number of it.
 //! Must not know: what the tensors are for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,14 +13,15 @@ use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
 
 use super::super::TrainError;
-use super::{damaged, failure, refused};
+use super::{Tensors, damaged, failure, refused};
 use crate::core::seal::{BLOCK, BlockHasher, FileSeal};
+use crate::kernel::with_bytes;
 
 /// The header's length is a multiple of this, so that numbers are aligned.
 const ALIGNMENT: usize = 8;
 
-/// Numbers that are turned into bytes at once.
-const CHUNK: usize = 1 << 18;
+/// Bytes that are sealed and written at once, while the processor still has them at hand.
+const CHUNK: usize = 1 << 20;
 
 /// What the header says of a tensor.
 #[derive(Serialize)]
@@ -32,7 +33,7 @@ struct Entry<'a> {
 }
 
 /// Writes `tensors`, which hold f32, to a new file, brings it to the disk and gives its seal.
-pub(super) fn write(path: &Path, tensors: &HashMap<String, Tensor>) -> Result<FileSeal, TrainError> {
+pub(super) fn write(path: &Path, tensors: &Tensors) -> Result<FileSeal, TrainError> {
     let (fail, short) = (failure(path), refused(path));
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(&short)?;
     let ordered: BTreeMap<&str, &Tensor> = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
@@ -43,16 +44,9 @@ pub(super) fn write(path: &Path, tensors: &HashMap<String, Tensor>) -> Result<Fi
     };
     let header = header(&ordered).map_err(|e| fail(&e))?;
     put(&(header.len() as u64).to_le_bytes()).and_then(|()| put(&header)).map_err(&short)?;
-    let mut bytes = Vec::new();
     for tensor in ordered.values() {
-        let numbers = tensor.to_device(&Device::Cpu).and_then(|tensor| tensor.flatten_all()?.to_vec1::<f32>());
-        for chunk in numbers.map_err(|e| fail(&e))?.chunks(CHUNK) {
-            bytes.resize(chunk.len() * size_of::<f32>(), 0);
-            for (place, number) in bytes.chunks_exact_mut(size_of::<f32>()).zip(chunk) {
-                place.copy_from_slice(&number.to_le_bytes());
-            }
-            put(&bytes).map_err(&short)?;
-        }
+        let written = with_bytes(tensor, |bytes| bytes.chunks(CHUNK).try_for_each(&mut put));
+        written.map_err(|e| fail(&e))?.map_err(&short)?;
     }
     file.sync_all().map_err(&short)?;
     Ok(seal.finish())
@@ -76,18 +70,14 @@ fn header(tensors: &BTreeMap<&str, &Tensor>) -> serde_json::Result<Vec<u8>> {
 ///
 /// # Errors
 /// `Damaged` if they are not; another error if the system does not let them be read.
-pub(super) fn read(
-    path: &Path,
-    seal: Option<&FileSeal>,
-    like: &HashMap<String, Tensor>,
-) -> Result<HashMap<String, Tensor>, TrainError> {
+pub(super) fn read(path: &Path, seal: Option<&FileSeal>, like: &Tensors) -> Result<Tensors, TrainError> {
     let found = load(path, seal)?;
     fit(&found, like).map_err(|reason| damaged(path, reason))?;
     Ok(found)
 }
 
 /// As [`read`], whatever their names and shapes are.
-pub(super) fn load(path: &Path, seal: Option<&FileSeal>) -> Result<HashMap<String, Tensor>, TrainError> {
+pub(super) fn load(path: &Path, seal: Option<&FileSeal>) -> Result<Tensors, TrainError> {
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     if let Some(seal) = seal {
         seal.check(&bytes).map_err(|reason| damaged(path, reason))?;
@@ -118,7 +108,7 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> TrainError {
 ///
 /// # Errors
 /// They have not; the text names one that differs.
-pub(super) fn fit(found: &HashMap<String, Tensor>, like: &HashMap<String, Tensor>) -> Result<(), String> {
+pub(super) fn fit(found: &Tensors, like: &Tensors) -> Result<(), String> {
     let mut names: Vec<&String> = like.keys().collect();
     names.sort();
     for name in names {
@@ -142,7 +132,7 @@ pub(super) fn fit(found: &HashMap<String, Tensor>, like: &HashMap<String, Tensor
 mod tests {
     use super::*;
 
-    fn some() -> HashMap<String, Tensor> {
+    fn some() -> Tensors {
         let tensor = |from: f32, shape: &[usize]| {
             let count: usize = shape.iter().product();
             let numbers: Vec<f32> = (0..count).map(|i| from + i as f32 * 0.1).collect();
@@ -171,7 +161,7 @@ mod tests {
 
     #[test]
     fn other_names_shapes_and_numbers_are_named() {
-        let said = |found: HashMap<String, Tensor>| fit(&found, &some()).unwrap_err();
+        let said = |found: Tensors| fit(&found, &some()).unwrap_err();
         let with = |name: &str, tensor: Option<Tensor>| {
             let mut all = some();
             match tensor {
