@@ -122,7 +122,8 @@ impl Engine {
             control: record.wish,
             corpus_ready: self.ready.contains(&record.spec.data.fingerprint),
             parent: self.parent(record),
-            lacks_checkpoint: matches!(record.sight.facts.ending(), Some(Ending::Finished { .. }))
+            lacks_checkpoint: entry.is_some()
+                && matches!(record.sight.facts.ending(), Some(Ending::Finished { .. }))
                 && !self.lost_checkpoints(run).is_empty(),
             output_tail: record.sight.last_words.clone(),
         }

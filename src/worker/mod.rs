@@ -16,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 
 use crate::core::cost::parameters;
+use crate::core::seed::index_of;
 use crate::core::task::ScoringForm;
 use crate::core::{ControlSource, Device, EventSink, RunEvent, RunSpec, Shortage, SinkError};
 use crate::corpus::{self, Corpus, CorpusError};
@@ -140,7 +141,8 @@ fn run(
     attempt: u32,
 ) -> Result<Outcome, Trouble> {
     let directory = folder.corpus_dir(&spec.data);
-    let corpus = Corpus::open_checked(&directory, u64::from(attempt));
+    // Of a very large corpus, runs and their attempts read different parts.
+    let corpus = Corpus::open_checked(&directory, index_of(spec.id.as_str()).wrapping_add(u64::from(attempt)));
     let corpus = corpus.map_err(|error| Trouble::of_corpus(&error, &directory, folder))?;
     // A first look, so that the checkpoints that others wait for are known.
     wishes.control();

@@ -326,28 +326,3 @@ fn seals_are_those_of_the_files() {
         assert_eq!(seal, FileSeal::of(&fs::read(newest.join(file)).unwrap(), BLOCK));
     }
 }
-
-#[test]
-fn zz_measure() {
-    let bench = Bench::new();
-    let mut spec = bench.spec.clone();
-    spec.model =
-        trilab::core::ModelSpec::of_size(Architecture::CausalDecoder, spec.model.vocab_size, [512, 2048, 8, 8, 64]);
-    let trainer = Trainer::new(&spec).unwrap();
-    for round in 0..3 {
-        let began = std::time::Instant::now();
-        let bytes = checkpoint::save(&bench.at("m"), &checkpoint::State::start(&spec), &trainer, (1, &[])).unwrap();
-        println!("{round} ours {bytes} {:?}", began.elapsed());
-        let began = std::time::Instant::now();
-        for (name, tensors) in [("a", trainer.parameters().tensors()), ("b", trainer.optimizer().tensors())] {
-            let path = bench.at(&format!("{name}{round}"));
-            candle_core::safetensors::save(&tensors, &path).unwrap();
-            fs::File::open(&path).unwrap().sync_all().unwrap();
-        }
-        println!("{round} candle {:?}", began.elapsed());
-    }
-    let content = vec![7_u8; 256 << 20];
-    let began = std::time::Instant::now();
-    drop(FileSeal::of(&content, BLOCK));
-    println!("hash 256 MiB {:?}", began.elapsed());
-}
