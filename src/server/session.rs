@@ -16,6 +16,9 @@ use crate::wire::{ClientFrame, FrameReader, FrameWriter, Reply, ServerFrame, Top
 /// Requests of one client without a written reply; its further ones stay in the socket.
 const OPEN_REQUESTS: usize = 32;
 
+/// Rows of a reply that are made ready to be sent in no time.
+const FEW_ROWS: usize = 500;
+
 /// A byte stream to a client.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
@@ -177,7 +180,13 @@ async fn write_all<W: AsyncWrite + Unpin>(
             Some(None) => return,
             Some(Some(Out::Reply(reply))) => {
                 outbox.open.add_permits(1);
-                writer.send_encoded(encoded_reply(reply)).await
+                let bytes = if rows(&reply) > FEW_ROWS {
+                    // Beside the loop, which shares its thread with this task.
+                    tokio::task::spawn_blocking(move || encoded_reply(reply)).await.unwrap_or_default()
+                } else {
+                    encoded_reply(reply)
+                };
+                writer.send_encoded(bytes).await
             }
             Some(Some(Out::Update(value))) if value.len() > MAX_FRAME => Ok(()),
             Some(Some(Out::Update(value))) => writer.send_encoded(value.to_vec()).await,
@@ -186,6 +195,17 @@ async fn write_all<W: AsyncWrite + Unpin>(
             _ = engine.send(Happened::Left(session)).await;
             return;
         }
+    }
+}
+
+/// Rows of a table in a reply, as many as make it large.
+const fn rows(frame: &ServerFrame) -> usize {
+    match frame {
+        ServerFrame::Reply { reply: Reply::Plan(report) | Reply::Submitted(report), .. } => report.runs.len(),
+        ServerFrame::Reply { reply: Reply::Runs(runs), .. } => runs.len(),
+        ServerFrame::Reply { reply: Reply::Lab(lab), .. } => lab.runs.len(),
+        ServerFrame::Reply { reply: Reply::Events(events), .. } => events.len(),
+        ServerFrame::Reply { .. } | ServerFrame::Update(_) => 0,
     }
 }
 

@@ -283,7 +283,7 @@ impl Engine {
     pub(super) fn surveyed(&mut self, Surveyed { job, planned }: Surveyed) {
         let (facts, plan) = match planned {
             Ok(planned) => planned,
-            Err(message) => return self.answer_all(&job, &Reply::Refused { message }),
+            Err(message) => return self.answer_all(&job, Reply::Refused { message }),
         };
         for corpus in facts.corpora() {
             if corpus.ready {
@@ -335,11 +335,11 @@ impl Engine {
     pub(super) fn recorded(&mut self, Recorded { job, held, result }: Recorded) -> anyhow::Result<()> {
         held.iter().for_each(|run| self.let_go(run));
         match result {
-            Err(message) => self.answer_all(&job, &Reply::Refused { message }),
-            Ok(Outcome::Checked(report)) => self.answer_all(&job, &Reply::Plan(report)),
+            Err(message) => self.answer_all(&job, Reply::Refused { message }),
+            Ok(Outcome::Checked(report)) => self.answer_all(&job, Reply::Plan(report)),
             Ok(Outcome::Written(written)) => {
                 let report = self.enqueue_study(*written)?;
-                self.answer_all(&job, &Reply::Submitted(Box::new(report)));
+                self.answer_all(&job, Reply::Submitted(Box::new(report)));
             }
         }
         // What a refused study held back may start.
@@ -403,14 +403,17 @@ impl Engine {
     }
 
     /// Answer all who wait for this; what was asked of the same study meanwhile begins now.
-    fn answer_all(&mut self, job: &Job, reply: &Reply) {
+    fn answer_all(&mut self, job: &Job, reply: Reply) {
         if job.purpose == Purpose::Check {
-            return self.reply(job.asker, reply.clone());
+            return self.reply(job.asker, reply);
         }
         let Some(submission) = self.beside.submissions.remove(&job.study.name) else { return };
-        for asker in submission.askers {
-            self.reply(asker, reply.clone());
+        let (first, others) =
+            submission.askers.split_first().map_or((job.asker, [].as_slice()), |(first, others)| (*first, others));
+        for asker in others {
+            self.reply(*asker, reply.clone());
         }
+        self.reply(first, reply);
         for Job { asker, study, purpose } in submission.later {
             self.submit_study(asker, study, purpose == Purpose::Submit { force: true });
         }
