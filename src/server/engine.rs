@@ -2,12 +2,11 @@
 //! Promises: the loop waits for nothing but news; files of size, the store and texts are read by tasks beside it; an
 //! idle lab has no timer faster than a second.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
@@ -18,8 +17,9 @@ use super::clients::Room;
 use super::ledger::Ledger;
 use super::lifecycle::Log;
 use super::load::Load;
-use super::observe::{Look, Seen, Sight, attempt, never_started, observe};
+use super::observe::{Seen, Sight};
 use super::prepare::{Preparation, PreparationNews};
+use super::replace::Replacement;
 use super::requests::runs::Wished;
 use super::session::{Session, SessionId, Stream};
 use super::shortage::Shortfall;
@@ -30,7 +30,7 @@ use crate::core::cost::{parameters, step_flops, step_tokens};
 use crate::core::{Control, RunId, RunSpec, RunStatus, StudyId};
 use crate::runlog::Home;
 use crate::schedule::Launcher;
-use crate::store::{Ending, StoreError, StoreHandle};
+use crate::store::{StoreError, StoreHandle};
 use crate::wire::{ClientFrame, LabIdentity, PROTOCOL, ServerInfo};
 
 /// Unix milliseconds, supplied so that tests can own time.
@@ -187,8 +187,7 @@ pub struct Engine {
     pub(super) look_again: BTreeSet<RunId>,
     pub(super) load: Load,
     pub(super) shortfall: Shortfall,
-    /// The store is being replaced.
-    pub(super) replacing_store: bool,
+    pub(super) replacement: Replacement,
     pub(super) notices: VecDeque<String>,
     /// Everything was read; from now on changes are news.
     pub(super) serving: bool,
@@ -210,7 +209,7 @@ impl Engine {
         if let Some(notice) = rebuilt {
             engine.notice(notice);
         }
-        engine.load()?;
+        engine.load_with_any_index()?;
         Ok(engine)
     }
 
@@ -273,72 +272,11 @@ impl Engine {
             look_again: BTreeSet::new(),
             load: Load::default(),
             shortfall: Shortfall::default(),
-            replacing_store: false,
+            replacement: Replacement::default(),
             notices: notice.into_iter().collect(),
             serving: false,
             leaving: None,
         })
-    }
-
-    fn load(&mut self) -> anyhow::Result<()> {
-        self.load_studies()?;
-        self.load_runs().context("read the runs of the lab")
-    }
-
-    fn load_studies(&mut self) -> anyhow::Result<()> {
-        for study in self.home.list_studies()? {
-            match StudyRecord::load(&self.home, &study) {
-                Ok((record, notice)) => {
-                    self.studies.insert(study, record);
-                    notice.into_iter().for_each(|notice| self.notice(notice));
-                }
-                Err(error) => self.notice(format!("could not {error:#}; the study is left out, its runs are not")),
-            }
-        }
-        Ok(())
-    }
-
-    fn load_runs(&mut self) -> anyhow::Result<()> {
-        let known: BTreeMap<_, _> = self.store.call("all facts", |store| store.all_facts())?.into_iter().collect();
-        let mut studies: HashMap<RunId, Vec<StudyId>> = HashMap::new();
-        for (id, study) in &self.studies {
-            study.runs.iter().for_each(|run| studies.entry(run.clone()).or_default().push(id.clone()));
-        }
-        for run in self.home.list_runs()? {
-            let folder = self.home.run(&run);
-            let spec = match folder.spec() {
-                Ok(spec) => spec,
-                Err(error) => {
-                    self.notice(format!("could not {error}; the run is left out"));
-                    continue;
-                }
-            };
-            let wish = folder.control().unwrap_or_default();
-            let mut record = RunRecord::new(spec, wish);
-            record.studies = studies.remove(&run).unwrap_or_default();
-            let finished = known.get(&run).filter(|facts| matches!(facts.ending(), Some(Ending::Finished { .. })));
-            if let Some(facts) = finished {
-                // Its log has ended, so nothing is new; its sparkline may come later.
-                record.sight.attempts = facts.attempts.keys().map(|number| attempt(facts, *number)).collect();
-                record.sight.facts = facts.clone();
-                self.look_again.insert(run.clone());
-                self.add_run(record);
-            } else if !known.contains_key(&run) && never_started(&folder) {
-                self.add_run(record);
-            } else {
-                self.add_run(record);
-                let seen = observe(&self.home, &self.store, Look { run, epoch: 0, sparkline_from: 0 })?;
-                self.take_sight(seen);
-            }
-        }
-        let fingerprints: BTreeSet<_> = self.runs.values().map(|record| record.spec.data.fingerprint.clone()).collect();
-        self.ready = fingerprints.into_iter().filter(|print| self.corpus_is_whole(print)).collect();
-        self.recall_failed_preparations();
-        let runs: Vec<RunId> = self.runs.keys().cloned().collect();
-        for run in &runs {
-            self.settle(run);
-        }
-        Ok(())
     }
 
     pub(super) fn add_run(&mut self, record: RunRecord) {
@@ -353,7 +291,7 @@ impl Engine {
     /// asked every second and before every request, says that the home is no longer this server's. Workers go on.
     ///
     /// # Errors
-    /// The queue cannot be written, so nothing more can be promised.
+    /// A task beside the loop that closes the index was lost.
     pub async fn run(
         mut self,
         mut clients: mpsc::Receiver<Incoming>,
@@ -363,8 +301,8 @@ impl Engine {
         tokio::pin!(stop);
         self.serving = true;
         self.prepare_what_is_missing();
-        self.schedule()?;
-        self.save_ledger()?;
+        self.schedule();
+        self.save_ledger();
         let mut look_at = Instant::now() + LOOK;
         let mut housekeep_at = Instant::now() + HOUSEKEEPING;
         while self.leaving.is_none() {
@@ -381,7 +319,7 @@ impl Engine {
                     // Not for a home that was moved away a moment ago: what lies in its place is another lab.
                     displaced = matches!(happened, Happened::Asked(..)) && !housekeeping();
                     if !displaced {
-                        self.learn(happened)?;
+                        self.learn(happened);
                     }
                 }
                 () = sleep_until(look_at), if looks => {
@@ -392,7 +330,7 @@ impl Engine {
                 () = sleep_until(housekeep_at) => {
                     displaced = !housekeeping();
                     self.measure_load();
-                    self.try_again()?;
+                    self.try_again();
                     housekeep_at = Instant::now() + HOUSEKEEPING;
                 }
             }
@@ -413,9 +351,9 @@ impl Engine {
         self.sessions.insert(self.last_session, session);
     }
 
-    fn learn(&mut self, happened: Happened) -> anyhow::Result<()> {
+    fn learn(&mut self, happened: Happened) {
         match happened {
-            Happened::Asked(session, frame) => self.answer(session, frame)?,
+            Happened::Asked(session, frame) => self.answer(session, frame),
             Happened::Left(session) => {
                 self.checks.remove(&session).into_iter().flatten().for_each(|check| check.abort());
                 if let Some(session) = self.sessions.remove(&session) {
@@ -423,51 +361,16 @@ impl Engine {
                 }
             }
             Happened::Exited(run) => self.worker_exited(&run),
-            Happened::Observed(seen) => self.observed(seen)?,
-            Happened::Wished(wished) => self.wished(*wished)?,
+            Happened::Observed(seen) => self.observed(seen),
+            Happened::Wished(wished) => self.wished(*wished),
             Happened::Surveyed(surveyed) => self.surveyed(*surveyed),
-            Happened::Recorded(recorded) => self.recorded(*recorded)?,
-            Happened::Preparation(news) => self.preparation(news)?,
+            Happened::Recorded(recorded) => self.recorded(*recorded),
+            Happened::Preparation(news) => self.preparation(news),
             Happened::Published(published) => self.published(published),
             Happened::Reindexed(notices) => self.reindexed(notices),
             Happened::StoreLost(error) => self.store_lost(&error),
             Happened::StoreReplaced(result) => self.store_replaced(result),
         }
-        Ok(())
-    }
-
-    /// The index cannot go on: another takes its place, and everything else goes on meanwhile.
-    fn store_lost(&mut self, error: &StoreError) {
-        if self.replacing_store {
-            return;
-        }
-        self.replacing_store = true;
-        self.log.say(&format!("could not {error}; the index is replaced"));
-        let (home, store, news, reason) = (self.home.clone(), self.store.clone(), self.news.clone(), error.to_string());
-        tokio::task::spawn_blocking(move || {
-            let replaced = store.replace(&home, &reason);
-            _ = news.blocking_send(Happened::StoreReplaced(replaced));
-        });
-    }
-
-    fn store_replaced(&mut self, result: Result<String, StoreError>) {
-        self.replacing_store = false;
-        // Whatever asked the old one has nobody to answer it.
-        self.looking = false;
-        self.publishing.give_up();
-        match result {
-            Ok(notice) => self.reindexed(vec![notice]),
-            Err(error) => self.notice(format!("could not {error}; values stand still until `trilab server stop`")),
-        }
-    }
-
-    /// Every known run is looked at again, because the index was emptied.
-    fn reindexed(&mut self, notices: Vec<String>) {
-        for notice in notices {
-            self.notice(notice);
-        }
-        self.look_again.extend(self.runs.keys().cloned());
-        self.look();
     }
 
     fn measure_load(&mut self) {
@@ -513,10 +416,10 @@ impl Engine {
             && let Ok(Some(happened)) = tokio::time::timeout_at(deadline, self.incoming_news.recv()).await
         {
             if let Happened::Wished(wished) = happened {
-                self.wished(*wished)?;
+                self.wished(*wished);
             }
         }
-        self.save_ledger()?;
+        self.save_ledger();
         let writers: Vec<_> = std::mem::take(&mut self.sessions).into_values().map(Session::hang_up).collect();
         for writer in writers {
             // A client that does not read its last reply is left behind.

@@ -152,14 +152,14 @@ impl Engine {
         }
     }
 
-    pub(super) fn preparation(&mut self, news: PreparationNews) -> anyhow::Result<()> {
+    pub(super) fn preparation(&mut self, news: PreparationNews) {
         self.changes.lab = true;
-        let Some(preparation) = self.preparations.get_mut(&news.fingerprint) else { return Ok(()) };
+        let Some(preparation) = self.preparations.get_mut(&news.fingerprint) else { return };
         match news.news {
             News::At { phase, fraction } => {
                 preparation.phase = phase;
                 preparation.fraction = fraction;
-                return Ok(());
+                return;
             }
             News::Ended(Ok(damaged)) => {
                 let name = preparation.corpus.clone();

@@ -32,12 +32,11 @@ impl Engine {
     }
 
     /// Write the queue down, now or when the machine has room again.
-    pub(super) fn save_ledger(&mut self) -> anyhow::Result<()> {
+    pub(super) fn save_ledger(&mut self) {
         if !self.read_only {
             self.shortfall.unsaved = self.ledger.save(&self.home).err().map(|error| format!("could not {error}"));
             self.tell_of_shortage();
         }
-        Ok(())
     }
 
     /// Something could not be done because the machine is short of something.
@@ -47,9 +46,9 @@ impl Engine {
     }
 
     /// Every second: see whether the machine has room again.
-    pub(super) fn try_again(&mut self) -> anyhow::Result<()> {
+    pub(super) fn try_again(&mut self) {
         if self.shortfall.unsaved.is_some() {
-            self.save_ledger()?;
+            self.save_ledger();
         }
         if self.shortfall.given_up.is_some() && self.shortfall.unsaved.is_none() {
             let place = self.home.root().join("trial");
@@ -63,9 +62,8 @@ impl Engine {
         let was_told = self.shortfall.told.is_some();
         self.tell_of_shortage();
         if was_told && self.held().is_none() {
-            self.schedule()?;
+            self.schedule();
         }
-        Ok(())
     }
 
     /// Once in the log, when it begins, changes and ends; on the screens as long as it lasts.

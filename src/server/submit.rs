@@ -17,7 +17,7 @@ use crate::core::study::StudySpec;
 use crate::core::summary::{PlanReport, Refusal};
 use crate::core::{Control, ParentSpec, RunId, RunSpec, RunStatus, StudyId};
 use crate::digest::{Digester, Failure};
-use crate::runlog::{Batch, Home};
+use crate::runlog::{Batch, Home, RunLogError};
 use crate::schedule::{Plan, StudyFacts, Workload, admission, check, plan, report};
 use crate::wire::Reply;
 
@@ -204,8 +204,12 @@ fn write(study: &StudyRecord, runs: &[RunSpec], known: &Known, home: &Home) -> a
         study.save(home)?;
     }
     let mut batch = Batch::default();
-    for run in runs.iter().filter(|run| !known.existing.contains_key(&run.id)) {
-        home.run(&run.id).put_new(&mut batch, run)?;
+    for run in runs {
+        let folder = home.run(&run.id);
+        // One that is damaged is what the study says.
+        if !known.existing.contains_key(&run.id) || matches!(folder.spec(), Err(RunLogError::Spec { .. })) {
+            folder.put_new(&mut batch, run)?;
+        }
     }
     for spec in known.amendments.specs() {
         home.run(&spec.id).put_amended(&mut batch, spec)?;
@@ -332,21 +336,23 @@ impl Engine {
     }
 
     /// Last step: the runs that the lab did not have join the queue, and those that failed under other settings do again.
-    pub(super) fn recorded(&mut self, Recorded { job, held, result }: Recorded) -> anyhow::Result<()> {
+    pub(super) fn recorded(&mut self, Recorded { job, held, result }: Recorded) {
         held.iter().for_each(|run| self.let_go(run));
         match result {
             Err(message) => self.answer_all(&job, Reply::Refused { message }),
             Ok(Outcome::Checked(report)) => self.answer_all(&job, Reply::Plan(report)),
             Ok(Outcome::Written(written)) => {
-                let report = self.enqueue_study(*written)?;
+                let report = self.enqueue_study(*written);
                 self.answer_all(&job, Reply::Submitted(Box::new(report)));
             }
         }
         // What a refused study held back may start.
-        if held.is_empty() { Ok(()) } else { self.schedule() }
+        if !held.is_empty() {
+            self.schedule();
+        }
     }
 
-    fn enqueue_study(&mut self, written: Written) -> anyhow::Result<PlanReport> {
+    fn enqueue_study(&mut self, written: Written) -> PlanReport {
         let Written { study, runs, amendments, report, queued_ms } = written;
         let name: StudyId = study.spec.name.clone();
         self.log.say(&format!("study {name}: {} runs", runs.len()));
@@ -388,7 +394,7 @@ impl Engine {
             self.restate(&run);
             self.changes.run(run);
         }
-        self.save_ledger()?;
+        self.save_ledger();
         self.changes.lab = true;
         // What failed to be prepared before may have been mended.
         for fingerprint in fingerprints {
@@ -398,8 +404,8 @@ impl Engine {
             }
         }
         self.prepare_what_is_missing();
-        self.schedule()?;
-        Ok(report)
+        self.schedule();
+        report
     }
 
     /// Answer all who wait for this; what was asked of the same study meanwhile begins now.

@@ -46,7 +46,7 @@ impl Engine {
         });
     }
 
-    pub(super) fn observed(&mut self, all: Vec<Seen>) -> anyhow::Result<()> {
+    pub(super) fn observed(&mut self, all: Vec<Seen>) {
         self.looking = false;
         let before = self.ledger.clone();
         for seen in all {
@@ -58,8 +58,10 @@ impl Engine {
         if !self.look_again.is_empty() {
             self.look();
         }
-        self.schedule()?;
-        if self.ledger != before { self.save_ledger() } else { Ok(()) }
+        self.schedule();
+        if self.ledger != before {
+            self.save_ledger();
+        }
     }
 
     /// Believe what was seen, unless the run was launched since. `true` if it must be settled.
@@ -266,9 +268,9 @@ impl Engine {
     }
 
     /// Fill the free slots from the queue.
-    pub(super) fn schedule(&mut self) -> anyhow::Result<()> {
+    pub(super) fn schedule(&mut self) {
         if self.read_only || self.held().is_some() {
-            return Ok(());
+            return;
         }
         let running = self.runs.values().filter(|record| record.is_alive()).count();
         if running < self.slots {
@@ -281,15 +283,14 @@ impl Engine {
                 })
         };
         for run in launches(&self.ledger.queue, &ready, running, self.slots) {
-            self.launch(&run)?;
+            self.launch(&run);
             if self.ledger.queue.paused || self.held().is_some() {
                 break;
             }
         }
-        Ok(())
     }
 
-    fn launch(&mut self, run: &RunId) -> anyhow::Result<()> {
+    fn launch(&mut self, run: &RunId) {
         let folder = self.home.run(run);
         let now_ms = self.now_ms();
         // Another server, or a person, may have started it.
@@ -298,14 +299,15 @@ impl Engine {
                 record.sight.locked = true;
             }
             self.settle(run);
-            return self.save_ledger();
+            self.save_ledger();
+            return;
         }
         // Written first: a server killed in between finds a started run without a worker and puts it back.
         self.ledger.start(run, now_ms);
-        self.save_ledger()?;
+        self.save_ledger();
         if self.held().is_some() {
             self.ledger.put_back(run, false, now_ms);
-            return Ok(());
+            return;
         }
         let launched = match folder.write_control(Control::Run).map_err(LaunchError::from) {
             Ok(()) => self.launcher.launch(&folder),
@@ -323,10 +325,11 @@ impl Engine {
                     self.notice(format!("could not {error}; the queue is paused, resume it when that is mended"));
                 }
                 self.restate(run);
-                return self.save_ledger();
+                self.save_ledger();
+                return;
             }
         };
-        let Some(record) = self.runs.get_mut(run) else { return Ok(()) };
+        let Some(record) = self.runs.get_mut(run) else { return };
         record.wish = Control::Run;
         record.epoch += 1;
         record.process = Process::Running;
@@ -336,7 +339,6 @@ impl Engine {
         self.reap(run, launched.process);
         self.changes.run(run.clone());
         self.restate(run);
-        Ok(())
     }
 
     /// Learn when a worker has ended. Without a thread to wait in, its lock tells.

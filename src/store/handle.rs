@@ -65,13 +65,21 @@ impl Drop for Shared {
     }
 }
 
-/// An index in `folder`, or where that has no room in a temporary one; what happened, and the temporary folder.
-fn start(folder: PathBuf) -> Result<(Sender<Message>, Option<String>, Option<PathBuf>), StoreError> {
+/// A store that has just been opened.
+struct Started {
+    messages: Sender<Message>,
+    /// What happened to the one before it.
+    notice: Option<String>,
+    temporary: Option<PathBuf>,
+}
+
+/// An index in `folder`, or where that has no room in a temporary one.
+fn start(folder: PathBuf) -> Result<Started, StoreError> {
     match thread::start(folder.clone()) {
-        Ok((messages, notice)) => Ok((messages, notice, None)),
+        Ok((messages, notice)) => Ok(Started { messages, notice, temporary: None }),
         Err(StoreError::Hangs(what) | StoreError::Panicked(what)) => {
             let notice = set_folder_aside(&folder, &StoreError::Hangs(what).to_string())?;
-            Ok((thread::start(folder)?.0, Some(notice), None))
+            Ok(Started { messages: thread::start(folder)?.0, notice: Some(notice), temporary: None })
         }
         Err(error) if Shortage::behind(&error).is_some() => {
             let (messages, place) = start_elsewhere().map_err(|_| error)?;
@@ -80,7 +88,7 @@ fn start(folder: PathBuf) -> Result<(Sender<Message>, Option<String>, Option<Pat
                 folder.display(),
                 place.display()
             );
-            Ok((messages, Some(notice), Some(place)))
+            Ok(Started { messages, notice: Some(notice), temporary: Some(place) })
         }
         Err(error) => Err(error),
     }
@@ -115,7 +123,7 @@ impl StoreHandle {
     /// # Errors
     /// The index cannot be opened, or no thread can be started.
     pub fn start(home: &Home, deadline: Duration) -> Result<(Self, Option<String>), StoreError> {
-        let (messages, notice, temporary) = start(home.index_dir())?;
+        let Started { messages, notice, temporary } = start(home.index_dir())?;
         Ok((Self::new(messages, temporary, deadline), notice))
     }
 
@@ -141,7 +149,7 @@ impl StoreHandle {
     pub fn replace(&self, home: &Home, reason: &str) -> Result<String, StoreError> {
         drop(self.shared.current().messages.send(Message::Abandon));
         let aside = set_aside(home, reason)?;
-        let (messages, notice, temporary) = start(home.index_dir())?;
+        let Started { messages, notice, temporary } = start(home.index_dir())?;
         let mut current = self.shared.current();
         let number = current.number + 1;
         let old = std::mem::replace(&mut *current, Current { messages, number, lost: None, temporary });

@@ -2,8 +2,9 @@
 //! Promises: whatever the database does, panic or hang, happens in this thread and to no one else; what was written is flushed as
 //! soon as the questions pause and the disk has room.
 
+use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread;
 use std::time::Duration;
@@ -17,8 +18,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Questions after which it is flushed even if they never pause.
 const QUESTIONS_PER_FLUSH: u32 = 256;
 
-/// How long opening may take: a large index takes its time, a damaged one may take for ever.
-const OPENING: Duration = Duration::from_secs(60);
+/// How long opening may take: a large index takes its time, a damaged one may take for ever. So long at least, and another second
+/// for so many bytes.
+const OPENING: Duration = Duration::from_secs(10);
+const BYTES_PER_SECOND: u64 = 4 << 20;
 
 /// A question. `false` if the database panicked over it.
 pub(super) type Job = Box<dyn FnOnce(&mut Store) -> bool + Send>;
@@ -34,6 +37,7 @@ pub(super) enum Message {
 
 /// Open the index in `folder` in a thread of its own. The text says what happened to a bad one.
 pub(super) fn start(folder: PathBuf) -> Result<(Sender<Message>, Option<String>), StoreError> {
+    let opening = OPENING + Duration::from_secs(size(&folder) / BYTES_PER_SECOND);
     let (messages, incoming) = mpsc::channel();
     let (opened, is_open) = mpsc::sync_channel(1);
     thread::Builder::new().name("store".to_owned()).spawn(move || match Store::open_in(folder) {
@@ -45,11 +49,23 @@ pub(super) fn start(folder: PathBuf) -> Result<(Sender<Message>, Option<String>)
         // Whoever waited has given up.
         Err(error) => drop(opened.send(Err(error))),
     })?;
-    match is_open.recv_timeout(OPENING) {
+    match is_open.recv_timeout(opening) {
         Ok(notice) => Ok((messages, notice?)),
         Err(RecvTimeoutError::Timeout) => Err(StoreError::Hangs("opening it")),
         Err(RecvTimeoutError::Disconnected) => Err(StoreError::Panicked("opening it")),
     }
+}
+
+/// Bytes of all files below a folder.
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(found) if found.is_dir() => size(&entry.path()),
+            Ok(found) => found.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 /// A question whose panic is an error of the store.

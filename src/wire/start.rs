@@ -20,13 +20,16 @@ use super::patience::{LOOK, Patience};
 use super::socket::{ServerRecord, Surroundings, check_peer, choose};
 use super::stuck::{Pid, cure, holder};
 use crate::runlog::Home;
-use crate::runlog::layout::private;
+use crate::runlog::layout::{has_room, private};
 
 /// How long a server that does nothing else may take to greet.
 const GREETING: Duration = Duration::from_secs(5);
 
 /// How long a new server has until it answers, and an old one until it is gone, while it does nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a new lab needs at once.
+const FIRST_BYTES: u64 = 256 << 10;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(15);
@@ -158,6 +161,10 @@ pub async fn attach_again(
 
 /// Start a server, unless another client just does, and wait for its answer.
 async fn start_one(home: &Home, start: &(dyn Fn() -> io::Result<()> + Sync)) -> Result<Connection, WireError> {
+    if !home.index_dir().exists() && !has_room(home.root(), FIRST_BYTES) {
+        let reason = io::Error::other("the disk is full (No space left on device); free some space");
+        return Err(WireError::Unwritable { path: home.root().to_owned(), reason });
+    }
     let mut patience = Patience::new(home, PATIENCE);
     let Some(_starting) = starter(home, &mut patience).await? else {
         return wait_for(home, &mut patience).await;
@@ -223,7 +230,9 @@ async fn wait_for(home: &Home, patience: &mut Patience<'_>) -> Result<Connection
             }
             Err(WireError::NoServer { .. } | WireError::Closed) => {
                 let log = home.server_log();
-                let said = last_line(home).unwrap_or_else(|| "nothing".to_owned());
+                let full = !has_room(home.root(), FIRST_BYTES);
+                let nothing = if full { "nothing, because the disk is full; free some space" } else { "nothing" };
+                let said = last_line(home).unwrap_or_else(|| nothing.to_owned());
                 return Err(WireError::NotStarted { seconds: patience.seconds(), log, said });
             }
             other => return other,

@@ -54,7 +54,9 @@ pub fn work(folder: &Path) -> Result<Outcome> {
     let mut wishes = Wishes::new(folder.from_within().control_source()).context("could not listen to signals")?;
     let mut hold = Hold::new(&lock, wishes.asked());
     let attempt = hold.through(|| folder.new_attempt())?;
-    let log = hold.through(|| EventLog::create(&attempt.events_path(), &spec.id, attempt.number, now_ms))?;
+    // From within, so that what is written beside the log at its end goes along with a lab that is moved.
+    let path = folder.from_within().attempt(attempt.number).events_path();
+    let log = hold.through(|| EventLog::create(&path, &spec.id, attempt.number, now_ms))?;
     let mut log = HoldingLog { log, hold };
     keep_large_blocks();
     log.record(started(&spec, attempt.number))?;

@@ -25,7 +25,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn every_flipped_bit_is_named_and_what_can_be_derived_is_mended() {
     let lab = Lab::new();
-    let study = lab.study("whole", "[grid]\nobjective = [\"FLM\"]\nseed = [1]\n[budget]\nsteps = 10");
+    let study = lab.study("whole", "[grid]\nobjective = [\"FLM\"]\nseed = [1]\n[budget]\nsteps = 30");
     lab.ok(&["study", "submit", &study, "--wait"]);
     lab.ok(&["server", "stop"]);
     let whole = lab.run(&["doctor"]);
@@ -79,7 +79,7 @@ fn every_flipped_bit_is_named_and_what_can_be_derived_is_mended() {
     let run = lab.runs().remove(0);
     assert_eq!(lab.status(run.id()), "finished", "no damage makes an ended run unfinished");
     lab.ok(&["run", "retry", run.id().as_str()]);
-    lab.wait_until("the checkpoint that is made again", || run.has_checkpoint(10));
+    lab.wait_until("the checkpoint that is made again", || run.has_checkpoint(30));
     lab.wait_until("the end of the run", || lab.status(run.id()) == "finished");
     assert_eq!(lab.run(&["doctor"]).code, Some(0));
 }

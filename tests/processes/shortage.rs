@@ -29,7 +29,6 @@ impl SmallDisk {
         if mounted.is_ok_and(|done| done.status.success()) {
             return Some(Self { folder: folder.to_owned() });
         }
-        println!("skipped: only root can make a small disk");
         None
     }
 
@@ -60,7 +59,10 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_costs_time_and_nothing_else() {
     let (quiet, lab) = (Lab::new(), Lab::new());
-    let Some(disk) = SmallDisk::mount(lab.home().root(), "24m") else { return };
+    let Some(disk) = SmallDisk::mount(lab.home().root(), "24m") else {
+        println!("skipped: only root can make a small disk");
+        return;
+    };
     let study = |lab: &Lab| {
         lab.study(
             "pulses",
@@ -83,7 +85,7 @@ fn a_full_disk_costs_time_and_nothing_else() {
         });
         assert!(held.contains("No space left") && held.contains("go on by themselves"), "{held}");
         assert!(words().iter().all(|word| ["queued", "running", "finished"].contains(&word.as_str())), "{:?}", words());
-        let refused = lab.run(&["study", "submit", &lab.study(&format!("late-{pulse}"), "[budget]\nsteps = 5")]);
+        let refused = lab.run(&["study", "submit", &lab.study(&format!("late-{pulse}"), "[budget]\nsteps = 40")]);
         assert!(refused.code == Some(1) && refused.stderr.contains("free some space"), "{refused:?}");
         disk.free();
     }
@@ -99,7 +101,10 @@ fn a_full_disk_costs_time_and_nothing_else() {
 #[test]
 fn a_first_start_on_a_full_disk_says_so() {
     let lab = Lab::new();
-    let Some(disk) = SmallDisk::mount(lab.home().root(), "1m") else { return };
+    let Some(disk) = SmallDisk::mount(lab.home().root(), "1m") else {
+        println!("skipped: only root can make a small disk");
+        return;
+    };
     disk.fill();
     let refused = lab.run(&["run", "list"]);
     assert_eq!(refused.code, Some(1));

@@ -14,11 +14,11 @@ use crate::wire::{ClientFrame, PROTOCOL, Reply, Request};
 
 impl Engine {
     /// Answer a frame, now or when a task beside the loop has what it takes.
-    pub(super) fn answer(&mut self, session: SessionId, frame: ClientFrame) -> anyhow::Result<()> {
+    pub(super) fn answer(&mut self, session: SessionId, frame: ClientFrame) {
         let asker = Asker { session, id: frame.id };
         if let Some(message) = self.not_understood(session, &frame.request) {
             self.refuse(asker, message);
-            return Ok(());
+            return;
         }
         match frame.request {
             Request::Hello { protocol } => {
@@ -29,14 +29,14 @@ impl Engine {
             }
             Request::CheckStudy { study } => self.check_study(asker, *study),
             Request::SubmitStudy { study, force } => self.submit_study(asker, *study, force),
-            Request::PauseRuns { runs } => self.change(asker, runs, Verb::Pause)?,
-            Request::ResumeRuns { runs } => self.change(asker, runs, Verb::Resume)?,
-            Request::StopRuns { runs } => self.change(asker, runs, Verb::Stop)?,
-            Request::RetryRuns { runs } => self.change(asker, runs, Verb::Retry)?,
-            Request::MoveRun { run, by } => self.move_run(asker, &run, by)?,
-            Request::ChangePriority { runs, by } => self.change(asker, runs, Verb::Priority(by))?,
-            Request::PauseQueue => self.pause_queue(asker, true)?,
-            Request::ResumeQueue => self.pause_queue(asker, false)?,
+            Request::PauseRuns { runs } => self.change(asker, runs, Verb::Pause),
+            Request::ResumeRuns { runs } => self.change(asker, runs, Verb::Resume),
+            Request::StopRuns { runs } => self.change(asker, runs, Verb::Stop),
+            Request::RetryRuns { runs } => self.change(asker, runs, Verb::Retry),
+            Request::MoveRun { run, by } => self.move_run(asker, &run, by),
+            Request::ChangePriority { runs, by } => self.change(asker, runs, Verb::Priority(by)),
+            Request::PauseQueue => self.pause_queue(asker, true),
+            Request::ResumeQueue => self.pause_queue(asker, false),
             Request::ListRuns { study } => self.list_runs(asker, study),
             Request::ListStudies => self.reply(asker, Reply::Studies(self.study_summaries())),
             Request::ShowStudy { study } => self.show_study(asker, &study),
@@ -63,7 +63,6 @@ impl Engine {
                 self.leaving = Some(Ended::Asked);
             }
         }
-        Ok(())
     }
 
     /// Why a request cannot be taken for what it seems to be.

@@ -116,27 +116,21 @@ fn write(home: &Home, targets: &mut [Target]) {
 
 impl Engine {
     /// Apply `verb` to each selected run once the verbs before it are done, save, answer.
-    pub(in crate::server) fn change(
-        &mut self,
-        asker: Asker,
-        selection: RunSelection,
-        verb: Verb,
-    ) -> anyhow::Result<()> {
+    pub(in crate::server) fn change(&mut self, asker: Asker, selection: RunSelection, verb: Verb) {
         self.beside.verbs.waiting.push_back(Asked { asker, selection, verb });
         self.next_verb()
     }
 
-    fn next_verb(&mut self) -> anyhow::Result<()> {
+    fn next_verb(&mut self) {
         while !self.beside.verbs.writing
             && let Some(asked) = self.beside.verbs.waiting.pop_front()
         {
-            self.begin(asked)?;
+            self.begin(asked);
         }
-        Ok(())
     }
 
     /// Decide what is to be written, and have it written.
-    fn begin(&mut self, Asked { asker, selection, verb }: Asked) -> anyhow::Result<()> {
+    fn begin(&mut self, Asked { asker, selection, verb }: Asked) {
         let (selected, named) = match selection {
             RunSelection::Runs(runs) => (runs, true),
             RunSelection::All => (self.summaries(None).into_iter().map(|row| row.id).collect(), false),
@@ -146,7 +140,7 @@ impl Engine {
                     let words = verb.words();
                     let message = format!("{words} the runs of {study}: no such study; `trilab study list` shows them");
                     self.refuse(asker, message);
-                    return Ok(());
+                    return;
                 }
             },
         };
@@ -178,7 +172,6 @@ impl Engine {
             _ = news.blocking_send(Happened::Wished(Box::new(wished)));
             drop(writing);
         });
-        Ok(())
     }
 
     /// What must be written for a run before the verb takes effect, or why it makes no sense.
@@ -219,13 +212,13 @@ impl Engine {
     }
 
     /// Wishes were written: the queue follows, and the next verb may begin.
-    pub(in crate::server) fn wished(&mut self, wished: Wished) -> anyhow::Result<()> {
+    pub(in crate::server) fn wished(&mut self, wished: Wished) {
         self.beside.verbs.writing = false;
-        self.effect(wished)?;
+        self.effect(wished);
         self.next_verb()
     }
 
-    fn effect(&mut self, Wished { asker, verb, named, targets }: Wished) -> anyhow::Result<()> {
+    fn effect(&mut self, Wished { asker, verb, named, targets }: Wished) {
         let (mut runs, mut refused) = (Vec::new(), Vec::new());
         for Target { run, decided, failed } in targets {
             let result = match (decided, failed) {
@@ -255,12 +248,11 @@ impl Engine {
                 Err(_) => {}
             }
         }
-        self.save_ledger()?;
+        self.save_ledger();
         self.changes.lab = true;
         self.prepare_what_is_missing();
-        self.schedule()?;
+        self.schedule();
         self.reply(asker, Reply::Changed { runs, refused });
-        Ok(())
     }
 
     /// The wish could not be written: what stood before stands again.
