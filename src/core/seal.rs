@@ -1,15 +1,11 @@
-//! Checksums by which damage is found: of files, block by block, and of JSON objects, over their own fields. All are BLAKE3
-//! (O'Connor, Aumasson, Neves & Wilcox-O'Hearn 2020), written in hexadecimal digits.
+//! Checksums by which damage to files is found, block by block: BLAKE3 (O'Connor, Aumasson, Neves & Wilcox-O'Hearn 2020), in
+//! hexadecimal digits. JSON objects carry theirs inside: see [`super::sealed`].
 //! Promises: a changed bit of what is sealed is noticed, wherever it is. Must not know: where files lie, what they hold.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 /// Bytes of a file that share a checksum: few enough that a part of a large file can be checked by itself.
 pub const BLOCK: u64 = 64 << 20;
-
-/// Where a JSON object holds its own checksum.
-const FIELD: &str = "checksum";
 
 /// What a file held when it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,62 +123,6 @@ fn hex(hash: &blake3::Hash) -> String {
     hash.to_hex().to_string()
 }
 
-/// How a JSON object stands to the checksum that it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seal {
-    /// It holds none: an earlier version wrote it.
-    Absent,
-    /// It is what was written.
-    Whole,
-    /// It is not.
-    Broken,
-}
-
-#[derive(Serialize)]
-struct Sealed<'a, T> {
-    #[serde(flatten)]
-    value: &'a T,
-    checksum: String,
-}
-
-/// `value`, which is written as an object, as indented JSON with a checksum behind its fields.
-///
-/// # Errors
-/// It holds what JSON cannot.
-pub fn sealed<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
-    // As it will be read back: JSON knows one kind of number only.
-    let read: Value = serde_json::from_slice(&serde_json::to_vec(value)?)?;
-    let mut bytes = serde_json::to_vec_pretty(&Sealed { value, checksum: checksum(&read)? })?;
-    bytes.push(b'\n');
-    Ok(bytes)
-}
-
-/// Takes the checksum out of an object that [`sealed`] wrote, and says whether the rest is what was written.
-pub fn unseal(value: &mut Value) -> Seal {
-    let Some(said) = value.as_object_mut().and_then(|fields| fields.remove(FIELD)) else { return Seal::Absent };
-    match checksum(value) {
-        Ok(found) if said.as_str() == Some(found.as_str()) => Seal::Whole,
-        Ok(_) | Err(_) => Seal::Broken,
-    }
-}
-
-fn checksum(value: &Value) -> Result<String, serde_json::Error> {
-    Ok(hex(&blake3::hash(&serde_json::to_vec(&sorted(value))?)))
-}
-
-/// The same with the keys of all objects in order, so that the checksum depends on content only.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let mut keys: Vec<(&String, &Value)> = fields.iter().collect();
-            keys.sort_by_key(|(key, _)| *key);
-            Value::Object(keys.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect::<Map<_, _>>())
-        }
-        Value::Array(values) => Value::Array(values.iter().map(sorted).collect()),
-        plain @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => plain.clone(),
-    }
-}
-
 /// What a check of files found, a sentence each that begins with the path of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
@@ -229,35 +169,5 @@ mod tests {
         let (none, one) = (FileSeal::of(&[], 16), FileSeal::of(&content[..16], 16));
         assert_eq!((none.blake3.len(), one.blake3.len()), (1, 1));
         assert_eq!((none.check(&[]), one.check(&content[..16])), (Ok(()), Ok(())));
-    }
-
-    #[derive(Serialize)]
-    struct Words {
-        word: String,
-        shares: Vec<f32>,
-        inner: std::collections::BTreeMap<String, f64>,
-    }
-
-    #[test]
-    fn every_bit_of_an_object_counts_and_the_order_of_its_keys_does_not() {
-        let inner = [("a".to_owned(), 0.1), ("b".to_owned(), 1e-300)].into();
-        let bytes = sealed(&Words { word: "tide".to_owned(), shares: vec![0.1, 1.0 / 3.0], inner }).unwrap();
-        let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes);
-        let mut value = read(&bytes).unwrap();
-        assert_eq!(unseal(&mut value), Seal::Whole);
-        assert_eq!((value["word"].as_str(), value.get("checksum")), (Some("tide"), None));
-        assert_eq!(unseal(&mut value), Seal::Absent);
-        let text = String::from_utf8(bytes.clone()).unwrap();
-        assert!(text.starts_with("{\n  \"word\"") && text.ends_with("\"\n}\n"), "{text}");
-        for bit in 0..bytes.len() * 8 {
-            let mut other = bytes.clone();
-            other[bit / 8] ^= 1 << (bit % 8);
-            let Ok(mut other) = read(&other) else { continue };
-            let seal = unseal(&mut other);
-            assert!(seal != Seal::Whole || other == value, "bit {bit}: {other}");
-        }
-        let turned =
-            text.replacen("\"word\": \"tide\",", "", 1).replacen("\"inner\"", "\"word\": \"tide\", \"inner\"", 1);
-        assert_eq!(unseal(&mut read(turned.as_bytes()).unwrap()), Seal::Whole);
     }
 }

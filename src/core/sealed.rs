@@ -1,17 +1,20 @@
-//! A checksum inside a JSON object: its last member `sum`, over every byte before it. One bit of a file that changes on its way
+//! A checksum inside a JSON object: its last member `checksum`, over every byte before it. One bit of a file that changes on its way
 //! through years, disks and copies is then known, and never read as another number.
 //! Promises: what is sealed opens to the same bytes; an object without a checksum, as earlier versions wrote it, says so.
 //! Must not know: files.
+
+use serde::Serialize;
+use serde_json::Value;
 
 /// Hexadecimal digits of a checksum: 64 bits of BLAKE3.
 const DIGITS: usize = 16;
 
 /// What the checksum of an object says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seal {
-    /// The bytes are those that were written; this is the object without its checksum.
-    Whole(Vec<u8>),
-    /// There is no checksum.
+    /// The bytes are those that were written.
+    Whole,
+    /// There is no checksum: an earlier version wrote it.
     Absent,
     /// The bytes are not those that were written.
     Broken,
@@ -43,9 +46,9 @@ pub fn seal(object: &mut Vec<u8>) {
     let sum = checksum(object);
     let first = object.ends_with(b"{");
     let member = match (pretty, first) {
-        (true, false) => format!(",\n  \"sum\": \"{sum}\"\n}}"),
-        (_, false) => format!(",\"sum\":\"{sum}\"}}"),
-        (_, true) => format!("\"sum\":\"{sum}\"}}"),
+        (true, false) => format!(",\n  \"checksum\": \"{sum}\"\n}}"),
+        (_, false) => format!(",\"checksum\":\"{sum}\"}}"),
+        (_, true) => format!("\"checksum\":\"{sum}\"}}"),
     };
     object.extend_from_slice(member.as_bytes());
 }
@@ -58,22 +61,48 @@ pub fn seal_line(object: &mut Vec<u8>, number: u64) {
     }
 }
 
-/// Opens what [`seal`] made.
+/// `value`, which is written as an object, as indented JSON with a checksum.
+///
+/// # Errors
+/// It holds what JSON cannot.
+pub fn sealed<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error> {
+    let mut bytes = serde_json::to_vec_pretty(value)?;
+    seal(&mut bytes);
+    bytes.push(b'\n');
+    Ok(bytes)
+}
+
+/// Whether the bytes of an object are those that were written.
 #[must_use]
-pub fn open(text: &[u8]) -> Seal {
-    let Some((before, sum)) = split(text) else { return Seal::Absent };
-    if checksum(before).as_bytes() != sum {
-        return Seal::Broken;
+pub fn check(text: &[u8]) -> Seal {
+    match split(text) {
+        None => Seal::Absent,
+        Some((before, sum)) if checksum(before).as_bytes() == sum => Seal::Whole,
+        Some(_) => Seal::Broken,
     }
-    let mut object = before.to_vec();
-    object.push(b'}');
-    Seal::Whole(object)
+}
+
+/// The object that [`sealed`] wrote, without its checksum, and what that says.
+///
+/// # Errors
+/// The bytes are no JSON.
+pub fn read(text: &[u8]) -> Result<(Seal, Value), serde_json::Error> {
+    let (seal, mut value): (Seal, Value) = (check(text), serde_json::from_slice(text)?);
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("checksum");
+    }
+    Ok((seal, value))
 }
 
 /// Opens what [`seal_line`] made; `None` if the bytes are not those that were written or carry no checksum.
 #[must_use]
 pub fn open_line(text: &[u8]) -> Option<SealedLine> {
-    let Seal::Whole(mut object) = open(text) else { return None };
+    let (before, sum) = split(text)?;
+    if checksum(before).as_bytes() != sum {
+        return None;
+    }
+    let mut object = before.to_vec();
+    object.push(b'}');
     let (place, number) = number(&object)?;
     object.truncate(place);
     object.push(b'}');
@@ -120,13 +149,13 @@ fn number(object: &[u8]) -> Option<(usize, u64)> {
 fn split(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = text.trim_ascii_end().strip_suffix(b"}")?.trim_ascii_end().strip_suffix(b"\"")?;
     let (rest, sum) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
-    let member = || rest.strip_suffix(b"\"")?.trim_ascii_end().strip_suffix(b"\"sum\":");
+    let member = || rest.strip_suffix(b"\"")?.trim_ascii_end().strip_suffix(b"\"checksum\":");
     match member() {
         Some(before) => {
             let before = before.trim_ascii_end();
             Some((before.strip_suffix(b",").unwrap_or(before), sum))
         }
-        None => is_checksum(sum).then_some((text, sum)),
+        None => (rest.ends_with(b"\"") && is_checksum(sum)).then_some((text, sum)),
     }
 }
 
@@ -141,15 +170,16 @@ mod tests {
 
     #[test]
     fn sealed_objects_open_and_stay_json() {
-        for text in [r#"{"a":1}"#, "{\n  \"a\": [1, 2]\n}\n", "{}", r#"{"a":"}\",\"sum\":\""}"#] {
+        for text in [r#"{"a":1}"#, "{\n  \"a\": [1, 2]\n}\n", "{}", r#"{"a":"}\",\"checksum\":\""}"#] {
             let mut sealed = text.as_bytes().to_vec();
             seal(&mut sealed);
-            let Seal::Whole(object) = open(&sealed) else { panic!("{text}") };
-            let value = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
-            assert_eq!(value(&object), value(text.as_bytes()));
-            assert!(value(&sealed).get("sum").is_some());
-            assert_eq!(open(text.as_bytes()), Seal::Absent);
+            let value: Value = serde_json::from_str(text).unwrap();
+            assert_eq!(read(&sealed).unwrap(), (Seal::Whole, value.clone()), "{text}");
+            assert_eq!(read(text.as_bytes()).unwrap(), (Seal::Absent, value));
+            assert!(serde_json::from_slice::<Value>(&sealed).unwrap().get("checksum").is_some());
         }
+        let earlier = br#"{"fingerprint":"0123456789abcdef01234567"}"#;
+        assert_eq!(check(earlier), Seal::Absent, "only what is as long as a checksum looks like one");
         let mut none = b"[1]".to_vec();
         seal(&mut none);
         assert_eq!(none, b"[1]");
@@ -181,17 +211,12 @@ mod tests {
     fn a_changed_bit_of_an_object_is_known_or_breaks_it() {
         let mut sealed = b"{\n  \"control\": \"run\"\n}".to_vec();
         seal(&mut sealed);
-        let written = open(&sealed);
+        let written = read(&sealed).unwrap();
         for bit in 0..sealed.len() * 8 {
             let mut other = sealed.clone();
             other[bit / 8] ^= 1 << (bit % 8);
-            let parses = serde_json::from_slice::<serde_json::Value>(&other).is_ok();
-            match open(&other) {
-                Seal::Broken => {}
-                Seal::Absent => assert!(!parses, "bit {bit}"),
-                // The comma became another kind of blank.
-                whole => assert_eq!(whole, written, "bit {bit}"),
-            }
+            let Ok(found) = read(&other) else { continue };
+            assert!(found.0 == Seal::Broken || found == written, "bit {bit}: {found:?}");
         }
     }
 

@@ -16,7 +16,8 @@ use super::split::Part;
 use super::survey::TextSize;
 use super::tokenizer::{self, Tokenizer};
 use super::vocabulary::Vocabulary;
-use crate::core::seal::{FileSeal, Seal, sealed, unseal};
+use crate::core::seal::FileSeal;
+use crate::core::sealed::{self, Seal, sealed};
 use crate::core::texts::CorpusSettings;
 
 /// Version of the manifest.
@@ -67,8 +68,7 @@ impl Manifest {
             Err(error) => return Err(unreadable(&path, error)),
         };
         let broken = |error: serde_json::Error| CorpusError::damaged(&path, format!("not a manifest: {error}"));
-        let mut value: serde_json::Value = serde_json::from_slice(&text).map_err(broken)?;
-        let seal = unseal(&mut value);
+        let (seal, value) = sealed::read(&text).map_err(broken)?;
         let format = value.get("format").and_then(serde_json::Value::as_u64);
         match (format.and_then(|format| u32::try_from(format).ok()), seal) {
             (_, Seal::Broken) => {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::sealed::seal;
+use crate::core::sealed::sealed;
 use crate::core::{Control, ControlSource};
 
 use super::batch::Batch;
@@ -49,10 +49,7 @@ fn changed(path: &Path, present: Wish, control: Option<Control>, keep: &[u64]) -
     wish.keep.sort_unstable();
     wish.keep.dedup();
     let json = |source| RunLogError::Json { path: path.to_owned(), source };
-    let mut bytes = serde_json::to_vec_pretty(&wish).map_err(json)?;
-    seal(&mut bytes);
-    bytes.push(b'\n');
-    Ok(bytes)
+    sealed(&wish).map_err(json)
 }
 
 /// The wish; `Run` if none was written yet.

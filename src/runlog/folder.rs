@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 
-use crate::core::seal::{Seal, sealed, unseal};
+use crate::core::sealed::{self, Seal, sealed};
 use crate::core::spec::SPEC_FORMAT;
 use crate::core::{Control, DataSpec, RunId, RunSpec};
 
@@ -171,9 +171,7 @@ impl RunFolder {
         let path = self.spec_path();
         let bytes = fs::read(&path).map_err(RunLogError::io("read", &path))?;
         let damaged = |reason: String| RunLogError::Spec { path: path.clone(), reason };
-        let mut value: serde_json::Value =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let seal = unseal(&mut value);
+        let (seal, value) = sealed::read(&bytes).map_err(|error| damaged(error.to_string()))?;
         match value.get("format").and_then(serde_json::Value::as_u64) {
             Some(format) if format == u64::from(SPEC_FORMAT) => {}
             Some(found) if seal != Seal::Broken => return Err(RunLogError::Format { path, found, known: SPEC_FORMAT }),

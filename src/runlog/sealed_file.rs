@@ -30,12 +30,11 @@ pub fn read_sealed<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RunLog
 /// The same of bytes that are those of `path`.
 pub(super) fn parse_sealed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T, RunLogError> {
     let damaged = |reason: String| RunLogError::Content { path: path.to_owned(), reason };
-    let parsed = match sealed::open(bytes) {
-        Seal::Whole(object) => serde_json::from_slice(&object),
-        Seal::Absent => serde_json::from_slice(bytes),
-        Seal::Broken => return Err(damaged("its checksum is not that of its content".to_owned())),
-    };
-    parsed.map_err(|error| damaged(error.to_string()))
+    let (seal, value) = sealed::read(bytes).map_err(|error| damaged(error.to_string()))?;
+    if seal == Seal::Broken {
+        return Err(damaged("its checksum is not that of its content".to_owned()));
+    }
+    serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
 }
 
 /// Replace what lies at `path`.
@@ -44,10 +43,7 @@ pub(super) fn parse_sealed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Re
 /// It cannot be written.
 pub fn write_sealed(path: &Path, value: &impl Serialize) -> Result<(), RunLogError> {
     let json = |source| RunLogError::Json { path: path.to_owned(), source };
-    let mut bytes = serde_json::to_vec_pretty(value).map_err(json)?;
-    sealed::seal(&mut bytes);
-    bytes.push(b'\n');
-    write_atomic(path, &bytes)
+    write_atomic(path, &sealed::sealed(value).map_err(json)?)
 }
 
 /// Rename a damaged file to `NAME.damaged` beside it, in the place of an earlier one.

@@ -161,6 +161,13 @@ fn a_preparation_whose_process_was_lost_is_not_tried_again_until_somebody_asks()
     let waiting = lab.wait_for("another digest", || digests(&lab).pop());
     let reads = || digests(&lab).iter().any(|process| process.pid == waiting.pid);
     assert!(reads());
+    // It has read the text when it waits for the lock, which it opens then.
+    let lock = corpora.join(format!(".{fingerprint}.lock"));
+    let opened = || {
+        let files = fs::read_dir(format!("/proc/{}/fd", waiting.pid)).into_iter().flatten().flatten();
+        files.filter_map(|file| fs::read_link(file.path()).ok()).any(|file| file == lock)
+    };
+    lab.wait_until("a digest that has read the text", opened);
     waiting.signal(Signal::KILL);
     lab.wait_until("the failure", || lab.status(&run) == "failed");
     let mark = corpora.join(format!(".failed-{fingerprint}"));

@@ -14,7 +14,8 @@ use super::super::TrainError;
 use super::tensors::unreadable;
 use super::{damaged, failure, name, refused};
 use crate::core::cost::step_tokens;
-use crate::core::seal::{FileSeal, Seal, sealed, unseal};
+use crate::core::seal::FileSeal;
+use crate::core::sealed::{self, Seal, sealed};
 use crate::core::{RunId, RunSpec};
 
 /// Version of `state.json`.
@@ -153,8 +154,7 @@ fn in_place(checkpoint: &Path, path: &Path, step: u64) -> Result<(), TrainError>
 fn parse(path: &Path) -> Result<Read, TrainError> {
     let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
     let broken = |error: serde_json::Error| damaged(path, format!("it is no state of a run: {error}"));
-    let mut value: Value = serde_json::from_slice(&bytes).map_err(broken)?;
-    let seal = unseal(&mut value);
+    let (seal, mut value) = sealed::read(&bytes).map_err(broken)?;
     if seal == Seal::Broken {
         return Err(damaged(path, "its content is not what was written: the checksum differs".to_owned()));
     }
