@@ -266,7 +266,8 @@ fn files_of_a_corpus() {
         let (opened, found) = (Corpus::open(&place), verify(&place));
         fs::write(path, &valid).unwrap();
         let noticed = opened.is_err() || found.is_err() || found.is_ok_and(|found| !found.is_whole());
-        prop_assert!(noticed || bytes == valid, "{}", path.display());
+        // What lies behind an object is blank, or no JSON.
+        prop_assert!(noticed || bytes.trim_ascii_end() == valid.trim_ascii_end(), "{}", path.display());
         Ok(())
     });
     result.unwrap();

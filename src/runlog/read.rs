@@ -100,7 +100,7 @@ pub(super) struct Lines<'p> {
 impl Lines<'_> {
     /// The object of the line at byte `start`; `None` if it is damaged, or was there before.
     pub(super) fn open<'l>(&mut self, start: u64, line: &'l [u8]) -> Option<Cow<'l, [u8]>> {
-        if !self.sealed {
+        if !self.sealed && !is_sealed(line) {
             return Some(Cow::Borrowed(line));
         }
         let Some(line) = open_line(line) else {
@@ -167,7 +167,7 @@ pub(super) fn whole_lines<'p>(file: &mut File, path: &'p Path, offset: u64) -> i
     }
 }
 
-/// Whether the lines of a file are sealed, by its header, or by its second line where that is damaged.
+/// Whether the lines of a file are sealed, by its header, or by those behind it where that is damaged.
 fn has_seals(first: &[u8]) -> bool {
     let mut lines = first.split(|byte| *byte == b'\n');
     let header = lines.next().unwrap_or_default();
@@ -176,7 +176,7 @@ fn has_seals(first: &[u8]) -> bool {
     }
     match serde_json::from_slice::<serde_json::Value>(header) {
         Ok(header) => header.get("format").and_then(serde_json::Value::as_u64) == Some(SEALED_FORMAT),
-        Err(_) => lines.next().is_some_and(is_sealed),
+        Err(_) => lines.any(is_sealed),
     }
 }
 
