@@ -46,9 +46,8 @@ pub(super) fn prepare(
             .to_owned()
             .into()),
         Err(error) => {
-            let short = Shortage::behind(&error);
-            let cure = short.map_or_else(String::new, |short| format!("; {}", short.cure()));
-            Err(Unable { words: format!("could not {error}{cure}"), short: short.is_some() })
+            let short = Shortage::behind(&error).is_some();
+            Err(Unable { words: format!("could not {error}"), short })
         }
     }
 }

@@ -47,6 +47,7 @@ impl Engine {
 
     /// Every second: see whether the machine has room again.
     pub(super) fn try_again(&mut self) {
+        let was_told = self.shortfall.told.is_some();
         if self.shortfall.unsaved.is_some() {
             self.save_ledger();
         }
@@ -59,7 +60,6 @@ impl Engine {
                 self.prepare_what_is_missing();
             }
         }
-        let was_told = self.shortfall.told.is_some();
         self.tell_of_shortage();
         if was_told && self.held().is_none() {
             self.schedule();

@@ -2,6 +2,8 @@
 //! on when the write succeeds.
 //! Promises: a full disk costs a run time and nothing else; whoever waits still leaves when the system asks.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -19,17 +21,19 @@ pub(super) struct Hold<'l> {
     lock: &'l RunLock,
     /// The system asks this process to leave.
     asked: Arc<AtomicBool>,
+    /// It was asked while one who waits with this lock did.
+    left: Rc<Cell<bool>>,
     pause: Duration,
 }
 
 impl<'l> Hold<'l> {
     pub(super) fn new(lock: &'l RunLock, asked: Arc<AtomicBool>) -> Self {
-        Self { lock, asked, pause: FIRST_PAUSE }
+        Self { lock, asked, left: Rc::default(), pause: FIRST_PAUSE }
     }
 
     /// Another one who waits with the same lock.
     pub(super) fn another(&self) -> Self {
-        Self::new(self.lock, Arc::clone(&self.asked))
+        Self { left: Rc::clone(&self.left), ..Self::new(self.lock, Arc::clone(&self.asked)) }
     }
 
     /// Wait for a moment. `false` if this process must leave.
@@ -37,7 +41,13 @@ impl<'l> Hold<'l> {
         self.lock.say(short_of);
         thread::sleep(self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        !self.asked.load(Ordering::Relaxed)
+        self.left.set(self.asked.load(Ordering::Relaxed));
+        !self.left.get()
+    }
+
+    /// Whether something was given up because this process must leave: what came of that is no failure.
+    pub(super) fn has_left(&self) -> bool {
+        self.left.get()
     }
 
     /// What was tried has succeeded.

@@ -64,6 +64,8 @@ pub fn work(folder: &Path) -> Result<Outcome> {
         let ended = catch_unwind(AssertUnwindSafe(|| run(&spec, &folder, &mut wishes, &mut log, attempt.number)));
         match ended {
             Ok(Ok(outcome)) => return Ok(outcome),
+            // Like a worker that died: the run is put back, and goes on from its checkpoint.
+            Ok(Err(_)) if log.hold.has_left() => return Ok(Outcome::Yielded),
             // It begins again from its checkpoint when the machine has what was missing.
             Ok(Err(Trouble::Short(reason))) => {
                 if !log.wait_for_machine(&reason) {
