@@ -29,18 +29,16 @@ pub(super) fn run(lab: &Lab, command: &ExportCommand) -> Result<()> {
         let mut connection = lab.look_aloud().await?;
         let mut table = Table::new(&["run", "step", "metric", "value"].map(|name| (name, Align::Left)));
         let mut lines = String::new();
-        let known = super::lab::runs(&mut connection, Request::ListRuns { study: None }).await?;
-        let lost = |run: &RunId| known.iter().find(|row| row.id == *run).map_or(0, |row| row.lost_lines);
         let mut incomplete = 0;
         for run in resolve(&mut connection, runs).await? {
-            if lost(&run) > 0 {
-                incomplete += 1;
-                say(&format!("run {run}: {} lines of its files are lost, and their values with them", lost(&run)));
-            }
-            let events = match ask(&mut connection, Request::GetEvents { run: run.clone() }).await? {
-                Reply::Events(events) => events,
+            let (events, lost) = match ask(&mut connection, Request::GetEvents { run: run.clone() }).await? {
+                Reply::Events { events, lost } => (events, lost),
                 other => return unexpected(&other),
             };
+            if lost > 0 {
+                incomplete += 1;
+                say(&format!("run {run}: {lost} lines of its logs are damaged or gone, and their values with them"));
+            }
             for stamped in &events {
                 let Some(record) = record(&run, &stamped.event) else { continue };
                 match format {

@@ -144,10 +144,13 @@ fn text(detail: &RunDetail, folder: &Path) -> Result<String> {
 
 async fn log(to: &mut Connection, run: String, json: bool) -> Result<()> {
     let run = one(to, run).await?;
-    let events = match ask(to, Request::GetEvents { run }).await? {
-        Reply::Events(events) => events,
+    let (events, lost) = match ask(to, Request::GetEvents { run }).await? {
+        Reply::Events { events, lost } => (events, lost),
         other => return unexpected(&other),
     };
+    if lost > 0 {
+        say(&format!("{lost} lines of its logs are damaged or gone; `trilab doctor` names the files"));
+    }
     let mut text = String::new();
     for stamped in &events {
         let event = if json { serde_json::to_string(stamped)? } else { serde_json::to_string(&stamped.event)? };

@@ -58,7 +58,8 @@ impl Doctor<'_> {
     }
 
     fn damaged_study(&mut self, path: &Path, what: String) {
-        self.lost(path, what, "submit the study again; its runs are as they were");
+        let advice = "start the server, which restores it from runs.json beside it, or else submit the study again";
+        self.lost(path, what, advice);
     }
 
     pub(super) fn index(&mut self) {

@@ -204,7 +204,7 @@ const fn rows(frame: &ServerFrame) -> usize {
         ServerFrame::Reply { reply: Reply::Plan(report) | Reply::Submitted(report), .. } => report.runs.len(),
         ServerFrame::Reply { reply: Reply::Runs(runs), .. } => runs.len(),
         ServerFrame::Reply { reply: Reply::Lab(lab), .. } => lab.runs.len(),
-        ServerFrame::Reply { reply: Reply::Events(events), .. } => events.len(),
+        ServerFrame::Reply { reply: Reply::Events { events, .. }, .. } => events.len(),
         ServerFrame::Reply { .. } | ServerFrame::Update(_) => 0,
     }
 }

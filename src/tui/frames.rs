@@ -122,7 +122,7 @@ fn take_reply(app: &mut App, purpose: Option<Pending>, reply: Reply) {
             | Reply::Leaderboard(_)
             | Reply::Answers(_)
             | Reply::Lab(_)
-            | Reply::Events(_),
+            | Reply::Events { .. },
         ) => {}
     }
 }

@@ -229,7 +229,12 @@ pub enum Reply {
     /// The Lab.
     Lab(Box<LabSummary>),
     /// Events.
-    Events(Vec<StampedEvent>),
+    Events {
+        /// In the order of the logs.
+        events: Vec<StampedEvent>,
+        /// Lines of the logs that are damaged or gone.
+        lost: u64,
+    },
     /// It could not be done; the text says why and names the cure.
     Refused {
         /// A lowercase fragment.

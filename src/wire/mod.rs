@@ -21,4 +21,4 @@ pub use socket::{ServerRecord, Surroundings, check_peer};
 pub use start::{attach, attach_again, connect, stop_server};
 
 /// Version of the protocol; a client and a server that differ refuse each other and say how to go on.
-pub const PROTOCOL: u32 = 5;
+pub const PROTOCOL: u32 = 6;

@@ -7,11 +7,11 @@ use super::queue::unknown;
 use crate::core::board::EqualBudget;
 use crate::core::summary::{Answer, RunDetail, RunSummary, TaskAnswers};
 use crate::core::task::ScoringForm;
-use crate::core::{Metric, RunId, RunSpec, StampedEvent, StudyId};
+use crate::core::{Metric, RunId, RunSpec, StudyId};
 use crate::digest::{Digester, Failure};
 use crate::eval::ItemRow;
 use crate::runlog::evals::newest_answers;
-use crate::runlog::{RunFolder, RunLogError, read_from};
+use crate::runlog::{RunFolder, RunLogError, Witness, read_from};
 use crate::store::{StoreError, StoreHandle};
 use crate::wire::Reply;
 
@@ -169,25 +169,29 @@ impl Engine {
             return self.refuse(asker, unknown(&run));
         }
         let folder = self.home.run(&run);
-        self.beside(asker, move |_| Ok(Reply::Events(all_events(&folder)?)));
+        self.beside(asker, move |_| Ok(all_events(&folder)?));
     }
 }
 
-fn all_events(folder: &RunFolder) -> Result<Vec<StampedEvent>, RunLogError> {
-    let mut events = Vec::new();
+/// From the logs themselves: what the index read before a log was damaged is not in them any more.
+fn all_events(folder: &RunFolder) -> Result<Reply, RunLogError> {
+    let (mut events, mut lost) = (Vec::new(), 0);
     for attempt in folder.attempts()? {
         let path = folder.attempt(attempt).events_path();
-        let mut offset = 0;
+        let (mut offset, mut lines) = (0, 0);
         while path.exists() {
             let chunk = read_from(&path, offset)?;
             events.extend(chunk.events);
+            lost += chunk.lost;
+            lines = chunk.next_line.unwrap_or(lines);
             if chunk.next_offset == offset {
                 break;
             }
             offset = chunk.next_offset;
         }
+        lost += Witness::of(&path).map_or(0, |witness| witness.lines.saturating_sub(lines));
     }
-    Ok(events)
+    Ok(Reply::Events { events, lost })
 }
 
 async fn answers(
