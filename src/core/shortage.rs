@@ -69,6 +69,14 @@ impl Shortage {
         }
     }
 
+    /// What whoever waits says of it: the shortage first, since there may be room for little more, and at the end `what` was tried.
+    #[must_use]
+    pub fn sentence(self, what: &str) -> String {
+        let cure = self.cure();
+        let what = what.strip_suffix(cure).and_then(|what| what.strip_suffix("; ")).unwrap_or(what);
+        format!("{}; {cure}, and all goes on by itself (could not {what})", self.words())
+    }
+
     /// What a person can do about it.
     #[must_use]
     pub const fn cure(self) -> &'static str {
@@ -96,5 +104,9 @@ mod tests {
         let wrapped = io::Error::other(io::Error::from(ErrorKind::QuotaExceeded));
         assert_eq!(Shortage::behind(&wrapped), Some(Shortage::Quota));
         assert_eq!(Shortage::behind(&io::Error::other("no space left")), None);
+        assert_eq!(
+            Shortage::Disk.sentence("append to a.jsonl: No space left on device; free some space"),
+            "the disk is full; free some space, and all goes on by itself (could not append to a.jsonl: No space left on device)"
+        );
     }
 }

@@ -46,8 +46,11 @@ pub(super) fn prepare(
             .to_owned()
             .into()),
         Err(error) => {
-            let short = Shortage::behind(&error).is_some();
-            Err(Unable { words: format!("could not {error}"), short })
+            let words = format!("could not {error}");
+            Err(match Shortage::behind(&error) {
+                Some(short) => Unable { words: short.sentence(&error.to_string()), short: true },
+                None => words.into(),
+            })
         }
     }
 }

@@ -5,8 +5,7 @@
 use std::fs;
 
 use super::engine::Engine;
-use crate::core::Shortage;
-use crate::runlog::write_atomic;
+use crate::runlog::{RunLogError, write_atomic};
 
 /// Bytes of the file that tells whether there is room again: more than what is written first when the queue goes on.
 const TRIAL_BYTES: usize = 64 << 10;
@@ -27,14 +26,17 @@ impl Engine {
     pub(super) fn held(&self) -> Option<String> {
         let own = self.shortfall.unsaved.as_ref().or(self.shortfall.given_up.as_ref());
         let worker = || self.runs.values().find_map(|record| record.sight.waits_for.as_ref());
-        let reason = own.or_else(worker)?;
-        Some(format!("{reason}; runs and queue wait, and go on by themselves"))
+        own.or_else(worker).cloned()
     }
 
     /// Write the queue down, now or when the machine has room again.
     pub(super) fn save_ledger(&mut self) {
         if !self.read_only {
-            self.shortfall.unsaved = self.ledger.save(&self.home).err().map(|error| format!("could not {error}"));
+            let unsaved = |error: RunLogError| match error.shortage() {
+                Some(short) => short.sentence(&error.to_string()),
+                None => format!("could not {error}; nothing starts until that is mended, and it is tried every second"),
+            };
+            self.shortfall.unsaved = self.ledger.save(&self.home).err().map(unsaved);
             self.tell_of_shortage();
         }
     }
@@ -78,9 +80,4 @@ impl Engine {
             self.changes.lab = true;
         }
     }
-}
-
-/// What is short, where `error` says nothing else.
-pub(super) fn is_shortage(error: &(dyn std::error::Error + 'static)) -> bool {
-    Shortage::behind(error).is_some()
 }

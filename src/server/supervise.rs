@@ -6,8 +6,7 @@ use std::process::Child;
 
 use super::engine::{Engine, Happened, Process, RunRecord};
 use super::observe::{Look, Seen, attempt, observe};
-use super::shortage::is_shortage;
-use crate::core::{Control, ParentSpec, RunEvent, RunId, RunStatus};
+use crate::core::{Control, ParentSpec, RunEvent, RunId, RunStatus, Shortage};
 use crate::schedule::{Action, Found, LaunchError, Parent, Standing, launches, standing};
 use crate::store::Ending;
 
@@ -318,8 +317,8 @@ impl Engine {
             Err(error) => {
                 // Whatever it is, it would meet every other run too.
                 self.ledger.put_back(run, false, now_ms);
-                if is_shortage(&error) {
-                    self.give_up_for_now(format!("could not {error}"));
+                if let Some(short) = Shortage::behind(&error) {
+                    self.give_up_for_now(short.sentence(&error.to_string()));
                 } else {
                     self.ledger.queue.pause();
                     self.notice(format!("could not {error}; the queue is paused, resume it when that is mended"));

@@ -355,8 +355,8 @@ impl Run<'_, '_> {
         let kept = (self.spec.probes.keep_checkpoints, kept.as_slice());
         let bytes = loop {
             match checkpoint::save(self.checkpoints, &self.state, &self.trainer, kept) {
-                Err(error) if error.shortage().is_some() => {
-                    if !self.outside.sink.wait_for_machine(&format!("could not write the {error}")) {
+                Err(error) if let Some(short) = error.shortage() => {
+                    if !self.outside.sink.wait_for_machine(&short.sentence(&format!("write the {error}"))) {
                         return Err(error);
                     }
                 }

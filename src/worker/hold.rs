@@ -62,7 +62,7 @@ impl<'l> Hold<'l> {
     pub(super) fn through<T>(&mut self, mut attempt: impl FnMut() -> Result<T, RunLogError>) -> Result<T, RunLogError> {
         loop {
             match attempt() {
-                Err(error) if error.shortage().is_some() && self.wait(&error.to_string()) => {}
+                Err(error) if error.shortage().is_some_and(|short| self.wait(&short.sentence(&error.to_string()))) => {}
                 result => {
                     self.over();
                     return result;

@@ -118,7 +118,7 @@ impl Trouble {
         let home = folder.path().parent().and_then(Path::parent);
         let own = home.is_some_and(|home| directory.parent() == Some(&Home::new(home).corpora_dir()));
         if let Some(short) = Shortage::behind(error) {
-            return Self::Short(format!("could not {error}; {}", short.cure()));
+            return Self::Short(short.sentence(&error.to_string()));
         }
         let damaged = matches!(error, CorpusError::Damaged { .. });
         let error = anyhow::anyhow!("could not {error}");
@@ -130,7 +130,7 @@ impl Trouble {
             TrainError::Corpus(error) => Self::of_corpus(&error, directory, folder),
             TrainError::Parent { .. } => Self::Waits(error.into()),
             other => match other.shortage() {
-                Some(short) => Self::Short(format!("could not go on: {other}; {}", short.cure())),
+                Some(short) => Self::Short(short.sentence(&format!("go on: {other}"))),
                 None => Self::Fails(other.into()),
             },
         }

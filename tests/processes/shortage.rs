@@ -83,7 +83,7 @@ fn a_full_disk_costs_time_and_nothing_else() {
             let said = lab.ok(&["server", "status"]);
             said.lines().find_map(|line| line.strip_prefix("held: ")).map(str::to_owned)
         });
-        assert!(held.contains("No space left") && held.contains("go on by themselves"), "{held}");
+        assert!(held.contains("No space left") && held.starts_with("the disk is full; free some space"), "{held}");
         assert!(words().iter().all(|word| ["queued", "running", "finished"].contains(&word.as_str())), "{:?}", words());
         let refused = lab.run(&["study", "submit", &lab.study(&format!("late-{pulse}"), "[budget]\nsteps = 40")]);
         assert!(refused.code == Some(1) && refused.stderr.contains("free some space"), "{refused:?}");
