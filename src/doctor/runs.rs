@@ -15,8 +15,16 @@ impl Doctor<'_> {
             let folder = self.home.run(&run);
             let spec = self.spec(&folder);
             self.wish(&folder);
-            for attempt in folder.attempts()? {
-                self.log(&folder.attempt(attempt).events_path());
+            for number in folder.attempts()? {
+                let attempt = folder.attempt(number);
+                if let (Some(spec), Some((path, what))) = (&spec, folder.damaged_copy(&attempt)) {
+                    self.look_at(&path);
+                    self.mendable(&path, what, "it is written anew from the run's spec.json", || {
+                        folder.copy_spec(&attempt, spec).map_err(|error| error.to_string())?;
+                        Ok("it was written anew from the run's spec.json".to_owned())
+                    });
+                }
+                self.log(&attempt.events_path());
             }
             for number in eval_numbers(&folder)? {
                 self.answers(&eval_path(&folder, number));
@@ -34,8 +42,14 @@ impl Doctor<'_> {
         match folder.spec() {
             Ok(spec) => Some(spec),
             Err(error) => {
-                self.lost(&path, error.to_string(), "submit its study again: that writes it anew");
-                None
+                let mut restored = None;
+                let how = "it is restored from the copy of its newest attempt, if there is one";
+                self.mendable(&path, error.to_string(), how, || {
+                    restored = folder.restore_spec().map_err(|error| error.to_string())?;
+                    let none = "find a copy of it: no attempt has begun; submit its study again, which writes it anew";
+                    restored.as_ref().map_or_else(|| Err(none.to_owned()), |_| Ok("it is restored".to_owned()))
+                });
+                restored
             }
         }
     }

@@ -143,7 +143,7 @@ impl RunFolder {
         batch.put(&self.spec_path(), self.json(spec)?)
     }
 
-    fn json(&self, spec: &RunSpec) -> Result<Vec<u8>, RunLogError> {
+    pub(super) fn json(&self, spec: &RunSpec) -> Result<Vec<u8>, RunLogError> {
         sealed(spec).map_err(|source| RunLogError::Json { path: self.spec_path(), source })
     }
 
@@ -168,7 +168,11 @@ impl RunFolder {
     /// # Errors
     /// The file is missing, is not what was written, or is of another format.
     pub fn spec(&self) -> Result<RunSpec, RunLogError> {
-        let path = self.spec_path();
+        self.spec_at(self.spec_path())
+    }
+
+    /// The spec of this run that lies at `path`.
+    pub(super) fn spec_at(&self, path: PathBuf) -> Result<RunSpec, RunLogError> {
         let bytes = fs::read(&path).map_err(RunLogError::io("read", &path))?;
         let damaged = |reason: String| RunLogError::Spec { path: path.clone(), reason };
         let (seal, value) = sealed::read(&bytes).map_err(|error| damaged(error.to_string()))?;

@@ -334,4 +334,23 @@ mod tests {
         let error = write_atomic(&folder.path().join("taken"), b"x").unwrap_err().to_string();
         assert!(error.starts_with("replace ") && error.contains("taken"), "{error}");
     }
+
+    #[test]
+    fn what_somebody_else_prepared_is_refused_or_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path().join("lab"));
+        home.create().unwrap();
+        let theirs = folder.path().join("theirs");
+        fs::write(&theirs, "of somebody else").unwrap();
+        let link = |place: &Path| std::os::unix::fs::symlink(&theirs, place).unwrap();
+        link(&home.server_log());
+        assert!(open_append(&home.server_log()).unwrap_err().to_string().contains("server.log"));
+        link(&beside(&home.queue_file()));
+        write_atomic(&home.queue_file(), b"queue").unwrap();
+        assert_eq!(fs::read(home.queue_file()).unwrap(), b"queue");
+        assert_eq!(fs::read(&theirs).unwrap(), b"of somebody else");
+        fs::set_permissions(home.root(), fs::Permissions::from_mode(0o777)).unwrap();
+        let refused = home.create().unwrap_err().to_string();
+        assert!(refused.contains("everybody can write there") && refused.contains("chmod o-w"), "{refused}");
+    }
 }

@@ -13,6 +13,7 @@ mod line_file;
 pub mod log;
 pub mod read;
 pub mod sealed_file;
+mod spec_copy;
 
 pub use batch::Batch;
 pub use control::ControlFile;

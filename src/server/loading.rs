@@ -9,6 +9,7 @@ use super::engine::{Engine, RunRecord};
 use super::observe::{Look, attempt, never_started, observe};
 use super::studies::StudyRecord;
 use crate::core::{RunId, StudyId};
+use crate::runlog::RunLogError;
 use crate::store::{Ending, StoreError};
 
 impl Engine {
@@ -55,9 +56,24 @@ impl Engine {
         let mut unread: BTreeSet<RunId> = BTreeSet::new();
         for run in self.home.list_runs()? {
             let folder = self.home.run(&run);
-            let spec = match folder.spec() {
-                Ok(spec) => spec,
-                Err(error) => {
+            let spec = match (folder.spec(), self.read_only) {
+                (Ok(spec), _) => spec,
+                (Err(error @ RunLogError::Spec { .. }), false) => match folder.restore_spec() {
+                    Ok(Some(spec)) => {
+                        let path = folder.spec_path();
+                        let told = "was damaged and is restored from the copy of its newest attempt";
+                        self.notice(format!(
+                            "{} {told}; the damaged file is spec.damaged.json beside it",
+                            path.display()
+                        ));
+                        spec
+                    }
+                    Ok(None) | Err(_) => {
+                        self.notice(format!("could not {error}; the run is left out"));
+                        continue;
+                    }
+                },
+                (Err(error), _) => {
                     self.notice(format!("could not {error}; the run is left out"));
                     continue;
                 }

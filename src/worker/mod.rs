@@ -54,6 +54,7 @@ pub fn work(folder: &Path) -> Result<Outcome> {
     let mut wishes = Wishes::new(folder.from_within().control_source()).context("could not listen to signals")?;
     let mut hold = Hold::new(&lock, wishes.asked());
     let attempt = hold.through(|| folder.new_attempt())?;
+    hold.through(|| folder.copy_spec(&attempt, &spec))?;
     // From within, so that what is written beside the log at its end goes along with a lab that is moved.
     let path = folder.from_within().attempt(attempt.number).events_path();
     let log = hold.through(|| EventLog::create(&path, &spec.id, attempt.number, now_ms))?;

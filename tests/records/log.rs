@@ -213,3 +213,24 @@ fn wishes_reach_the_worker() {
     assert_eq!((source.control(), run.control().unwrap()), (Control::Pause, Control::Pause));
     assert!(!Path::new(&run.path().join(".control.json.new")).exists());
 }
+
+#[test]
+fn a_damaged_spec_is_restored_from_the_copy_of_an_attempt() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = new_run(&Home::new(folder.path()), 1);
+    let spec = run.spec().unwrap();
+    assert_eq!(run.restore_spec().unwrap(), None, "there is no copy");
+    let first = run.reserve_attempt().unwrap();
+    run.copy_spec(&first, &spec).unwrap();
+    let second = run.reserve_attempt().unwrap();
+    fs::write(second.path.join("spec.json"), "{}").unwrap();
+    let whole = fs::read(run.spec_path()).unwrap();
+    let mut damaged = whole.clone();
+    damaged[100] ^= 1;
+    fs::write(run.spec_path(), &damaged).unwrap();
+    assert!(run.spec().is_err());
+    assert_eq!(run.restore_spec().unwrap(), Some(spec.clone()), "from the newest copy that is whole");
+    assert_eq!(fs::read(run.spec_path()).unwrap(), whole);
+    assert_eq!(fs::read(run.path().join("spec.damaged.json")).unwrap(), damaged);
+    assert!(run.damaged_copy(&first).is_none() && run.damaged_copy(&second).is_some());
+}
