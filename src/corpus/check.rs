@@ -9,7 +9,7 @@ use std::path::Path;
 use super::error::CorpusError;
 use super::reader::{Corpus, MANIFEST, Manifest, byte_counts_path};
 use super::shard::TokenStream;
-use crate::core::seal::{BlockHasher, FileSeal, Findings};
+use crate::core::file_seal::{BlockHasher, FileSeal, Findings};
 
 /// What a manifest is called that was set aside.
 const SET_ASIDE: &str = "manifest.damaged.json";

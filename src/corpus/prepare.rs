@@ -17,7 +17,7 @@ use super::split::{Part, Texts};
 use super::survey::{Learned, Studied, study};
 use super::tokenizer::{self, Tokenizer};
 use super::training::train_bpe;
-use crate::core::seal::{BLOCK, FileSeal};
+use crate::core::file_seal::{BLOCK, FileSeal};
 use crate::core::texts::CorpusSettings;
 
 /// Text that is encoded at once, in bytes: enough to keep all cores busy, little enough to hold.

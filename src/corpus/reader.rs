@@ -16,7 +16,7 @@ use super::split::Part;
 use super::survey::TextSize;
 use super::tokenizer::{self, Tokenizer};
 use super::vocabulary::Vocabulary;
-use crate::core::seal::FileSeal;
+use crate::core::file_seal::FileSeal;
 use crate::core::sealed::{self, Seal, sealed};
 use crate::core::texts::CorpusSettings;
 

@@ -123,10 +123,7 @@ impl RunFolder {
         if path.exists() {
             match self.spec() {
                 Ok(_) => return Ok(false),
-                Err(RunLogError::Spec { .. }) => {
-                    let aside = self.path.join("spec.damaged.json");
-                    fs::rename(&path, &aside).map_err(RunLogError::io("set aside", &path))?;
-                }
+                Err(RunLogError::Spec { .. }) => self.set_spec_aside()?,
                 Err(error) => return Err(error),
             }
         }
@@ -141,6 +138,12 @@ impl RunFolder {
     pub fn put_amended(&self, batch: &mut Batch, spec: &RunSpec) -> Result<(), RunLogError> {
         self.belongs(spec)?;
         batch.put(&self.spec_path(), self.json(spec)?)
+    }
+
+    /// Keep a damaged spec as `spec.damaged.json`, so that there is room for one that is whole.
+    pub(super) fn set_spec_aside(&self) -> Result<(), RunLogError> {
+        let path = self.spec_path();
+        fs::rename(&path, path.with_file_name("spec.damaged.json")).map_err(RunLogError::io("set aside", &path))
     }
 
     pub(super) fn json(&self, spec: &RunSpec) -> Result<Vec<u8>, RunLogError> {

@@ -1,7 +1,6 @@
 //! The spec of a run once more, beside the log of each attempt: what that attempt trained under, and what a damaged `spec.json` is
 //! restored from. Must not know: who finds the damage.
 
-use std::fs;
 use std::path::PathBuf;
 
 use super::error::RunLogError;
@@ -41,10 +40,8 @@ impl RunFolder {
         let numbers = self.attempts()?;
         let mut copies = numbers.into_iter().rev().map(|number| self.spec_at(copy_of(&self.attempt(number))));
         let Some(spec) = copies.find_map(Result::ok) else { return Ok(None) };
-        let path = self.spec_path();
-        let aside = path.with_file_name("spec.damaged.json");
-        fs::rename(&path, aside).map_err(RunLogError::io("set aside", &path))?;
-        write_atomic(&path, &self.json(&spec)?)?;
+        self.set_spec_aside()?;
+        write_atomic(&self.spec_path(), &self.json(&spec)?)?;
         Ok(Some(spec))
     }
 }

@@ -58,21 +58,12 @@ impl Engine {
             let folder = self.home.run(&run);
             let spec = match (folder.spec(), self.read_only) {
                 (Ok(spec), _) => spec,
-                (Err(error @ RunLogError::Spec { .. }), false) => match folder.restore_spec() {
-                    Ok(Some(spec)) => {
-                        let path = folder.spec_path();
-                        let told = "was damaged and is restored from the copy of its newest attempt";
-                        self.notice(format!(
-                            "{} {told}; the damaged file is spec.damaged.json beside it",
-                            path.display()
-                        ));
-                        spec
-                    }
-                    Ok(None) | Err(_) => {
-                        self.notice(format!("could not {error}; the run is left out"));
-                        continue;
-                    }
-                },
+                (Err(RunLogError::Spec { .. }), false) if let Ok(Some(spec)) = folder.restore_spec() => {
+                    let path = folder.spec_path();
+                    let told = "was damaged and is restored from the copy of its newest attempt";
+                    self.notice(format!("{} {told}; the damaged file is spec.damaged.json beside it", path.display()));
+                    spec
+                }
                 (Err(error), _) => {
                     self.notice(format!("could not {error}; the run is left out"));
                     continue;

@@ -17,7 +17,7 @@ pub use state::State;
 use state::{STATE, Seals};
 
 use super::{TrainError, Trainer};
-use crate::core::seal::Findings;
+use crate::core::file_seal::Findings;
 use crate::core::{ParentSpec, RunSpec, Shortage};
 use crate::model::{LanguageModel, Numbers};
 use crate::optim::AdamW;

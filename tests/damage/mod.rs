@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use rand::RngExt;
 use serde_json::Value;
 use tempfile::TempDir;
-use trilab::core::seal::{BLOCK, FileSeal};
+use trilab::core::file_seal::{BLOCK, FileSeal};
 use trilab::core::sealed::sealed;
 use trilab::core::seed::{Stream, generator};
 use trilab::core::{Architecture, Control, ControlSource, Objective, RunEvent, RunSpec};

@@ -14,7 +14,7 @@ use super::super::TrainError;
 use super::tensors::unreadable;
 use super::{damaged, failure, name, refused};
 use crate::core::cost::step_tokens;
-use crate::core::seal::FileSeal;
+use crate::core::file_seal::FileSeal;
 use crate::core::sealed::{self, Seal, sealed};
 use crate::core::{RunId, RunSpec};
 

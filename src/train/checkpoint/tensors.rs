@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::super::TrainError;
 use super::{Tensors, damaged, failure, refused};
-use crate::core::seal::{BLOCK, BlockHasher, FileSeal};
+use crate::core::file_seal::{BLOCK, BlockHasher, FileSeal};
 use crate::kernel::with_bytes;
 
 /// The header's length is a multiple of this, so that numbers are aligned.
